@@ -1,0 +1,23 @@
+"""Lightning DD: dataset distillation methods as PyTorch Lightning modules.
+
+Nothing heavy is imported until it is used: reading a distilled set needs torch and safetensors only.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from lightning_dd.version import __version__
+
+if TYPE_CHECKING:
+    from lightning_dd.api import distill
+    from lightning_dd.artefact import DistilledDataset, load
+
+__all__ = ["DistilledDataset", "__version__", "distill", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    homes = {"load": "artefact", "DistilledDataset": "artefact", "distill": "api"}
+    if name not in homes:
+        raise AttributeError(f"module 'lightning_dd' has no attribute '{name}'")
+    return getattr(import_module(f"lightning_dd.{homes[name]}"), name)

@@ -1,0 +1,14 @@
+"""`python -m lightning_dd` and `lightning-dd` are the same program."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    from lightning_dd.cli import main
+
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    main()

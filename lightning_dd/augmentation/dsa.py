@@ -1,0 +1,163 @@
+"""Differentiable siamese augmentation (DSA, arXiv 2102.08259).
+
+One operation is drawn uniformly by name for each group of images, never a chain (only `color` has three steps). In
+matching, a group is a class, and its real and synthetic images share the transform. In training on a set, a group is a
+mini-batch, and each image has its own parameters.
+
+Shapes: K groups (classes), N images in each, P sets of parameters in each: 1 (shared) or N.
+"""
+
+import difflib
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lightning_dd.augmentation.operations import NUM_UNIFORMS, OPERATIONS
+from lightning_dd.errors import UserError
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What was drawn for K groups.
+
+    Attributes:
+        operations: the K operations' names; on the host, where groups are sorted by them.
+        values: `(K, P, 3)` parameters, meaning what each group's operation says.
+    """
+
+    operations: tuple[str, ...]
+    values: Tensor
+
+    def __len__(self) -> int:
+        return len(self.operations)
+
+    def __getitem__(self, groups: slice | list[int] | Tensor) -> "Draw":
+        """Return the draw of some groups, for example of a rank's classes (given on the CPU, or the device waits)."""
+        if isinstance(groups, Tensor):
+            groups = groups.cpu()
+        rows = torch.arange(len(self))[groups]
+        return Draw(tuple(self.operations[row] for row in rows.tolist()), self.values[rows.to(self.values.device)])
+
+    def to(self, device: torch.device | str) -> "Draw":
+        """Return the same draw with its parameters on a device."""
+        return replace(self, values=self.values.to(device, non_blocking=True))
+
+
+class DSA:
+    """Draws and applies one differentiable operation per group.
+
+    Args:
+        strategy: names joined by `_`, out of color, crop, cutout, flip, scale, rotate. Digits (MNIST, SVHN) leave out
+            flip.
+
+    Raises:
+        UserError: a name that is none of these.
+
+    Example:
+        >>> dsa = DSA("color_crop_cutout_scale_rotate")
+        >>> real, synthetic = torch.randn(10, 256, 1, 28, 28), torch.randn(10, 1, 1, 28, 28)
+        >>> draw = dsa.draw(10, torch.Generator().manual_seed(0), (28, 28))
+        >>> real, synthetic = dsa.siamese(real, synthetic, draw)
+    """
+
+    def __init__(self, strategy: str = "color_crop_cutout_flip_scale_rotate") -> None:
+        self.strategy = strategy
+        self.names = tuple(strategy.split("_"))
+        for name in self.names:
+            if name not in OPERATIONS:
+                raise UserError(_unknown(name, strategy))
+        self._operations = {name: OPERATIONS[name]() for name in self.names}
+
+    def draw(
+        self, groups: int, generator: torch.Generator, image_size: tuple[int, int], per_image: int | None = None
+    ) -> Draw:
+        """Draw an operation for each group, and its parameters for each group or each image.
+
+        All operations come first, then as many uniform numbers for every group whatever its operation: a group's draw
+        depends on no other's. Draw for all classes and take a rank's share afterwards.
+
+        Args:
+            groups: K.
+            generator: a CPU generator.
+            image_size: `(H, W)`.
+            per_image: N for parameters per image; None for one set a group (siamese).
+
+        Returns:
+            The draw, on the CPU.
+        """
+        chosen = torch.randint(len(self.names), (groups,), generator=generator).tolist()
+        uniforms = torch.rand(groups, per_image or 1, NUM_UNIFORMS, generator=generator)
+        names = tuple(self.names[index] for index in chosen)
+        values = torch.empty_like(uniforms)
+        for name, members in _by_operation(names).items():
+            values[members] = self._operations[name].parameters(uniforms[members], image_size)
+        return Draw(names, values)
+
+    def apply(self, draw: Draw, images: Tensor) -> Tensor:
+        """Transform each group with its draw, in one call for each operation that occurs.
+
+        Args:
+            draw: of K groups, on the images' device.
+            images: `(K, N, C, H, W)` in normalised or whitened space.
+
+        Returns:
+            New images of the same shape and dtype, differentiable in `images`.
+
+        Raises:
+            ValueError: the draw is for another number of groups.
+        """
+        if len(draw) != len(images):
+            raise ValueError(f"The draw is for {len(draw)} groups, but there are images of {len(images)}.")
+        by_operation = _by_operation(draw.operations)
+        if len(by_operation) <= 1:  # nothing to sort; also the case of no group at all
+            return self._call(*by_operation, images, draw.values) if by_operation else images
+        # Views are stacked rather than indexed: no index tensor travels to the device, no write goes into the graph.
+        groups, values = images.unbind(), draw.values.unbind()
+        transformed: dict[int, Tensor] = {}
+        for name, members in by_operation.items():
+            result = self._call(
+                name, torch.stack([groups[k] for k in members]), torch.stack([values[k] for k in members])
+            )
+            transformed.update(zip(members, result.unbind(), strict=True))
+        return torch.stack([transformed[k] for k in range(len(draw))])
+
+    def siamese(self, real: Tensor, synthetic: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        """Apply the same draw to a class's real and synthetic images.
+
+        Two calls rather than one on both: this spares copying the real images and keeps them out of the graph.
+
+        Args:
+            real: `(K, B, C, H, W)`; the result has no graph.
+            synthetic: `(K, S, C, H, W)`.
+            draw: of K groups, siamese (P = 1), on the images' device.
+
+        Returns:
+            The transformed real and synthetic images.
+        """
+        with torch.no_grad():
+            real = self.apply(draw, real)
+        return real, self.apply(draw, synthetic)
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a mini-batch `(N, C, H, W)` under one operation, with parameters of its own for each image."""
+        draw = self.draw(1, generator, images.shape[-2:], per_image=len(images))
+        return self.apply(draw.to(images.device), images.unsqueeze(0)).squeeze(0)
+
+    def _call(self, name: str, images: Tensor, values: Tensor) -> Tensor:
+        return self._operations[name].apply_transform(images, {"values": values})
+
+
+def _by_operation(names: tuple[str, ...]) -> dict[str, list[int]]:
+    """Return which groups drew each operation, in order of appearance."""
+    members: dict[str, list[int]] = {}
+    for group, name in enumerate(names):
+        members.setdefault(name, []).append(group)
+    return members
+
+
+def _unknown(name: str, strategy: str) -> str:
+    near = difflib.get_close_matches(name, OPERATIONS, n=1)
+    hint = f' (did you mean "{near[0]}"?)' if near else ""
+    known = ", ".join(OPERATIONS)
+    return f'"{name}" in the augmentation strategy "{strategy}" is unknown{hint}: the operations are {known}.'

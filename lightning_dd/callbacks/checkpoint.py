@@ -1,0 +1,49 @@
+"""Keep the last checkpoint, written atomically."""
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from lightning_dd.callbacks.folder import CHECKPOINT, run_folder
+from lightning_dd.errors import UserError
+from lightning_dd.files import cannot_write
+
+
+class LastCheckpoint(Checkpoint):
+    """Write `checkpoints/last.ckpt` every so many steps, at the end, and when something ends the run early.
+
+    Lightning's own callback waits for the end of an epoch, which an endless loader never has.
+
+    Args:
+        every_n_steps: updates of the images between two checkpoints.
+
+    Raises:
+        UserError: `every_n_steps` is not positive, or the file cannot be written.
+    """
+
+    def __init__(self, every_n_steps: int = 100) -> None:
+        if every_n_steps < 1:
+            raise UserError(f"--checkpoint.every_n_steps is at least 1 and cannot be {every_n_steps}.")
+        self.every_n_steps = every_n_steps
+
+    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+        """Save at every n-th step."""
+        if trainer.global_step % self.every_n_steps == 0:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: Trainer, *_: object) -> None:
+        """Save what was learned."""
+        self._save(trainer)
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        """Save what was learned before something went wrong; with several processes the others may be gone."""
+        if trainer.world_size == 1 and trainer.state.fn == "fit" and trainer.global_step:
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        if trainer.fast_dev_run:
+            return
+        path = run_folder(trainer) / CHECKPOINT
+        try:
+            trainer.save_checkpoint(path)
+        except OSError as error:
+            raise cannot_write(path, error) from None

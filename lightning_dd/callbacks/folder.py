@@ -1,0 +1,13 @@
+"""The folder of a run, and what lies in it."""
+
+from pathlib import Path
+
+from lightning.pytorch import Trainer
+
+ARTEFACT, PICTURE, RESULTS = "distilled.safetensors", "distilled.png", "results.json"
+CHECKPOINT = Path("checkpoints") / "last.ckpt"
+
+
+def run_folder(trainer: Trainer) -> Path:
+    """Return `<default_root_dir>/<name>/version_N`; collective: every process must ask."""
+    return Path(trainer.log_dir or trainer.default_root_dir)

@@ -1,0 +1,79 @@
+"""End a run in order: at a signal, out of memory, or with a full disk."""
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lightning_dd.errors import UserError
+
+
+class InterruptedRunError(UserError):
+    """Somebody asked the run to stop.
+
+    Attributes:
+        exit_code: 128 and the signal's number, as shells have it.
+    """
+
+    def __init__(self, signum: int, step: int) -> None:
+        name = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}.get(signum, str(signum))
+        super().__init__(f"Stopped by {name} after {step} steps; the same command with --ckpt_path last goes on.")
+        self.exit_code = 128 + signum
+
+
+class Guard(Callback):
+    """Stop at Ctrl-C or SIGTERM between two steps, so that what is saved is whole.
+
+    During an evaluation, which changes nothing, the run stops at once. A second signal always stops at once.
+    """
+
+    def __init__(self) -> None:
+        self._received: int | None = None
+        self._in_step = False
+        self._previous: dict[int, Any] = {}
+        self._trainer: Trainer | None = None
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Take over the signals; Lightning's own handlers are in place by now."""
+        if trainer.world_size > 1 or threading.current_thread() is not threading.main_thread():
+            return
+        self._trainer = trainer
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            self._previous[signum] = signal.signal(signum, self._receive)
+
+    def on_train_batch_start(self, *_: object) -> None:
+        """From here on the step has to be finished."""
+        self._in_step = True
+
+    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+        """Stop here if a signal came during the step."""
+        self._in_step = False
+        if self._received is not None:
+            raise InterruptedRunError(self._received, trainer.global_step)
+
+    def teardown(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        """Give the signals back."""
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+        self._previous = {}
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        """Give the signals back; what was learned is saved by others."""
+        self._in_step = False
+        self.teardown(trainer, module, "fit")
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        first, self._received = self._received is None, signum
+        if self._in_step and first:
+            return
+        raise InterruptedRunError(signum, self._trainer.global_step)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)

@@ -1,0 +1,80 @@
+"""What a run leaves behind: `distilled.safetensors`, `distilled.png`, `results.json`."""
+
+import sys
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lightning_dd.callbacks.cost import Cost
+from lightning_dd.callbacks.evaluation import Evaluation
+from lightning_dd.callbacks.folder import ARTEFACT, PICTURE, RESULTS, run_folder
+from lightning_dd.callbacks.snapshot import distilled_set
+from lightning_dd.evaluation.records import environment, masked_command
+from lightning_dd.files import write_json
+
+
+class Product(Callback):
+    """Write the distilled set, its picture and the record of the run.
+
+    They are written before the final evaluation and again after it, and when something ends the run early.
+
+    Args:
+        every_n_steps: also write the distilled set at these steps; None only at the end.
+    """
+
+    def __init__(self, every_n_steps: int | None = None) -> None:
+        self.every_n_steps = every_n_steps
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
+        """Write the distilled set at every n-th step."""
+        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
+            self._write(trainer, module, picture=False)
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Write what was learned, before an evaluation that may take long."""
+        self._write(trainer, module)
+
+    def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Write again, now with the accuracies."""
+        folder = self._write(trainer, module)
+        if trainer.is_global_zero:
+            print(f"The distilled data set is in {folder / ARTEFACT}, its picture in {PICTURE} beside it.")
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        """Write what was learned before something went wrong."""
+        if trainer.world_size > 1 or trainer.state.fn != "fit" or not trainer.global_step:
+            return
+        folder = self._write(trainer, module)
+        print(f"What was learned in {trainer.global_step} steps is in {folder}.", file=sys.stderr)
+
+    def _write(self, trainer: Trainer, module: LightningModule, picture: bool = True) -> Any:
+        folder = run_folder(trainer)
+        if not trainer.is_global_zero or trainer.fast_dev_run:
+            return folder
+        record = run_record(trainer, module)
+        distilled = distilled_set(trainer, module, record)
+        distilled.save(folder / ARTEFACT)
+        write_json(folder / RESULTS, record)
+        if picture:
+            distilled.save_picture(folder / PICTURE)
+        return folder
+
+
+def run_record(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
+    """Return the content of `results.json`."""
+    data = trainer.datamodule
+    evaluation = next((c for c in trainer.callbacks if isinstance(c, Evaluation)), None)
+    cost = next((c for c in trainer.callbacks if isinstance(c, Cost)), None)
+    return {
+        "method": type(module).__name__,
+        "dataset": data.name,
+        "ipc": module.ipc,
+        "config": module.options,
+        "command": masked_command(sys.argv[1:], getattr(data, "root", None)),
+        "seed": module.seed,
+        "steps": trainer.global_step,
+        "published_steps": module.published_steps,
+        "evaluations": evaluation.records if evaluation else [],
+        "cost": cost.record(module) if cost else {},
+        "environment": environment(module.device),
+    }

@@ -1,0 +1,26 @@
+"""A progress bar over steps, with the latest accuracy."""
+
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+from lightning_dd.callbacks.evaluation import Evaluation
+
+
+class ProgressBar(TQDMProgressBar):
+    """Loss, step rate and the latest accuracy; the total is the number of steps (an endless loader has no other)."""
+
+    @property
+    def total_train_batches(self) -> int | float:
+        """Steps of the run."""
+        return self.trainer.max_steps if self.trainer.max_steps > 0 else super().total_train_batches
+
+    def get_metrics(self, trainer: Trainer, module: LightningModule) -> dict[str, Any]:
+        """Return what stands beside the bar."""
+        metrics = super().get_metrics(trainer, module)
+        metrics.pop("v_num", None)
+        for callback in trainer.callbacks:
+            if isinstance(callback, Evaluation) and callback.latest is not None:
+                metrics["accuracy"] = callback.latest
+        return metrics

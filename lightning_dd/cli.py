@@ -1,0 +1,149 @@
+"""The command line: `fit` a method, `test` what it left behind."""
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they are for us, not for users
+
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+
+from lightning_dd import data, networks  # noqa: F401  (short class names resolve among what is imported)
+from lightning_dd.callbacks import Cost, Evaluation, Gallery, Guard, LastCheckpoint, Product, ProgressBar
+from lightning_dd.callbacks.guard import InterruptedRunError, out_of_memory
+from lightning_dd.cli_errors import PlainParser
+from lightning_dd.data import ImageData
+from lightning_dd.errors import UserError
+from lightning_dd.memory import keep_freed_memory
+from lightning_dd.methods import Distiller
+from lightning_dd.resuming import apply_checkpoint, find_last, run_name
+
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "max_epochs": -1,  # the loader is endless: max_steps says when to stop
+    "default_root_dir": "runs",
+    "use_distributed_sampler": False,  # the sampler shares the work itself
+    "num_sanity_val_steps": 0,
+    "inference_mode": False,  # `test` trains networks
+    "enable_model_summary": False,
+    "log_every_n_steps": 10,
+}
+CALLBACKS = {
+    "evaluation": Evaluation,
+    "gallery": Gallery,
+    "cost": Cost,
+    "product": Product,
+    "checkpoint": LastCheckpoint,
+    "guard": Guard,
+}
+
+
+class DistillationCLI(LightningCLI):
+    """LightningCLI with this project's links, callbacks and run folders."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Return the two commands and the arguments that they do not take."""
+        return {
+            "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"},
+            "test": {"model", "dataloaders", "datamodule", "weights_only", "verbose"},
+        }
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the callbacks, the allocator's switch, and the links from data and seed to the model."""
+        parser.add_argument(
+            "--keep_freed_memory", type=bool, default=True, help="CPU runs: keep freed memory for the next step"
+        )
+        for name, callback in CALLBACKS.items():
+            parser.add_lightning_class_args(callback, name)
+        for fact in ("num_classes", "image_shape", "class_names"):
+            parser.link_arguments(f"data.{fact}", f"model.init_args.{fact}", apply_on="instantiate")
+        parser.link_arguments("seed_everything", "model.init_args.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, then let a checkpoint say what the method was."""
+        super().parse_arguments(parser, args)
+        config = self.config[self.config.subcommand]
+        self.run_name = run_name(config)
+        self.version = None
+        if config.get("ckpt_path") == "last":
+            path = find_last(Path(config.trainer.default_root_dir) / self.run_name)
+            config.ckpt_path = str(path)
+            self.version = path.parents[1].name
+        if config.get("ckpt_path"):
+            apply_checkpoint(config)
+
+    def before_instantiate_classes(self) -> None:
+        """Set up the allocator and the run's folder."""
+        config = self.config[self.subcommand]
+        if config.keep_freed_memory:
+            keep_freed_memory()
+        if config.trainer.logger in (None, True):
+            config.trainer.logger = {
+                "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
+                "init_args": {
+                    "save_dir": config.trainer.default_root_dir,
+                    "name": self.run_name,
+                    "version": self.version,
+                },
+            }
+
+    def after_instantiate_classes(self) -> None:
+        """Give the method the plain values that it was made from, for checkpoints and records."""
+        self._dump_config()
+        self.model.options = {"model": self.config_dump["model"], "data": self.config_dump["data"]}
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        args: in place of the process's own arguments.
+
+    Returns:
+        The exit code; whatever a user can put right is said in one sentence on standard error.
+    """
+    try:
+        _run(args)
+    except InterruptedRunError as error:
+        return _fail(error, error.exit_code)
+    except UserError as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return _fail("Interrupted before the run had started.", 130)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        options = " or ".join(sorted({method.memory_option for method in Distiller.__subclasses__()}))
+        return _fail(f"Out of memory; make {options} smaller.", 1)
+    return 0
+
+
+def _run(args: Sequence[str] | None) -> None:
+    _quiet()
+    DistillationCLI(
+        Distiller,
+        ImageData,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        seed_everything_default=0,
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,  # checkpoints hold the method's options themselves
+        parser_class=PlainParser,
+        save_config_kwargs={"overwrite": True},  # a resumed run goes on in its folder
+        trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [ProgressBar()]},
+        args=args,
+    )
+
+
+def _fail(error: object, code: int) -> int:
+    print(f"\nerror: {error}", file=sys.stderr)
+    return code
+
+
+def _quiet() -> None:
+    """Leave out warnings that speak of what this program does on purpose."""
+    for message in (".*does not have many workers.*", ".*`log_dir` directory exists.*", ".*Checkpoint directory.*"):
+        warnings.filterwarnings("ignore", message)

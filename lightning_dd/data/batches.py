@@ -1,0 +1,149 @@
+"""Endless batches of real images, each drawn from `(seed, "real", iteration)` alone.
+
+The draw is made for all processes alike and then shared out, so N processes see the images that one would, and a run
+resumed at an iteration sees what the uninterrupted run saw there.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset, Sampler
+
+from lightning_dd.errors import UserError
+from lightning_dd.randomness import generator
+from lightning_dd.sampling import Batch, ClassBalanced, Sampling, Uniform
+
+
+class Draw(NamedTuple):
+    """Which training images make the batch of one iteration.
+
+    Attributes:
+        iteration: what the draw was keyed with.
+        classes: `(K,)` classes of a class-balanced draw, empty otherwise.
+        indices: `(K, B)` or `(B,)` positions in the training part.
+    """
+
+    iteration: int
+    classes: Tensor
+    indices: Tensor
+
+
+class ClassTable:
+    """Positions of each class's images, and draws of the same number from every class.
+
+    Args:
+        labels: `(N,)` class indices.
+        num_classes: K.
+    """
+
+    def __init__(self, labels: Tensor, num_classes: int) -> None:
+        self.counts = torch.bincount(labels, minlength=num_classes)
+        members = labels.argsort(stable=True).split(self.counts.tolist())
+        self.positions = pad_sequence(list(members), batch_first=True)  # (K, largest class)
+        self.padding = torch.arange(self.positions.shape[1]) >= self.counts[:, None]
+
+    def draw(self, per_class: int, generator: torch.Generator) -> Tensor:
+        """Return `(K, per_class)` positions, without replacement within a class unless it has fewer images."""
+        # The images with the largest random keys are a uniform draw without replacement, for all classes at once.
+        keys = torch.rand(self.positions.shape, generator=generator).masked_fill_(self.padding, -1)
+        chosen = keys.topk(min(per_class, keys.shape[1])).indices
+        short = self.counts < per_class
+        if short.any():
+            anew = torch.rand(len(self.counts), per_class, generator=generator, dtype=torch.float64)
+            chosen_anew = (anew * self.counts[:, None]).long()
+            if chosen.shape[1] < per_class:  # every class is short
+                chosen = chosen_anew
+            chosen = torch.where(short[:, None], chosen_anew, chosen)
+        return self.positions.gather(1, chosen)
+
+
+class RealBatches(Sampler[Draw]):
+    """An endless batch sampler that gives what a method's `sampling` asks for.
+
+    Args:
+        labels: `(N,)` labels of the training part.
+        num_classes: how many classes there are.
+        sampling: `ClassBalanced`, `Uniform` or None.
+        seed: the run's seed.
+        iteration: called whenever iteration starts; the first draw is keyed with what it returns.
+        rank: this process takes classes (or images of a uniform batch) `rank::world_size`.
+        world_size: number of processes.
+
+    Raises:
+        UserError: if a uniform batch is larger than the training part.
+    """
+
+    def __init__(
+        self,
+        labels: Tensor,
+        num_classes: int,
+        sampling: Sampling,
+        seed: int,
+        iteration: Callable[[], int],
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if isinstance(sampling, Uniform) and sampling.batch_size > len(labels):
+            raise UserError(
+                f"a batch of {sampling.batch_size} real images was asked for, but the training part has "
+                f"{len(labels)}: lower the method's batch size"
+            )
+        self.num_images = len(labels)
+        self.sampling = sampling
+        self.seed = seed
+        self.iteration = iteration
+        self.share = slice(rank, None, world_size)
+        self.table = ClassTable(labels, num_classes) if isinstance(sampling, ClassBalanced) else None
+
+    def __iter__(self) -> Iterator[Draw]:
+        iteration = self.iteration()
+        while True:
+            yield self.draw(iteration)
+            iteration += 1
+
+    def draw(self, iteration: int) -> Draw:
+        """Return this process's share of the draw of one iteration."""
+        empty = torch.empty(0, dtype=torch.long)
+        rng = generator(self.seed, "real", iteration)
+        if isinstance(self.sampling, ClassBalanced):
+            indices = self.table.draw(self.sampling.per_class, rng)
+            return Draw(iteration, torch.arange(len(indices))[self.share], indices[self.share])
+        if isinstance(self.sampling, Uniform):
+            indices = torch.randperm(self.num_images, generator=rng)[: self.sampling.batch_size]
+            return Draw(iteration, empty, indices[self.share])
+        return Draw(iteration, empty, empty)
+
+
+class RealImages(Dataset):
+    """The training part in memory, on the CPU or on the GPU, indexed by whole draws.
+
+    Args:
+        images: `(N, C, H, W)` uint8, or float32 in [0, 1].
+        labels: `(N,)` class indices.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images = images
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.images[index], self.labels[index]
+
+    def __getitems__(self, draw: Draw) -> Batch:
+        shape = draw.indices.shape
+        indices = draw.indices.flatten().to(self.images.device)
+        images = self.images.index_select(0, indices).view(*shape, *self.images.shape[1:])
+        labels = self.labels.index_select(0, indices).view(shape)
+        return Batch(draw.iteration, draw.classes, images, labels)
+
+
+def as_it_is(batch: Batch) -> Batch:
+    """Collate nothing: `RealImages` already gives whole batches."""
+    # Not a lambda, which could not go to worker processes.
+    return batch

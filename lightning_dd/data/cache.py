@@ -1,0 +1,64 @@
+"""Decoded images are kept on disk, keyed by the files they came from.
+
+The folder is `$LIGHTNING_DD_CACHE`, or `~/.cache/lightning_dd`. It may be deleted at any time.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+# Raised when decoding changes what it gives for the same files.
+FORMAT = 1
+
+
+def cache_folder() -> Path:
+    """Return the folder in which decoded images are kept."""
+    named = os.environ.get("LIGHTNING_DD_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "lightning_dd"
+
+
+def cached(files: Iterable[Path], options: dict, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return what `build` returns, from disk where it was built before from the same files.
+
+    Args:
+        files: what `build` reads; their paths, sizes and times of change are part of the key.
+        options: everything else that the result depends on; plain values.
+        build: makes named tensors.
+    """
+    path = cache_folder() / f"{_key(files, options)}.safetensors"
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError):
+        tensors = build()
+        _write(path, tensors)
+        return tensors
+
+
+def _key(files: Iterable[Path], options: dict) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps([FORMAT, options], sort_keys=True, default=str).encode())
+    for file in files:
+        stat = file.stat()
+        digest.update(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write under another name, then rename: no process ever reads half a file. Not being able to is no error."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        os.close(handle)
+        save_file(tensors, temporary)
+        os.replace(temporary, path)
+    except (OSError, SafetensorError):
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)

@@ -1,0 +1,189 @@
+"""`ImageFolder`: one folder of images a class, any size and mode."""
+
+import os
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lightning_dd.data.cache import cached
+from lightning_dd.data.decoding import (
+    UNREADABLE,
+    Decoding,
+    Header,
+    OnUnreadable,
+    Source,
+    as_size,
+    decode_all,
+    read_header,
+    warn_of_skipped,
+)
+from lightning_dd.data.module import ImageData
+from lightning_dd.data.splits import stratified_split
+from lightning_dd.errors import UserError
+from lightning_dd.randomness import generator
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
+TEST_FOLDERS = ("test", "val", "valid", "validation")
+Listing = dict[str, list[Path]]
+
+
+class ImageFolder(ImageData):
+    """Images in `root/train/<class>/*` and `root/test/<class>/*` (or val, valid), or in `root/<class>/*`.
+
+    Headers (not pixels) are read here where size or channels are not given: all of them for the size; for the
+    channels, up to the first colour image.
+
+    Args:
+        root: the folder; its name becomes the set's name.
+        image_size: pixels, or (height, width), to resize to; needed where sizes differ.
+        crop: resize the shorter side and cut out the centre, rather than stretch.
+        channels: 1 or 3; where not given, 1 if all images are gray.
+        on_unreadable: "error", or "skip" to leave broken images out.
+        test_fraction: of each class, to test on where there is no test folder; at least one image is trained on.
+        **kwargs: of `ImageData`.
+
+    Raises:
+        UserError: if there are no images, or if they differ in size and `image_size` is not given.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        image_size: int | tuple[int, int] | None = None,
+        crop: bool = False,
+        channels: Literal[1, 3] | None = None,
+        on_unreadable: OnUnreadable = "error",
+        test_fraction: float = 0.2,
+        **kwargs: Any,
+    ) -> None:
+        folder = Path(root)
+        self._listings = find_listings(folder)
+        paths = [path for listing in self._listings.values() for files in listing.values() for path in files]
+        size = as_size(image_size) if image_size is not None else None
+        found_size, found_channels = survey(paths, folder, size, channels)
+        self.decoding = Decoding(found_size, found_channels, size is not None, crop)
+        self.on_unreadable: OnUnreadable = on_unreadable
+        self.test_fraction = test_fraction
+        self.name = re.sub(r"\W+", "_", folder.resolve().name.lower())
+        self.class_names = tuple(self._listings["train"])
+        self.num_classes = len(self.class_names)
+        self.image_shape = (found_channels, *found_size)
+        super().__init__(root, **kwargs)
+
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
+        """Return the images and labels of the "train" or the "test" part."""
+        own_folder = "test" in self._listings
+        listing = self._listings[split if own_folder else "train"]
+        files, labels = flatten(listing, self.class_names)
+        if not own_folder:
+            train, test = stratified_split(labels, self.test_fraction, generator(0, "test part"))
+            chosen = train if split == "train" else test
+            files, labels = [files[i] for i in chosen], labels[chosen]
+        return read_files(files, labels, self.decoding, self.cache, self.on_unreadable)
+
+
+def flatten(listing: Listing, class_names: tuple[str, ...]) -> tuple[list[Path], Tensor]:
+    """Return all files of a listing, class after class, and their labels `(N,)`."""
+    pairs = [(file, label) for label, name in enumerate(class_names) for file in listing.get(name, [])]
+    return [file for file, _ in pairs], torch.tensor([label for _, label in pairs], dtype=torch.long)
+
+
+def read_files(
+    files: list[Path], labels: Tensor, how: Decoding, cache: bool, on_unreadable: OnUnreadable
+) -> tuple[Tensor, Tensor]:
+    """Decode files and return images `(n, C, H, W)` and labels `(n,)` of those that could be read; see `decode_all`."""
+
+    def build() -> dict[str, Tensor]:
+        sources = (Source(str(file), file) for file in files)
+        return decode_all(sources, len(files), how, on_unreadable)
+
+    decoded = cached(files, {"how": vars(how)}, build) if cache else build()
+    warn_of_skipped([str(file) for file in files], decoded["kept"])
+    return decoded["images"], labels[decoded["kept"]]
+
+
+def find_listings(root: Path) -> dict[str, Listing]:
+    """Return the files of each class for "train" and, where there is a folder for it, for "test".
+
+    Raises:
+        UserError: if there is no such folder, no image in it, or a class to test on that is not trained on.
+    """
+    if not root.is_dir():
+        raise UserError(f"there is no folder {root}: check root")
+    train = list_classes(root / "train")
+    # A class may be called "train": only a folder of class folders is a split.
+    if not any(train.values()):
+        listings = {"train": list_classes(root)}
+    else:
+        tests = (list_classes(root / name) for name in TEST_FOLDERS)
+        test = next((listing for listing in tests if any(listing.values())), None)
+        listings = {"train": train} if test is None else {"train": train, "test": test}
+    if not any(listings["train"].values()):
+        raise UserError(f"{root} has no images in class folders: make it <class>/*.png or train/<class>/*.png")
+    if unknown := set(listings.get("test", ())) - set(listings["train"]):
+        raise UserError(f"class {min(unknown)!r} in {root} is in the test folder only: add it to train or remove it")
+    return listings
+
+
+def list_classes(folder: Path) -> Listing:
+    """Return the image files of each class folder, sorted; nothing where the folder does not exist."""
+    return {name: _images_below(folder / name) for name in class_folders(folder)}
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted; none where it does not exist."""
+    if not folder.is_dir():
+        return []
+    return sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith((".", "__")))
+
+
+def _images_below(folder: Path) -> list[Path]:
+    return sorted(
+        Path(place, name)
+        for place, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
+    )
+
+
+def survey(
+    paths: list[Path], root: Path, size: tuple[int, int] | None, channels: int | None
+) -> tuple[tuple[int, int], int]:
+    """Return size and channels of images, reading as few headers as will do.
+
+    Raises:
+        UserError: if sizes differ and none is given, or if no header can be read.
+    """
+    if size and channels:
+        return size, channels
+    found, gray, readable = size, True, False
+    for path, header in _headers(paths):
+        readable = True
+        found = found or header.size
+        if size is None and header.size != found:
+            first, other = (f"{h}x{w}" for h, w in (found, header.size))
+            raise UserError(f"images in {root} differ in size ({first}, and {other} in {path}): give image_size")
+        gray = gray and header.gray
+        if size and not gray:
+            break
+    if not readable:
+        raise UserError(f"none of the {len(paths)} images in {root} can be read: check the files")
+    return found, channels or (1 if gray else 3)
+
+
+def _headers(paths: list[Path]) -> Iterable[tuple[Path, Header]]:
+    def read(path: Path) -> Header | None:
+        try:
+            return read_header(path)
+        except UNREADABLE:
+            return None  # setup reports it, or skips it
+
+    with ThreadPoolExecutor(4) as pool:
+        for start in range(0, len(paths), 256):
+            window = paths[start : start + 256]
+            yield from ((path, header) for path, header in zip(window, pool.map(read, window), strict=True) if header)

@@ -1,0 +1,224 @@
+"""Reading image sets in the layout of the Hugging Face hub: Parquet files with encoded images and labels in them."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from lightning_dd.data.cache import cached
+from lightning_dd.data.decoding import Decoding, OnUnreadable, Source, decode_all, warn_of_skipped
+from lightning_dd.errors import UserError
+
+# In order of preference: a test part before a validation part (the literature tests on the latter where it must).
+SPLIT_WORDS = {"train": ("train",), "test": ("test", "valid", "validation", "val")}
+LABEL_NAMES = ("label", "fine_label", "labels", "class", "target", "targets")
+SHARD = re.compile(r"-(\d+)-of-(\d+)$")
+
+
+@dataclass(frozen=True)
+class HubSet:
+    """Parquet files of one data set, and which of their columns to read.
+
+    Attributes:
+        root: the folder or file that was named.
+        splits: files of "train" and, if there are any, of "test".
+        image_column: encoded images: bytes, or a struct with a field "bytes".
+        label_column: integers or strings.
+        class_names: from the files' metadata, or None where they have none.
+    """
+
+    root: Path
+    splits: dict[str, tuple[Path, ...]]
+    image_column: str
+    label_column: str
+    class_names: tuple[str, ...] | None
+
+    def labels(self, split: str) -> list[int | str]:
+        """Return the raw labels of a split.
+
+        Raises:
+            UserError: if some rows have none.
+        """
+        import pyarrow.parquet as pq
+
+        values = []
+        for file in self.splits[split]:
+            values += pq.read_table(file, columns=[self.label_column])[self.label_column].to_pylist()
+        # The hub writes -1 where a split's labels are secret.
+        if any(value is None or (self.class_names and value == -1) for value in values):
+            raise UserError(f"some {split} rows in {self.root} have no label: use a split that is labelled")
+        return values
+
+    def num_rows(self, split: str) -> int:
+        """Return how many rows a split has, from the files' footers."""
+        return sum(_open_parquet(file).metadata.num_rows for file in self.splits[split])
+
+    def sources(self, split: str) -> Iterator[Source]:
+        """Give the encoded images of a split one after another, a few thousand in memory at a time."""
+        for file in self.splits[split]:
+            row = 0
+            for batch in _open_parquet(file).iter_batches(batch_size=2048, columns=[self.image_column]):
+                column = batch.column(0)
+                values = (column.field("bytes") if column.type.num_fields else column).to_pylist()
+                for content in values:
+                    # No bytes decode to nothing, which the decoder reports with the row's name.
+                    yield Source(f"row {row} of {file}", content or b"")
+                    row += 1
+
+    def images(
+        self, split: str, how: Decoding, cache: bool = True, on_unreadable: OnUnreadable = "error"
+    ) -> dict[str, Tensor]:
+        """Decode a split; see `decode_all`."""
+
+        def build() -> dict[str, Tensor]:
+            return decode_all(self.sources(split), self.num_rows(split), how, on_unreadable)
+
+        files = self.splits[split]
+        decoded = cached(files, {"how": vars(how), "column": self.image_column}, build) if cache else build()
+        if on_unreadable == "skip":
+            warn_of_skipped([f"row {row} of the {split} part" for row in range(self.num_rows(split))], decoded["kept"])
+        return decoded
+
+    def indexed_labels(self, split: str, num_classes: int) -> Tensor:
+        """Return labels `(N,)` that are class indices already, as in the sets whose classes are known.
+
+        Raises:
+            UserError: if they are not integers, or if the files name another number of classes.
+        """
+        if self.class_names and len(self.class_names) != num_classes:
+            raise UserError(
+                f"{self.root} has {len(self.class_names)} classes where {num_classes} were expected: "
+                "name the right folder"
+            )
+        values = self.labels(split)
+        if not all(isinstance(value, int) for value in values):
+            raise UserError(
+                f"column {self.label_column!r} in {self.root} does not hold integers: name the right folder"
+            )
+        return torch.tensor(values, dtype=torch.long)
+
+
+def find_hub_set(root: Path, *folders: str, label_column: str | None = None) -> HubSet | None:
+    """Return the set in `root/<one of folders>`, or in `root` itself, or None where there are no Parquet files."""
+    for folder in [*(root / name for name in folders), root]:
+        if folder.is_dir() and any(_parquet_files(folder)):
+            return open_hub_set(folder, label_column=label_column)
+    return None
+
+
+def open_hub_set(root: Path, image_column: str | None = None, label_column: str | None = None) -> HubSet:
+    """Look at the files' names and at the first one's schema, without reading any rows.
+
+    Args:
+        root: a folder with Parquet files in it or one folder below, or one file (which is then the train part).
+        image_column: name, where it is not to be guessed.
+        label_column: likewise.
+
+    Raises:
+        UserError: if there are no such files, none to train on, or no such columns.
+    """
+    splits = {"train": (root,)} if root.is_file() else _find_splits(root)
+    if "train" not in splits:
+        raise UserError(f"{root} has no Parquet files to train on: their names must begin with train")
+    schema = _open_parquet(splits["train"][0]).schema_arrow
+    features = _features(schema.metadata)
+    image = _pick(image_column, _image_columns(schema), schema, root, "image")
+    label = _pick(label_column, _label_columns(schema, features, image), schema, root, "label")
+    names = features.get(label, {}).get("names")
+    hub_set = HubSet(root, splits, image, label, tuple(map(str, names)) if names else None)
+    # An unlabelled or differently built test part would only be noticed after minutes of decoding.
+    for file in splits.get("test", ())[:1]:
+        if missing := {image, label} - set(_open_parquet(file).schema_arrow.names):
+            raise UserError(f"{file} lacks column {min(missing)!r} that the train part has: use files of one data set")
+    return hub_set
+
+
+def _find_splits(root: Path) -> dict[str, tuple[Path, ...]]:
+    if not root.is_dir():
+        raise UserError(f"there is no folder or Parquet file {root}: check root")
+    files = _parquet_files(root)
+    splits = {}
+    for split, words in SPLIT_WORDS.items():
+        for word in words:
+            if found := tuple(file for file in files if word in _words(file, root)):
+                splits[split] = found
+                _warn_of_missing_shards(found, split)
+                break
+    return splits
+
+
+def _parquet_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.parquet")) or sorted(folder.glob("*/*.parquet"))
+
+
+def _words(file: Path, root: Path) -> list[str]:
+    """Return what a file's name says about its split: `train-00000-of-00001`, or the folder in `train/0000`."""
+    words = re.findall("[a-z]+", file.stem.lower())
+    return words if words or file.parent == root else re.findall("[a-z]+", file.parent.name.lower())
+
+
+def _warn_of_missing_shards(files: tuple[Path, ...], split: str) -> None:
+    shards = [match for file in files if (match := SHARD.search(file.stem))]
+    total = max((int(match[2]) for match in shards), default=0)
+    if shards and len(shards) < total:
+        rank_zero_warn(
+            f"only {len(shards)} of {total} {split} files are in {files[0].parent}: going on with what is there"
+        )
+
+
+def _open_parquet(file: Path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{file} cannot be read as Parquet ({error}): fetch it again") from None
+
+
+def _features(metadata: dict[bytes, bytes] | None) -> dict[str, dict]:
+    """Return what the `datasets` package wrote about each column, or nothing."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
+
+
+def _image_columns(schema) -> list[str]:
+    import pyarrow as pa
+
+    def holds_bytes(kind: pa.DataType) -> bool:
+        if pa.types.is_struct(kind):
+            return kind.get_field_index("bytes") >= 0
+        return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+    return [field.name for field in schema if holds_bytes(field.type)]
+
+
+def _label_columns(schema, features: dict[str, dict], image: str) -> list[str]:
+    """Return candidates, best first: usual names, then columns described as labels, then integers and strings."""
+    import pyarrow as pa
+
+    plain = [
+        field.name
+        for field in schema
+        if field.name != image and (pa.types.is_integer(field.type) or pa.types.is_string(field.type))
+    ]
+    described = [name for name in plain if features.get(name, {}).get("_type") == "ClassLabel"]
+    best = [name for name in LABEL_NAMES if name in plain] + described
+    return best or (plain if len(plain) == 1 else [])
+
+
+def _pick(wanted: str | None, candidates: list[str], schema, root: Path, what: str) -> str:
+    columns = ", ".join(schema.names)
+    if wanted is not None and wanted not in schema.names:
+        raise UserError(f"{root} has no column {wanted!r}: its columns are {columns}")
+    if wanted is None and not candidates:
+        raise UserError(f"no {what} column was found in {root}, whose columns are {columns}: set {what}_column to one")
+    return wanted or candidates[0]

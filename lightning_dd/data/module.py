@@ -1,0 +1,224 @@
+"""`ImageData`: what all data modules share, from the split to the preprocessed batch on the device."""
+
+from typing import Any, Literal
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightning_dd.data.batches import RealBatches, RealImages, as_it_is
+from lightning_dd.data.catalogue import Facts
+from lightning_dd.data.splits import stratified_split
+from lightning_dd.data.zca import fit_zca
+from lightning_dd.errors import UserError
+from lightning_dd.preprocessing import Normalization, Preprocessing, Whitening
+from lightning_dd.randomness import generator
+from lightning_dd.sampling import Batch
+
+NamedStatistics = Literal["published", "measured", "frepo", "mtt"]
+
+
+class ImageData(LightningDataModule):
+    """Images in memory, given out as the method's `sampling` asks for.
+
+    A subclass says `facts` (or sets `name`, `num_classes`, `image_shape` and `class_names` before calling this
+    constructor) and writes `load(split)`.
+
+    Args:
+        root: the folder that holds the data.
+        normalization: channel statistics. "published" is what most papers use for this set, and is measured where
+            papers have none; "measured" takes the training part's own; "frepo" and "mtt" are what these papers use;
+            or give `{mean: [...], std: [...]}` in [0, 1] pixel units.
+        zca: whiten by the recipe of "mtt" (on raw pixels, `normalization` is not used) or of "frepo" (after
+            `normalization`; the paper's own is "frepo").
+        held_out: fraction of each class that is not trained on, for choosing; the same images for every seed.
+        num_workers: processes that draw batches; 0 is quickest for sets in memory.
+        cache: keep decoded images in `$LIGHTNING_DD_CACHE` or `~/.cache/lightning_dd`.
+
+    Attributes:
+        name: in snake case.
+        num_classes: how many classes there are.
+        image_shape: `(C, H, W)`.
+        class_names: in label order.
+        train_images: `(N, C, H, W)` uint8, or float32 in [0, 1] where the source gave such; after `setup`, as are
+            `test_images` and `held_out_images`.
+        train_labels: `(N,)` int64; likewise `test_labels` and `held_out_labels`.
+        preprocessing: from pixels to the space in which networks are trained, on the CPU; after `setup`.
+
+    Raises:
+        UserError: if an argument makes no sense; `setup` raises it where data is missing or wrong.
+    """
+
+    facts: Facts | None = None
+    name: str
+    num_classes: int
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+
+    def __init__(
+        self,
+        root: str = "data",
+        normalization: NamedStatistics | dict[str, list[float]] = "published",
+        zca: Literal["mtt", "frepo"] | None = None,
+        held_out: float = 0.0,
+        num_workers: int = 0,
+        cache: bool = True,
+    ) -> None:
+        super().__init__()
+        if self.facts:
+            self.name = self.facts.name
+            self.image_shape = self.facts.image_shape
+            self.class_names = self.facts.class_names
+            self.num_classes = len(self.class_names)
+        if not 0 <= held_out < 1:
+            raise UserError(f"held_out is {held_out}: give a fraction of each class, from 0 up to but not including 1")
+        self.root = root
+        self.normalization = normalization
+        self.zca = zca
+        self.held_out = held_out
+        self.num_workers = num_workers
+        self.cache = cache
+        self._statistics = self._known_statistics()
+        self._on_device: Preprocessing | None = None
+
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
+        """Return images `(N, C, H, W)` and labels `(N,)` of the whole "train" or "test" part."""
+        raise NotImplementedError
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load both parts, set the held-out images aside and fit the preprocessing; the second call does nothing."""
+        if hasattr(self, "preprocessing"):
+            return
+        images, labels = self.load("train")
+        self.test_images, self.test_labels = self.load("test")
+        self._check(labels)
+        kept, aside = stratified_split(labels, self.held_out, generator(0, "held_out"))
+        self.held_out_images, self.held_out_labels = images[aside], labels[aside]
+        # The usual case keeps all: no second copy in memory.
+        self.train_images, self.train_labels = (images[kept], labels[kept]) if len(aside) else (images, labels)
+        self.preprocessing = self._fit_preprocessing()
+
+    def split(self, name: str) -> tuple[Tensor, Tensor]:
+        """Return images and labels of "train", "test" or "held_out", not preprocessed.
+
+        Raises:
+            UserError: if there is no such part, or if it is empty.
+        """
+        if name not in ("train", "test", "held_out"):
+            raise UserError(f"there is no split {name!r}: choose train, test or held_out")
+        images, labels = getattr(self, f"{name}_images"), getattr(self, f"{name}_labels")
+        if not len(images):
+            remedy = "set held_out to a fraction above 0" if name == "held_out" else f"look at the files in {self.root}"
+            raise UserError(f"the {name} part of {self.name} is empty: {remedy}")
+        return images, labels
+
+    def real_images(self, indices: Tensor) -> Tensor:
+        """Return training images `(n, C, H, W)`, preprocessed, on the CPU.
+
+        Args:
+            indices: `(n,)` positions in the training part.
+        """
+        return self.preprocessing(self.train_images[indices.cpu()])
+
+    def train_dataloader(self) -> DataLoader:
+        """Return an endless loader of what the method's `sampling` asks for, from its `iteration` on."""
+        module = self.trainer.lightning_module
+        device = self.trainer.strategy.root_device
+        images, labels = self.train_images, self.train_labels
+        on_gpu = device.type == "cuda"
+        if on_gpu:
+            images, labels = images.to(device), labels.to(device)
+        batches = RealBatches(
+            self.train_labels,
+            self.num_classes,
+            module.sampling,
+            module.seed,
+            lambda: int(module.iteration),
+            self.trainer.global_rank,
+            self.trainer.world_size,
+        )
+        # Worker processes cannot share what lies on the GPU.
+        workers = 0 if on_gpu else self.num_workers
+        return DataLoader(RealImages(images, labels), batch_sampler=batches, num_workers=workers, collate_fn=as_it_is)
+
+    def test_dataloader(self) -> DataLoader:
+        """Return one batch that means nothing: an evaluation callback does the testing."""
+        return DataLoader([torch.zeros(1)])
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Preprocess a batch's images where they are, in the run's precision."""
+        if not isinstance(batch, Batch):
+            return batch
+        batch = batch._replace(images=self.preprocessing_on(batch.images.device)(batch.images))
+        return self.trainer.precision_plugin.convert_input(batch) if self.trainer else batch
+
+    def preprocessing_on(self, device: torch.device) -> Preprocessing:
+        """Return the preprocessing with what it needs on a device."""
+        if not isinstance(self.preprocessing, Whitening):
+            return self.preprocessing
+        if self._on_device is None or self._on_device.center.device != device:
+            self._on_device = self.preprocessing.to(device)
+        return self._on_device
+
+    def _known_statistics(self) -> Normalization | None:
+        """Return the normalisation that was asked for, or None where it is to be measured."""
+        wanted = self.normalization
+        if isinstance(wanted, dict):
+            return self._given_statistics(wanted)
+        known = self.facts.statistics if self.facts else {}
+        if wanted in known:
+            return Normalization(*map(list, known[wanted]))
+        if wanted in ("published", "measured"):
+            return None
+        choices = ", ".join([*known, "measured"])
+        raise UserError(f"{self.name} has no normalization {wanted!r}: choose one of {choices}, or give mean and std")
+
+    def _given_statistics(self, given: dict[str, list[float]]) -> Normalization:
+        channels = self.image_shape[0]
+        right = set(given) == {"mean", "std"} and len(given["mean"]) == len(given["std"]) == channels
+        if not right or min(given["std"]) <= 0:
+            raise UserError(
+                f"normalization is {given}: give mean and std, {channels} numbers each for {self.name}, std above 0"
+            )
+        return Normalization(given["mean"], given["std"])
+
+    def _fit_preprocessing(self) -> Preprocessing:
+        normalization = self._statistics or measure(self.train_images)
+        if self.zca is None:
+            return normalization
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        device = self.trainer.strategy.root_device if on_gpu else "cpu"
+        return fit_zca(self.train_images, self.zca, normalization, device)
+
+    def _check(self, labels: Tensor) -> None:
+        for part in (labels, self.test_labels):
+            if len(part) and not 0 <= int(part.min()) <= int(part.max()) < self.num_classes:
+                raise UserError(
+                    f"{self.name} has labels from {int(part.min())} to {int(part.max())}, but {self.num_classes} "
+                    "classes: check the data"
+                )
+        empty = (torch.bincount(labels, minlength=self.num_classes) == 0).nonzero().flatten().tolist()
+        if empty:
+            raise UserError(
+                f"class {self.class_names[empty[0]]!r} of {self.name} has no training images: "
+                "add some or remove the class"
+            )
+
+
+def measure(images: Tensor, chunk: int = 4096) -> Normalization:
+    """Return each channel's mean and standard deviation over all pixels, in [0, 1] pixel units.
+
+    Args:
+        images: `(N, C, H, W)` uint8, or float in [0, 1].
+        chunk: how many images are converted to float64 at a time.
+    """
+    scale = 255 if images.dtype == torch.uint8 else 1
+    count = images.numel() // images.shape[1]
+    parts = images.split(chunk)
+    mean = sum(part.double().sum((0, 2, 3)) for part in parts) / count
+    squares = sum((part.double() - mean.view(-1, 1, 1)).square().sum((0, 2, 3)) for part in parts)
+    std = (squares / count).sqrt() / scale
+    # A channel that never changes stays as it is rather than being divided by zero.
+    std[std == 0] = 1.0
+    return Normalization((mean / scale).tolist(), std.tolist())

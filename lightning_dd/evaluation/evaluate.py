@@ -1,0 +1,115 @@
+"""Measure a distilled set: train fresh networks on it and test them, beside random real images."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from lightning_dd.artefact import DistilledDataset
+from lightning_dd.evaluation.protocols import Protocol
+from lightning_dd.evaluation.training import augmentation_of, test_network, train_network
+from lightning_dd.networks import Network, NetworkFactory, build
+from lightning_dd.randomness import generator
+
+RandomReal = Callable[[int], tuple[Tensor, Tensor]]
+"""Called with a network's index; returns fresh random real images, prepared, and their labels."""
+
+TestSet = tuple[Tensor, Tensor]
+"""Prepared images `(N, C, H, W)` and labels `(N,)`, on the device on which networks are trained."""
+
+
+@dataclass
+class Accuracies:
+    """Accuracies in percent of networks trained on the distilled set and on random real images.
+
+    Attributes:
+        distilled: one number a network.
+        random_real: one number a network; empty where it was not asked for.
+        network: name of the network.
+        seconds: how long it took.
+    """
+
+    distilled: list[float] = field(default_factory=list)
+    random_real: list[float] = field(default_factory=list)
+    network: str = ""
+    seconds: float = 0.0
+
+    def record(self, step: int, protocol: Protocol, split: str) -> dict[str, Any]:
+        """Return one entry of `evaluations` in `results.json`; standard deviations are over the population."""
+        return {
+            "step": step,
+            "network": self.network,
+            "protocol": protocol.name,
+            "epochs": protocol.epochs,
+            "split": split,
+            "num_networks": len(self.distilled),
+            "accuracies": [round(value, 3) for value in self.distilled],
+            "accuracy_mean": _mean(self.distilled),
+            "accuracy_std": _std(self.distilled),
+            "random_real_mean": _mean(self.random_real),
+            "random_real_std": _std(self.random_real),
+            "seconds": round(self.seconds, 1),
+        }
+
+    def plain(self) -> dict[str, Any]:
+        """Return plain values, to be sent between processes."""
+        return asdict(self)
+
+
+def evaluate(
+    distilled: DistilledDataset,
+    random_real: RandomReal | None,
+    test_set: TestSet,
+    network: NetworkFactory,
+    protocol: Protocol,
+    networks: Iterable[int],
+    seed: int,
+) -> Accuracies:
+    """Train and test networks on a distilled set and, beside it, on random real images.
+
+    The draws of a network depend on the seed and its index alone: any process may take any share of the indices, and
+    both sets meet the same initial weights and the same order of images.
+
+    Args:
+        distilled: the set; its preprocessing is that of the test images.
+        random_real: gives real images of the same number; None leaves the comparison out.
+        test_set: prepared images and labels.
+        network: called with an image shape and a number of classes.
+        protocol: how networks are trained.
+        networks: indices of the networks.
+        seed: the run's seed.
+
+    Returns:
+        Accuracies in percent.
+    """
+    start = time.perf_counter()
+    result = Accuracies()
+    device = test_set[0].device
+    ours = distilled.prepared.to(device), distilled.hard_labels.to(device)
+    augment = augmentation_of(protocol, distilled.recipe.get("augmentation"))
+
+    def accuracy(images: Tensor, labels: Tensor, index: int) -> float:
+        weights = generator(seed, "evaluation/weights", index, device)
+        fresh = build(network, distilled.image_shape, distilled.num_classes, weights, device)
+        result.network = fresh.description if isinstance(fresh, Network) else type(fresh).__name__
+        training = generator(seed, "evaluation/training", index)
+        return test_network(train_network(fresh, images, labels, protocol, augment, training), *test_set)
+
+    for index in networks:
+        result.distilled.append(accuracy(*ours, index))
+        if random_real is not None:
+            images, labels = random_real(index)
+            result.random_real.append(accuracy(images.to(device), labels.to(device), index))
+    result.seconds = time.perf_counter() - start
+    return result
+
+
+def _mean(values: list[float]) -> float | None:
+    return round(statistics.fmean(values), 3) if values else None
+
+
+def _std(values: list[float]) -> float | None:
+    return round(statistics.pstdev(values), 3) if values else None

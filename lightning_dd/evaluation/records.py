@@ -1,0 +1,63 @@
+"""The record of a run: what was measured, on what, with which command."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lightning_dd.version import __version__
+
+PACKAGES = ("torch", "lightning", "torchvision", "kornia")
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Return versions, device and commit."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{_processor()}, {os.cpu_count()} cores"
+    versions = {"lightning_dd": __version__, "python": platform.python_version()}
+    return {**versions, **{package: version(package) for package in PACKAGES}, "device": name, "commit": _commit()}
+
+
+def masked_command(arguments: list[str], root: str | None) -> str:
+    """Return a command that means something elsewhere: the data folder is written `DATA`."""
+    words = [argument.replace(str(root), "DATA") if root else argument for argument in arguments]
+    return " ".join(["python -m lightning_dd", *words])
+
+
+def table(record: dict[str, Any]) -> str:
+    """Return one evaluation as a small table for the screen."""
+    title = (
+        f"step {record['step']}: {record['num_networks']} x {record['network']}, protocol {record['protocol']} "
+        f"({record['epochs']} epochs), {record['split']} split"
+    )
+    rows = [("distilled", record["accuracy_mean"], record["accuracy_std"])]
+    if record["random_real_mean"] is not None:
+        rows.append(("random real", record["random_real_mean"], record["random_real_std"]))
+    lines = [title, f"  {'trained on':<12} accuracy (%)"]
+    lines += [f"  {name:<12} {mean:5.1f} ± {std:.1f}" for name, mean, std in rows]
+    if len(rows) == 2:
+        lines.append(f"  {'difference':<12} {rows[0][1] - rows[1][1]:+5.1f}")
+    return "\n".join(lines)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _commit() -> str | None:
+    """Return the commit of a checkout that this code runs from; None for an installed package."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return None
+    result = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    return result.stdout.strip() or None

@@ -1,0 +1,93 @@
+"""Train one network on a small set, and test it on a large one."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics.classification import MulticlassAccuracy
+
+from lightning_dd.augmentation import DSA
+from lightning_dd.augmentation.dc import DCAugmentation
+from lightning_dd.evaluation.protocols import Protocol
+
+DEFAULT_STRATEGY = "color_crop_cutout_flip_scale_rotate"
+TEST_CHUNK_ON_CPU = 64  # measured (tools/benchmark.py evaluate)
+TEST_CHUNK_ON_GPU = 2048
+
+Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def augmentation_of(protocol: Protocol, strategy: str | None) -> Augmentation | None:
+    """Return what a protocol augments with.
+
+    Args:
+        protocol: its `augmentation` says which kind.
+        strategy: DSA operations for this data set; None takes all of them.
+    """
+    if protocol.augmentation is None:
+        return None
+    if protocol.augmentation == "dsa":
+        return DSA(strategy or DEFAULT_STRATEGY)
+    return DCAugmentation(protocol.augmentation.removeprefix("dc_"))
+
+
+def train_network(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    protocol: Protocol,
+    augment: Augmentation | None,
+    generator: torch.Generator,
+) -> nn.Module:
+    """Train a network in place and return it.
+
+    Args:
+        network: fresh, on the device of the images.
+        images: `(N, C, H, W)` in the space in which networks are trained.
+        labels: `(N,)` class indices, or `(N, num_classes)` probabilities.
+        protocol: epochs, learning rate and its drop, batch size.
+        augment: applied to each mini-batch.
+        generator: on CPU; draws the order of the images and their augmentation.
+    """
+    network.train()
+    images, labels = images.detach(), labels.detach()
+    optimizer = _sgd(network, protocol, protocol.learning_rate)
+    for epoch in range(protocol.total_epochs):
+        for rows in torch.randperm(len(images), generator=generator).split(protocol.batch_size):
+            batch = images[rows] if augment is None else augment(images[rows], generator)
+            loss = F.cross_entropy(network(batch), labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        if epoch == protocol.drop_after:
+            optimizer = _sgd(network, protocol, protocol.learning_rate * 0.1)
+    return network
+
+
+@torch.no_grad()
+def test_network(network: nn.Module, images: Tensor, labels: Tensor, chunk: int | None = None) -> float:
+    """Return the accuracy of a network in percent.
+
+    Args:
+        network: in any mode; it is put into eval mode.
+        images: `(N, C, H, W)` in the space in which the network was trained.
+        labels: `(N,)` class indices.
+        chunk: images in one forward; None takes what was measured as best for the device.
+    """
+    network.eval()
+    chunk = chunk or (TEST_CHUNK_ON_CPU if images.device.type == "cpu" else TEST_CHUNK_ON_GPU)
+    accuracy = None
+    for part, truth in zip(images.split(chunk), labels.split(chunk), strict=True):
+        logits = network(part)
+        if accuracy is None:
+            # each process tests its own networks: a synchronised metric would wait for the others
+            accuracy = MulticlassAccuracy(logits.shape[1], average="micro", sync_on_compute=False).to(logits.device)
+        accuracy.update(logits, truth)
+    return 100 * accuracy.compute().item()
+
+
+def _sgd(network: nn.Module, protocol: Protocol, learning_rate: float) -> torch.optim.SGD:
+    return torch.optim.SGD(
+        network.parameters(), learning_rate, momentum=protocol.momentum, weight_decay=protocol.weight_decay
+    )

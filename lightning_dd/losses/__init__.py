@@ -1,0 +1,5 @@
+"""The mathematics of the methods: tensors in, scalar out."""
+
+from lightning_dd.losses.feature_mean import feature_mean_distance
+
+__all__ = ["feature_mean_distance"]

@@ -1,0 +1,6 @@
+"""Distillation methods, one file a paper."""
+
+from lightning_dd.methods.base import Distiller, NonFiniteLossError
+from lightning_dd.methods.dm import DM
+
+__all__ = ["DM", "Distiller", "NonFiniteLossError"]

@@ -1,0 +1,230 @@
+"""The part that all methods share: the synthetic set as parameters, and one update of it as one step."""
+
+import math
+from typing import Any, ClassVar, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from lightning_dd.augmentation import DSA
+from lightning_dd.coresets import random_real
+from lightning_dd.errors import UserError
+from lightning_dd.networks import ConvNet, NetworkFactory
+from lightning_dd.randomness import generator
+from lightning_dd.sampling import Batch, Sampling
+from lightning_dd.timing import Stopwatch
+
+
+class NonFiniteLossError(UserError):
+    """The loss or its gradient is not finite; the images are still those of the last finite step."""
+
+
+class Distiller(LightningModule):
+    """A method: an objective whose parameters are the synthetic images.
+
+    A subclass writes `sampling` and `loss(batch)`, and `update_networks()` where it trains networks. One call of
+    `training_step` is one update of the synthetic set.
+
+    Args:
+        ipc: images per class.
+        network: the network that the method matches on; called with an image shape and a number of classes.
+        init: how the images start: `"noise"` (standard normal) or `"real"` (random training images of the class).
+        repeat_images: with `init: real`, use images of a class more than once where it has fewer than `ipc`.
+        augmentation: DSA operations joined by `_`, for example `"color_crop_cutout_flip_scale_rotate"`; None for none.
+        lr: learning rate of the images (SGD).
+        momentum: momentum of the images.
+        clip: largest norm of the gradient of the images in one step; None leaves it as it is.
+        lr_decay: factor on the learning rates at the end, reached along a cosine over `trainer.max_steps`; 1 is
+            constant, as published.
+        compile: compile the objective with `torch.compile` (about 40 s once, then faster steps).
+        num_classes: number of classes (linked to the data on the command line).
+        image_shape: `(C, H, W)` (linked to the data on the command line).
+        class_names: names in the order of the class indices (linked to the data on the command line).
+        seed: every random draw is keyed with it (linked to `seed_everything` on the command line).
+
+    Shape:
+        - images: `(num_classes * ipc, C, H, W)`, class-major, in normalised or whitened space, never clipped
+        - labels: `(num_classes * ipc,)` class indices
+    """
+
+    paper: ClassVar[str]
+    """Title, venue and arXiv id."""
+    published_steps: ClassVar[int]
+    protocol: ClassVar[str]
+    """The evaluation protocol of the paper."""
+    memory_option: ClassVar[str]
+    """The option that trades time for memory, named when memory runs out."""
+
+    def __init__(
+        self,
+        ipc: int,
+        network: NetworkFactory = ConvNet,
+        init: Literal["real", "noise"] = "real",
+        repeat_images: bool = False,
+        augmentation: str | None = None,
+        lr: float = 1.0,
+        momentum: float = 0.5,
+        clip: float | None = None,
+        lr_decay: float = 1.0,
+        compile: bool = False,
+        num_classes: int = 10,
+        image_shape: tuple[int, int, int] = (3, 32, 32),
+        class_names: tuple[str, ...] = (),
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        _require(ipc >= 1, f"--model.ipc is the number of images per class, at least 1, and cannot be {ipc}.")
+        _require(lr > 0, f"--model.lr is a learning rate, above 0, and cannot be {lr}.")
+        _require(0 <= momentum < 1, f"--model.momentum lies in [0, 1) and cannot be {momentum}.")
+        _require(clip is None or clip > 0, f"--model.clip is a norm, above 0, and cannot be {clip}.")
+        _require(0 <= lr_decay <= 1, f"--model.lr_decay lies in [0, 1] and cannot be {lr_decay}.")
+        self.ipc = ipc
+        self.network = network
+        self.init = init
+        self.repeat_images = repeat_images
+        self.augmentation = DSA(augmentation) if augmentation else None
+        self.lr, self.momentum, self.clip, self.lr_decay = lr, momentum, clip, lr_decay
+        self.compile_objective = compile
+        self.num_classes = num_classes
+        self.image_shape = tuple(image_shape)
+        self.class_names = tuple(class_names)
+        self.seed = seed
+        self.iteration = 0
+        self.stopwatch = Stopwatch()
+        self.options: dict[str, Any] = {}
+        self.images = nn.Parameter(torch.zeros(num_classes * ipc, *self.image_shape))
+        self.register_buffer("labels", torch.arange(num_classes).repeat_interleave(ipc))
+
+    @property
+    def sampling(self) -> Sampling:
+        """What real images each step wants."""
+        raise NotImplementedError
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the objective of this process's share of the work, a scalar to be summed over processes."""
+        raise NotImplementedError
+
+    def update_networks(self) -> None:
+        """Train the method's networks between two updates of the images; nothing by default."""
+
+    def private_state(self) -> dict[str, Tensor]:
+        """Return what has to be in a checkpoint besides images and optimizer: tensors only."""
+        return {}
+
+    def load_private_state(self, state: dict[str, Tensor]) -> None:
+        """Take back what `private_state` returned."""
+
+    def decode(self) -> tuple[Tensor, Tensor]:
+        """Return the images and labels that are trained on: `(N, C, H, W)` and `(N,)` or `(N, num_classes)`."""
+        return self.images, self.labels
+
+    def setup(self, stage: str) -> None:
+        """Give the images their first values; a checkpoint, loaded later, replaces them."""
+        if stage == "fit":
+            with torch.no_grad():
+                self.images.copy_(self.initial_images())
+
+    def initial_images(self) -> Tensor:
+        """Return `(num_classes * ipc, C, H, W)` starting values.
+
+        Raises:
+            UserError: a class has fewer than `ipc` images and they may not be repeated.
+        """
+        draw = generator(self.seed, "init")
+        if self.init == "noise":
+            return torch.randn(self.images.shape, generator=draw)
+        data = self.trainer.datamodule
+        indices = random_real(
+            data.train_labels, self.num_classes, self.ipc, draw, data.class_names, repeat=self.repeat_images
+        )
+        return data.real_images(indices)
+
+    def configure_optimizers(self) -> Any:
+        """Return the one optimizer, with a named group for each kind of learnable tensor."""
+        optimizer = torch.optim.SGD([{"params": [self.images], "name": "images"}], self.lr, momentum=self.momentum)
+        if self.lr_decay == 1:
+            return optimizer
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._decay)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def training_step(self, batch: Batch, batch_index: int) -> None:
+        """Update the synthetic set once."""
+        if batch.iteration != self.iteration:
+            raise RuntimeError(f"the data loader is at iteration {batch.iteration}, the method at {self.iteration}")
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        with self.stopwatch.part("loss", self.device):
+            loss = self.loss(batch)
+            # processes share the work, and backward averages over them: scale the average back to the sum
+            self.manual_backward(loss * self.trainer.world_size)
+        if self.clip is not None:
+            self.clip_gradients(optimizer, self.clip, "norm")
+        self.guard(loss)
+        optimizer.step()
+        if (scheduler := self.lr_schedulers()) is not None:
+            scheduler.step()
+        with self.stopwatch.part("networks", self.device):
+            self.update_networks()
+        self.iteration += 1
+        several = self.trainer.world_size > 1
+        self.log("loss", loss.detach(), prog_bar=True, sync_dist=several, reduce_fx="sum" if several else "mean")
+
+    def guard(self, loss: Tensor) -> None:
+        """Refuse an update that would spoil the images.
+
+        Raises:
+            NonFiniteLossError: the loss or the gradient is not finite.
+        """
+        finite = loss.isfinite() & self.images.grad.isfinite().all()
+        if not finite:
+            raise NonFiniteLossError(
+                f"The loss is not finite at step {self.trainer.global_step}; the images before it are kept: "
+                f"lower --model.lr (now {self.lr:g}), set --model.clip, or look for extreme values in the data."
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the iteration, the private state and what the checkpoint belongs to."""
+        checkpoint["distiller"] = {
+            "iteration": self.iteration,
+            "private_state": self.private_state(),
+            "identity": self.identity(),
+            "options": self.options,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take back what `on_save_checkpoint` added.
+
+        Raises:
+            UserError: the checkpoint belongs to another method, data set or IPC.
+        """
+        saved = checkpoint.get("distiller")
+        _require(saved is not None, "The file given as --ckpt_path is a checkpoint of another program.")
+        for name, ours in self.identity().items():
+            theirs = saved["identity"][name]
+            _require(theirs == ours, f"The checkpoint was made with {name} {theirs}, but this run has {name} {ours}.")
+        self.iteration = saved["iteration"]
+        self.load_private_state(saved["private_state"])
+
+    def identity(self) -> dict[str, Any]:
+        """Return what must agree between a checkpoint and a run."""
+        return {
+            "method": type(self).__name__,
+            "data set": self.trainer.datamodule.name,
+            "number of classes": self.num_classes,
+            "image shape": list(self.image_shape),
+            "ipc": self.ipc,
+        }
+
+    def test_step(self, batch: Any, batch_index: int) -> None:
+        """Do nothing: networks are trained and tested by the evaluation callback."""
+
+    def _decay(self, step: int) -> float:
+        progress = min(1.0, step / max(1, self.trainer.max_steps))
+        return self.lr_decay + (1 - self.lr_decay) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise UserError(sentence)

@@ -1,0 +1,121 @@
+"""DM: match the mean features of real and synthetic images under random networks."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lightning_dd.augmentation import Draw
+from lightning_dd.errors import UserError
+from lightning_dd.inner.sources import FreshNetworks
+from lightning_dd.losses.feature_mean import feature_mean_distance
+from lightning_dd.methods.base import Distiller
+from lightning_dd.networks import Network
+from lightning_dd.randomness import generator
+from lightning_dd.sampling import Batch, ClassBalanced
+
+REAL_CHUNK_ON_CPU = 256  # measured: one forward over all images is slower there (tools/benchmark.py dm)
+
+Embedding = Callable[[Tensor], Tensor]
+
+
+class DM(Distiller):
+    """Dataset Condensation with Distribution Matching (Zhao and Bilen, WACV 2023, arXiv 2110.04181).
+
+    Each step draws a random network f and moves the images so that the mean feature of each class agrees with that of
+    real images under the same augmentation A: `sum_c || mean f(A(T_c)) - mean f(A(S_c)) ||^2`. Networks are not trained.
+
+    Args:
+        ipc: images per class.
+        real_per_class: real images of each class in a step (|T_c|, the paper's batch of 256).
+        real_chunk: real images in one forward; trades time for memory without changing the result. None takes what was
+            measured as best: 256 on CPU, all at once on a GPU. Refused for networks with batch normalisation.
+        augmentation: DSA operations joined by `_`, one a class and step; the official code leaves out `flip` for
+            digits. None for none.
+
+    Raises:
+        UserError: an option is out of its range, or the network has no features or no chunks.
+    """
+
+    paper = "Dataset Condensation with Distribution Matching (WACV 2023, arXiv 2110.04181)"
+    published_steps = 20_000
+    protocol = "dm"
+    memory_option = "--model.real_chunk or --model.real_per_class"
+
+    def __init__(
+        self,
+        ipc: int,
+        real_per_class: int = 256,
+        real_chunk: int | None = None,
+        augmentation: str | None = "color_crop_cutout_flip_scale_rotate",
+        **options: object,
+    ) -> None:
+        super().__init__(ipc, augmentation=augmentation, **options)
+        for name, value in (("real_per_class", real_per_class), ("real_chunk", real_chunk)):
+            if value is not None and value < 1:
+                raise UserError(f"--model.{name} is a number of images, at least 1, and cannot be {value}.")
+        self.real_per_class = real_per_class
+        self.real_chunk = real_chunk
+        self._networks = FreshNetworks(self.network, self.image_shape, self.num_classes, self.seed)
+        self._compiled: Embedding | None = None
+
+    @property
+    def sampling(self) -> ClassBalanced:
+        """Real images of every class at each step."""
+        return ClassBalanced(self.real_per_class)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the squared distance of mean features, summed over the batch's classes."""
+        if len(batch.classes) == 0:  # more processes than classes: this one has no share
+            return self.images.sum() * 0
+        network = self._networks.at(self.iteration, self.device)
+        embed = self._embedding(network)
+        draw = self._draw(batch.classes)
+        real = self._real_means(embed, batch.images, draw, self._chunk(network, batch.images))
+        synthetic = self.decode()[0].view(self.num_classes, self.ipc, *self.image_shape)[batch.classes]
+        return feature_mean_distance(real, _class_means(embed, self._augment(draw, synthetic)))
+
+    def _draw(self, classes: Tensor) -> Draw | None:
+        if self.augmentation is None:
+            return None
+        draw = self.augmentation.draw(
+            self.num_classes, generator(self.seed, "augmentation", self.iteration), self.image_shape[1:]
+        )
+        return draw[classes.cpu()].to(self.device)
+
+    def _augment(self, draw: Draw | None, images: Tensor) -> Tensor:
+        return images if draw is None else self.augmentation.apply(draw, images)
+
+    @torch.no_grad()
+    def _real_means(self, embed: Embedding, images: Tensor, draw: Draw | None, chunk: int) -> Tensor:
+        """Return `(K, F)` mean features of real images `(K, B, C, H, W)`, at most `chunk` images in one forward."""
+        means = []
+        for rows in torch.arange(len(images)).split(max(1, chunk // images.shape[1])):
+            augmented = self._augment(None if draw is None else draw[rows], images[rows[0] : rows[-1] + 1])
+            means.append(_class_means(embed, augmented, chunk))
+        return torch.cat(means)
+
+    def _chunk(self, network: Network, images: Tensor) -> int:
+        everything = images.shape[0] * images.shape[1]
+        if network.mixes_examples:
+            if self.real_chunk is not None:
+                raise UserError("--model.real_chunk would change the result of a network with batch normalisation.")
+            return everything
+        if self.real_chunk is not None:
+            return self.real_chunk
+        return REAL_CHUNK_ON_CPU if images.device.type == "cpu" else everything
+
+    def _embedding(self, network: Network) -> Embedding:
+        if not isinstance(network, Network):
+            raise UserError(f"DM needs a network with features, and {type(network).__name__} has none; use ConvNet.")
+        if not self.compile_objective:
+            return network.features
+        if self._compiled is None:
+            self._compiled = torch.compile(network.features, dynamic=False)
+        return self._compiled
+
+
+def _class_means(embed: Embedding, images: Tensor, chunk: int | None = None) -> Tensor:
+    flat = images.flatten(0, 1)
+    features = embed(flat) if chunk is None else torch.cat([embed(part) for part in flat.split(chunk)])
+    return features.view(*images.shape[:2], -1).mean(1)

@@ -1,0 +1,7 @@
+"""Networks: `forward(x)` gives logits, `features(x)` what the classifier sees, `initialize(generator)` new weights."""
+
+from lightning_dd.networks.base import Network
+from lightning_dd.networks.build import NetworkFactory, build
+from lightning_dd.networks.convnet import ConvNet
+
+__all__ = ["ConvNet", "Network", "NetworkFactory", "build"]

@@ -1,0 +1,47 @@
+"""Building a network from a factory without disturbing the global generator."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from lightning_dd.networks.base import Network
+
+NetworkFactory = Callable[[tuple[int, int, int], int], nn.Module]
+"""Called with `(image_shape, num_classes)`; a class such as `ConvNet` or a `functools.partial` of it is one."""
+
+
+def build(
+    factory: NetworkFactory,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+) -> nn.Module:
+    """Return a network on the device whose weights depend on the generator alone.
+
+    A `Network` is initialised under the generator, so it equals one rebuilt by `network.initialize(generator)`.
+    Any other module (torchvision's, say) is built again under a forked global generator seeded from the given one.
+
+    Args:
+        factory: called with `(image_shape, num_classes)`.
+        image_shape: `(C, H, W)`.
+        num_classes: number of logits.
+        generator: on `device`.
+        device: where the network lives.
+
+    Example:
+        >>> from lightning_dd.networks import ConvNet, build
+        >>> network = build(ConvNet, (3, 32, 32), 10, torch.Generator().manual_seed(0))
+        >>> sum(p.numel() for p in network.parameters())
+        320010
+    """
+    # Constructors draw from the CPU generator only: no CUDA state needs forking (it would cost a synchronisation).
+    with torch.random.fork_rng(devices=[]):
+        network = factory(image_shape, num_classes)
+        if not isinstance(network, Network):
+            seed = torch.randint(2**63 - 1, (), generator=generator, device=generator.device).item()
+            torch.default_generator.manual_seed(seed)
+            network = factory(image_shape, num_classes)
+    network = network.to(device)
+    return network.initialize(generator) if isinstance(network, Network) else network

@@ -1,0 +1,85 @@
+"""Going on where a run stopped: find its checkpoint, and let it say what the method was."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lightning_dd.callbacks.folder import CHECKPOINT
+from lightning_dd.errors import UserError
+
+
+def run_name(config: Any) -> str:
+    """Return the name of a run's folder, `<method>_<data>_ipc<k>`.
+
+    Args:
+        config: the parsed configuration of a command.
+    """
+    method = config.model.class_path.rsplit(".", 1)[-1].lower()
+    data = snake_case(config.data.class_path.rsplit(".", 1)[-1])
+    root = config.data.init_args.get("root")
+    if data in ("image_folder", "parquet") and root:
+        data = Path(root).resolve().stem
+    return f"{method}_{data}_ipc{config.model.init_args.get('ipc')}"
+
+
+def snake_case(name: str) -> str:
+    """Return `fashion_mnist` for `FashionMNIST`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def find_last(folder: Path) -> Path:
+    """Return the newest checkpoint among the runs in a folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    checkpoints = sorted(folder.glob(f"version_*/{CHECKPOINT}"), key=lambda path: path.stat().st_mtime)
+    if not checkpoints:
+        raise UserError(f"--ckpt_path last finds no checkpoint in {folder}; start without it.")
+    return checkpoints[-1]
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Return the part of a checkpoint that describes its method.
+
+    Raises:
+        UserError: the file is missing, damaged or of another program.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"There is no checkpoint {path}; give a path, or `last` for the newest of this run.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return checkpoint["distiller"]
+    except Exception:  # unpickling fails in many ways, and all mean the same to a user
+        raise UserError(f"{path} is not a checkpoint of this program, or it is damaged.") from None
+
+
+def apply_checkpoint(config: Any) -> None:
+    """Replace the method's options by those of the checkpoint that a run goes on from; print what changes.
+
+    Args:
+        config: the parsed configuration of a command, changed in place.
+
+    Raises:
+        UserError: the checkpoint cannot be read or belongs to another method.
+    """
+    saved = read_checkpoint(config.ckpt_path)["options"].get("model")
+    if not saved:
+        return
+    ours = config.model
+    if ours.class_path != saved["class_path"]:
+        theirs, mine = (path.rsplit(".", 1)[-1] for path in (saved["class_path"], ours.class_path))
+        raise UserError(f"The checkpoint was made with method {theirs}, but this run has method {mine}.")
+    for name, value in saved["init_args"].items():
+        given = _plain(ours.init_args.get(name))
+        if given != value and name in ours.init_args:
+            print(f"--model.{name} {given} is overridden by the checkpoint's {value}.")
+            ours.init_args[name] = value
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "as_dict"):
+        value = value.as_dict()
+    return list(value) if isinstance(value, tuple) else value
