@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -134,14 +135,16 @@ def load(path: str | os.PathLike) -> DistilledDataset:
     tensors, metadata = _read(path)
     if metadata.get("format") != FORMAT:
         raise UserError(f"{path} is a safetensors file but not a distilled data set of this program.")
-    if int(metadata["format_version"]) > FORMAT_VERSION:
-        version = metadata["format_version"]
-        raise UserError(f"{path} has format version {version}, newer than this program; install a newer release.")
-    description = json.loads(metadata["description"])
-    description["preprocessing"] = _restore_preprocessing(description["preprocessing"], path.parent)
-    return DistilledDataset(
-        images=tensors.pop("images"), labels=tensors.pop("labels"), tensors=tensors, **description
-    )
+    try:
+        version = int(metadata["format_version"])
+        if version > FORMAT_VERSION:
+            raise UserError(f"{path} has format version {version}, newer than this program; install a newer release.")
+        description = json.loads(metadata["description"])
+        description["preprocessing"] = _restore_preprocessing(description["preprocessing"], path.parent)
+        images, labels = tensors.pop("images"), tensors.pop("labels")
+        return DistilledDataset(images=images, labels=labels, tensors=tensors, **description)
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path} lacks a part of its description; it is damaged, copy or make it again.") from None
 
 
 def _check(distilled: DistilledDataset) -> None:
@@ -163,10 +166,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # copies: the library refuses tensors that share memory, as tied weights do
+    own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     with atomic(path) as temporary:
         try:
-            save_file(contiguous, temporary, metadata)
+            save_file(own, temporary, metadata)
         except SafetensorError as error:  # how the library reports a full disk
             raise OSError(str(error)) from None
 
@@ -178,7 +182,7 @@ def _describe_preprocessing(preprocessing: Preprocessing, folder: Path) -> dict[
         parts = _whitening_tensors(preprocessing)
         digest = _digest(parts)
         file = folder / f"whitening-{digest}.safetensors"
-        if not file.exists():
+        if _read_whitening(file, digest) is None:
             _save_tensors(file, parts)
         description["whitening"] = digest
     return description
@@ -191,10 +195,19 @@ def _restore_preprocessing(description: dict[str, Any], folder: Path) -> Preproc
     file = folder / f"whitening-{description['whitening']}.safetensors"
     if not file.is_file():
         raise UserError(f"The distilled set was whitened and needs {file.name} beside it; copy that file too.")
-    parts = load_file(file)
-    if _digest(parts) != description["whitening"]:
+    parts = _read_whitening(file, description["whitening"])
+    if parts is None:
         raise UserError(f"{file} is damaged: its content does not fit the hash in its name; copy it again.")
     return Whitening(normalization, **parts)
+
+
+def _read_whitening(file: Path, digest: str) -> dict[str, Tensor] | None:
+    """Return the matrices in a file; None where it is not there or its content does not fit the digest."""
+    try:
+        parts = load_file(file)
+    except (SafetensorError, OSError):
+        return None
+    return parts if _digest(parts) == digest else None
 
 
 def _whitening_tensors(whitening: Whitening) -> dict[str, Tensor]:

@@ -1,43 +1,29 @@
 """The command line: `fit` a method, `test` what it left behind."""
 
 import os
+import shlex
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they are for us, not for users
 
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_dd import data, networks  # noqa: F401  (short class names resolve among what is imported)
-from lightning_dd.callbacks import Cost, Evaluation, Gallery, Guard, LastCheckpoint, Product, ProgressBar
-from lightning_dd.callbacks.guard import InterruptedRunError, out_of_memory
+from lightning_dd.callbacks import ProgressBar
+from lightning_dd.callbacks.guard import out_of_memory
 from lightning_dd.cli_errors import PlainParser
 from lightning_dd.data import ImageData
 from lightning_dd.errors import UserError
 from lightning_dd.memory import keep_freed_memory
 from lightning_dd.methods import Distiller
 from lightning_dd.resuming import apply_checkpoint, find_last, run_name
+from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, quiet
 
-TRAINER_DEFAULTS: dict[str, Any] = {
-    "max_epochs": -1,  # the loader is endless: max_steps says when to stop
-    "default_root_dir": "runs",
-    "use_distributed_sampler": False,  # the sampler shares the work itself
-    "num_sanity_val_steps": 0,
-    "inference_mode": False,  # `test` trains networks
-    "enable_model_summary": False,
-    "log_every_n_steps": 10,
-}
-CALLBACKS = {
-    "evaluation": Evaluation,
-    "gallery": Gallery,
-    "cost": Cost,
-    "product": Product,
-    "checkpoint": LastCheckpoint,
-    "guard": Guard,
-}
+LINKED = ("num_classes", "image_shape", "class_names")
+"""What the data say and the model is told."""
 
 
 class DistillationCLI(LightningCLI):
@@ -58,13 +44,14 @@ class DistillationCLI(LightningCLI):
         )
         for name, callback in CALLBACKS.items():
             parser.add_lightning_class_args(callback, name)
-        for fact in ("num_classes", "image_shape", "class_names"):
+        for fact in LINKED:
             parser.link_arguments(f"data.{fact}", f"model.init_args.{fact}", apply_on="instantiate")
         parser.link_arguments("seed_everything", "model.init_args.seed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, then let a checkpoint say what the method was."""
         super().parse_arguments(parser, args)
+        self.command = shlex.join(["python", "-m", "lightning_dd", *(sys.argv[1:] if args is None else args)])
         config = self.config[self.config.subcommand]
         self.run_name = run_name(config)
         self.version = None
@@ -80,6 +67,8 @@ class DistillationCLI(LightningCLI):
         config = self.config[self.subcommand]
         if config.keep_freed_memory:
             keep_freed_memory()
+        if config.trainer.enable_progress_bar is not False:
+            self.trainer_defaults["callbacks"] = [ProgressBar()]
         if config.trainer.logger in (None, True):
             config.trainer.logger = {
                 "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
@@ -93,7 +82,10 @@ class DistillationCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Give the method the plain values that it was made from, for checkpoints and records."""
         self._dump_config()
+        self.model.command = self.command
         self.model.options = {"model": self.config_dump["model"], "data": self.config_dump["data"]}
+        for linked in LINKED:  # the data says these
+            self.model.options["model"]["init_args"].pop(linked, None)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -107,22 +99,28 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     try:
         _run(args)
-    except InterruptedRunError as error:
-        return _fail(error, error.exit_code)
-    except UserError as error:
-        return _fail(error, 1)
     except KeyboardInterrupt:
         return _fail("Interrupted before the run had started.", 130)
     except Exception as error:
-        if not out_of_memory(error):
-            raise
-        options = " or ".join(sorted({method.memory_option for method in Distiller.__subclasses__()}))
-        return _fail(f"Out of memory; make {options} smaller.", 1)
+        return _explain(error)
     return 0
 
 
+def _explain(error: BaseException) -> int:
+    """Say what a user can put right, and return the exit code; raise what is a mistake of ours."""
+    cause: BaseException | None = error
+    while cause is not None:  # jsonargparse wraps what constructors raise
+        if isinstance(cause, UserError):
+            return _fail(cause, getattr(cause, "exit_code", 1))
+        cause = cause.__cause__ or cause.__context__
+    if not out_of_memory(error):
+        raise error
+    options = " or ".join(sorted({method.memory_option for method in Distiller.__subclasses__()}))
+    return _fail(f"Out of memory; make {options} smaller.", 1)
+
+
 def _run(args: Sequence[str] | None) -> None:
-    _quiet()
+    quiet()
     DistillationCLI(
         Distiller,
         ImageData,
@@ -133,7 +131,7 @@ def _run(args: Sequence[str] | None) -> None:
         load_from_checkpoint_support=False,  # checkpoints hold the method's options themselves
         parser_class=PlainParser,
         save_config_kwargs={"overwrite": True},  # a resumed run goes on in its folder
-        trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [ProgressBar()]},
+        trainer_defaults=dict(TRAINER_DEFAULTS),
         args=args,
     )
 
@@ -141,9 +139,3 @@ def _run(args: Sequence[str] | None) -> None:
 def _fail(error: object, code: int) -> int:
     print(f"\nerror: {error}", file=sys.stderr)
     return code
-
-
-def _quiet() -> None:
-    """Leave out warnings that speak of what this program does on purpose."""
-    for message in (".*does not have many workers.*", ".*`log_dir` directory exists.*", ".*Checkpoint directory.*"):
-        warnings.filterwarnings("ignore", message)

@@ -1,12 +1,23 @@
-"""Say in one sentence what was wrong with a command line or a config file."""
+"""Say in one sentence what was wrong with a command line or a config file.
 
+jsonargparse reports a tree of everything that it tried; a user needs the innermost cause and the nearest right word.
+"""
+
+import argparse
 import difflib
+import inspect
 import re
+from collections.abc import Iterable
+from importlib import import_module
 from typing import Any, NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
 
+from lightning_dd import data, methods, networks
 from lightning_dd.errors import UserError
+
+HOMES = {"model": methods, "data": data, "network": networks}
+"""Where the class names of an option are looked up."""
 
 
 class PlainParser(LightningArgumentParser):
@@ -19,5 +30,131 @@ class PlainParser(LightningArgumentParser):
         raise UserError(sentence(message, self)) from None
 
 
-def sentence(message: str, parser: Any) -> str:
-    return message
+def sentence(message: str, parser: argparse.ArgumentParser | None = None) -> str:
+    """Return what a user can put right, in one sentence.
+
+    Args:
+        message: what the parser says.
+        parser: the parser, for the names of its options.
+    """
+    option = "--" + ".".join(re.findall(r'Parser key "([\w.]+)"', message))
+    for pattern, explain in EXPLANATIONS:
+        found = re.search(pattern, message)
+        if found:
+            return explain(found, option, message, parser)
+    causes = [line.strip(" -") for line in message.splitlines() if line.strip(" -")]
+    causes = [line for line in causes if "NoneType" not in line and not line.startswith(BOILERPLATE)]
+    return " ".join(" ".join(causes[:2] or [message]).split())
+
+
+KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+BOILERPLATE = (
+    "Does not validate",
+    "Subtypes:",
+    "Errors:",
+    "Given value",
+    "Parser key",
+    "Problem with given class_path",
+)
+
+
+def _unrecognized(found: re.Match, option: str, message: str, parser: Any) -> str:
+    name = found[1].split("=")[0]
+    return f"There is no option {name}{_nearest(name, _options(parser))}."
+
+
+def _not_of_command(found: re.Match, option: str, message: str, parser: Any) -> str:
+    name = f"--{found[1]}"
+    return f"There is no option {name}{_nearest(name, _options(parser))}."
+
+
+def _not_accepted(found: re.Match, option: str, message: str, parser: Any) -> str:
+    paths = re.findall(r"class_path[ =]'([\w.]+)'", message)
+    known = _parameters(paths[-1]) if paths else ()
+    owner = f" of {paths[-1].rsplit('.', 1)[-1]}" if paths else ""
+    name = f"{option}.{found[1]}".replace("--.", "--")
+    return f"There is no option {name}{owner}{_nearest(found[1], known)}."
+
+
+def _unknown_class(found: re.Match, option: str, message: str, parser: Any) -> str:
+    kind = option.rsplit(".", 1)[-1].lstrip("-")
+    known = getattr(HOMES.get(kind), "__all__", ())
+    abstract = ("Distiller", "ImageData", "Network")
+    classes = [name for name in known if name[0].isupper() and name not in abstract and not name.endswith("Error")]
+    return f"There is no {kind} '{found[1]}'{_nearest(found[1], classes)}."
+
+
+def _wrong_choice(found: re.Match, option: str, message: str, parser: Any) -> str:
+    choices = found[1].replace("'", "")
+    return f"{option} is one of {choices}, not '{found[2]}'."
+
+
+def _wrong_type(found: re.Match, option: str, message: str, parser: Any) -> str:
+    return f"{option} takes {KINDS.get(found[1], found[1])}, not '{found[2]}'."
+
+
+def _wrong_union(found: re.Match, option: str, message: str, parser: Any) -> str:
+    literals = [choices.replace("'", "").split(", ") for choices in re.findall(r"typing\.Literal\[(.*?)\]", found[1])]
+    choices = ", ".join(dict.fromkeys(word for words in literals for word in words))  # each once, in order
+    known = [KINDS[kind] for kind in re.findall(r"<class '(\w+)'>", found[1]) if kind in KINDS]
+    if choices and not known:
+        return f"{option} is one of {choices}, not '{found[2]}'."
+    known = [choices, *known] if choices else known
+    return f"{option} takes {' or '.join(known) or 'another kind of value'}, not '{found[2]}'."
+
+
+def _required(found: re.Match, option: str, message: str, parser: Any) -> str:
+    if option == "--":
+        return "Give a method and data: --config FILE (see configs/), or --model and --data."
+    missing = " and ".join(f"{option}.{name}" for name in found[1].split(", "))
+    return f"Give {missing}, which has no default."
+
+
+def _no_command(found: re.Match, option: str, message: str, parser: Any) -> str:
+    return "Say what to do: `fit` a method or `test` what it left behind; --help lists the options of each."
+
+
+def _no_config(found: re.Match, option: str, message: str, parser: Any) -> str:
+    return f"There is no config file {found[1]}; see configs/ for those that come with the program."
+
+
+EXPLANATIONS = (
+    (r"unrecognized arguments: (\S+)", _unrecognized),
+    (r"Subcommand '\w+' does not accept option '([\w.]+)'", _not_of_command),
+    (r"Option '([\w.]+)' is not accepted", _not_accepted),
+    (r"Key '([\w.]+)' is not expected", _not_accepted),
+    (r"Expected a dot import path string: (\S+)", _unknown_class),
+    (r"Expected a typing\.Literal\[(.*?)\]\. Got value: (\S+)", _wrong_choice),
+    (r"Expected a <class '(?!NoneType)(\w+)'>\. Got value: (.+?)(?:\. Got value: .*)?(?:\n|$)", _wrong_type),
+    (r"the following arguments are required: ([\w., ]+)", _required),
+    (r'expected "subcommand"|argument subcommand', _no_command),
+    (r"(?:File does not exist|Path is not a file): '(?:.*/)?([^/']+)'", _no_config),
+    (r"Expected a path but (\S+) either not accessible or invalid", _unknown_class),
+    (r"[\s\S]*Subtypes: \[(.*)\][\s\S]*?Given value: (?:NestedArg\(key='[\w.]+', val=)?'?([^')\n]*)", _wrong_union),
+)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {near[0]}"
+    return f"; there are {', '.join(known)}" if 0 < len(known) < 15 else ""
+
+
+def _options(parser: Any) -> list[str]:
+    """Return the option strings of a parser and its commands."""
+    if parser is None:
+        return []
+    own = [string for action in parser._actions for string in action.option_strings]
+    commands = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return own + [string for action in commands for command in action.choices.values() for string in _options(command)]
+
+
+def _parameters(class_path: str) -> list[str]:
+    """Return the names that a class and its parents take."""
+    module, name = class_path.rsplit(".", 1)
+    found = getattr(import_module(module), name)
+    parents = inspect.getmro(found) if inspect.isclass(found) else [found]
+    parameters = [inspect.signature(getattr(p, "__init__", p)).parameters for p in parents if p is not object]
+    return sorted({name for group in parameters for name in group} - {"self", "args", "kwargs", "options"})

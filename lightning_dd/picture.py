@@ -8,6 +8,8 @@ from torch import Tensor
 from lightning_dd.files import atomic
 
 COLUMNS = 10
+DPI = 100
+LONGEST = 60_000  # pixels of a side; matplotlib draws fewer than 2^16
 
 
 def tile(images: Tensor, columns: int, gap: int = 1) -> Tensor:
@@ -47,12 +49,10 @@ def save_picture(path: str | os.PathLike, images: Tensor, labels: Tensor, class_
     """
     from matplotlib.figure import Figure
 
-    order = labels.argsort(stable=True)
-    images, labels = images[order], labels[order]
-    single = len(images) == len(class_names)
-    if not single:  # at most ten of each class
-        images = torch.cat([images[labels == c][:COLUMNS] for c in labels.unique()])
-    columns = min(COLUMNS, len(images)) if single else min(COLUMNS, int(labels.bincount().max()))
+    counts = labels.bincount(minlength=len(class_names))
+    single = bool((counts == 1).all())
+    columns = min(COLUMNS, len(images) if single else int(counts.max()))
+    images = images[labels.argsort()] if single else _rows(images, labels, len(class_names), columns)
     gap = max(1, images.shape[-2] // 3) if single else 1
     page = tile(images, columns, gap)
     scale = 0.9 / images.shape[-1]  # inches a pixel: an image is 0.9 inches wide whatever its size
@@ -62,8 +62,18 @@ def save_picture(path: str | os.PathLike, images: Tensor, labels: Tensor, class_
     axes.imshow(page.numpy(), interpolation="nearest", aspect="auto")
     axes.axis("off")
     _write_names(axes, class_names, columns, images.shape[-2:], gap, single)
+    dpi = min(DPI, LONGEST / max(figure.get_size_inches()))
     with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
+        figure.savefig(temporary, dpi=dpi, format="png")
+
+
+def _rows(images: Tensor, labels: Tensor, num_classes: int, columns: int) -> Tensor:
+    """Return the first `columns` images of each class, white where a class has fewer (soft labels decide that)."""
+    page = images.new_ones(num_classes, columns, *images.shape[1:])
+    for c in range(num_classes):
+        first = images[labels == c][:columns]
+        page[c, : len(first)] = first
+    return page.flatten(0, 1)
 
 
 def _write_names(
@@ -74,6 +84,7 @@ def _write_names(
         if single:
             x = gap + (index % columns) * (width + gap) + width / 2
             y = gap + (index // columns) * (height + gap) + height + gap * 0.45
-            axes.text(x, y, name, ha="center", va="center", fontsize=9)
+            axes.text(x, y, name, ha="center", va="center", fontsize=9, parse_math=False)
         else:
-            axes.text(-1, gap + index * (height + gap) + height / 2, name, ha="right", va="center", fontsize=9)
+            y = gap + index * (height + gap) + height / 2
+            axes.text(-1, y, name, ha="right", va="center", fontsize=9, parse_math=False)

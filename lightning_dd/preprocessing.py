@@ -25,6 +25,7 @@ class Normalization:
     def __init__(self, mean: list[float], std: list[float]) -> None:
         self.mean = [float(m) for m in mean]
         self.std = [float(s) for s in std]
+        self._tensors: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map `(..., C, H, W)` uint8 or float images to the normalised space."""
@@ -38,7 +39,11 @@ class Normalization:
         return images * std + mean
 
     def _constants(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return (images.new_tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
+        place = images.device, images.dtype
+        if place not in self._tensors:  # kept, so that nothing travels to the device at each step
+            with torch.inference_mode(False):  # what is kept must serve gradients too
+                self._tensors[place] = tuple(images.new_tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
+        return self._tensors[place]
 
 
 class Whitening:

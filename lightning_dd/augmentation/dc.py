@@ -58,10 +58,7 @@ def scale(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
     factors = 0.8 + 0.4 * torch.rand(2, generator=generator)
     new = [int(length * factor) for length, factor in zip(size, factors.tolist(), strict=True)]
     resized = F.interpolate(image[None], new, mode="nearest")[0]
-    page = image.new_zeros(image.shape[0], *(max(a, b) for a, b in zip(size, new, strict=True)))
-    top, left = ((p - n) // 2 for p, n in zip(page.shape[1:], new, strict=True))
-    page[:, top : top + new[0], left : left + new[1]] = resized
-    return _centre(page, *size)
+    return _centre(resized, *size, torch.zeros_like(mean))
 
 
 def rotate(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
@@ -74,7 +71,7 @@ def rotate(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
         for channel, fill in zip(image, mean.flatten(), strict=True)
     ]
     rotated = torch.stack([torch.as_tensor(channel) for channel in channels]).to(image)
-    return _centre(rotated, *image.shape[1:])
+    return _centre(rotated, *image.shape[1:], mean)
 
 
 def noise(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
@@ -82,9 +79,14 @@ def noise(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
     return image + NOISE * torch.randn(image.shape, generator=generator).to(image)
 
 
-def _centre(image: Tensor, height: int, width: int) -> Tensor:
-    top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
-    return image[:, top : top + height, left : left + width]
+def _centre(image: Tensor, height: int, width: int, fill: Tensor) -> Tensor:
+    """Pad what is too short and crop what is too long, both around the centre."""
+    _, rows, columns = image.shape
+    page = fill.expand(-1, max(height, rows), max(width, columns)).clone()
+    top, left = (page.shape[1] - rows) // 2, (page.shape[2] - columns) // 2
+    page[:, top : top + rows, left : left + columns] = image
+    top, left = (page.shape[1] - height) // 2, (page.shape[2] - width) // 2
+    return page[:, top : top + height, left : left + width]
 
 
 OPERATIONS: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {

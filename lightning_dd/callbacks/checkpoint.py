@@ -34,6 +34,10 @@ class LastCheckpoint(Checkpoint):
         """Save what was learned."""
         self._save(trainer)
 
+    def on_fit_end(self, trainer: Trainer, *_: object) -> None:
+        """Save again, now with the final evaluation."""
+        self._save(trainer)
+
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
         """Save what was learned before something went wrong; with several processes the others may be gone."""
         if trainer.world_size == 1 and trainer.state.fn == "fit" and trainer.global_step:

@@ -97,11 +97,11 @@ class Evaluation(Callback):
 
     def _run(self, trainer: Trainer, module: LightningModule) -> None:
         protocol, accuracies = self._measure(trainer, module)
-        record = accuracies.record(trainer.global_step, protocol, self.split)
+        record = accuracies.record(module.iteration, protocol, self.split)
         self.records.append(record)
         scalars = {"accuracy": record["accuracy_mean"], "accuracy/random_real": record["random_real_mean"]}
         for logger in trainer.loggers:
-            logger.log_metrics({k: v for k, v in scalars.items() if v is not None}, step=trainer.global_step)
+            logger.log_metrics({k: v for k, v in scalars.items() if v is not None}, step=module.iteration)
         if trainer.is_global_zero:
             print(f"\n{table(record)}\n", flush=True)
 

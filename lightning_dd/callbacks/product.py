@@ -1,5 +1,6 @@
 """What a run leaves behind: `distilled.safetensors`, `distilled.png`, `results.json`."""
 
+import re
 import sys
 from typing import Any
 
@@ -9,7 +10,7 @@ from lightning_dd.callbacks.cost import Cost
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.folder import ARTEFACT, PICTURE, RESULTS, run_folder
 from lightning_dd.callbacks.snapshot import distilled_set
-from lightning_dd.evaluation.records import environment, masked_command
+from lightning_dd.evaluation.records import environment
 from lightning_dd.files import write_json
 
 
@@ -70,7 +71,7 @@ def run_record(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
         "dataset": data.name,
         "ipc": module.ipc,
         "config": module.options,
-        "command": masked_command(sys.argv[1:], getattr(data, "root", None)),
+        "command": re.sub(r"(--data\.root[= ])\S+", r"\1DATA", module.command),
         "seed": module.seed,
         "steps": trainer.global_step,
         "published_steps": module.published_steps,

@@ -8,9 +8,7 @@ from lightning_dd.artefact import DistilledDataset
 from lightning_dd.errors import UserError
 
 
-def distilled_set(
-    trainer: Trainer, module: LightningModule, record: dict[str, Any] | None = None
-) -> DistilledDataset:
+def distilled_set(trainer: Trainer, module: LightningModule, record: dict[str, Any] | None = None) -> DistilledDataset:
     """Return the method's synthetic set as it is now, on the CPU.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Decoded images are kept on disk, keyed by the files they came from.
+"""What takes long to make (decoded images, ZCA matrices) is kept on disk, keyed by what it was made from.
 
 The folder is `$LIGHTNING_DD_CACHE`, or `~/.cache/lightning_dd`. It may be deleted at any time.
 """
@@ -29,7 +29,7 @@ def cached(files: Iterable[Path], options: dict, build: Callable[[], dict[str, T
 
     Args:
         files: what `build` reads; their paths, sizes and times of change are part of the key.
-        options: everything else that the result depends on; plain values.
+        options: everything else that the result depends on; plain values that JSON can hold.
         build: makes named tensors.
     """
     path = cache_folder() / f"{_key(files, options)}.safetensors"
@@ -43,7 +43,7 @@ def cached(files: Iterable[Path], options: dict, build: Callable[[], dict[str, T
 
 def _key(files: Iterable[Path], options: dict) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(json.dumps([FORMAT, options], sort_keys=True, default=str).encode())
+    digest.update(json.dumps([FORMAT, options], sort_keys=True).encode())
     for file in files:
         stat = file.stat()
         digest.update(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())

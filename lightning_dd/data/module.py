@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from lightning_dd.data.batches import RealBatches, RealImages, as_it_is
 from lightning_dd.data.catalogue import Facts
 from lightning_dd.data.splits import stratified_split
-from lightning_dd.data.zca import fit_zca
+from lightning_dd.data.zca import fit_zca, load_or_fit_zca
 from lightning_dd.errors import UserError
 from lightning_dd.preprocessing import Normalization, Preprocessing, Whitening
 from lightning_dd.randomness import generator
@@ -34,7 +34,7 @@ class ImageData(LightningDataModule):
             `normalization`; the paper's own is "frepo").
         held_out: fraction of each class that is not trained on, for choosing; the same images for every seed.
         num_workers: processes that draw batches; 0 is quickest for sets in memory.
-        cache: keep decoded images in `$LIGHTNING_DD_CACHE` or `~/.cache/lightning_dd`.
+        cache: keep decoded images and fitted ZCA in `$LIGHTNING_DD_CACHE` or `~/.cache/lightning_dd`.
 
     Attributes:
         name: in snake case.
@@ -189,7 +189,8 @@ class ImageData(LightningDataModule):
             return normalization
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         device = self.trainer.strategy.root_device if on_gpu else "cpu"
-        return fit_zca(self.train_images, self.zca, normalization, device)
+        fit = load_or_fit_zca if self.cache else fit_zca
+        return fit(self.train_images, self.zca, normalization, device)
 
     def _check(self, labels: Tensor) -> None:
         for part in (labels, self.test_labels):

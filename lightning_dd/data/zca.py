@@ -5,12 +5,14 @@ References:
     FRePo, https://arxiv.org/abs/2206.00719.
 """
 
+import hashlib
 from collections.abc import Iterator
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from lightning_dd.data.cache import cached
 from lightning_dd.preprocessing import Normalization, Whitening
 
 Recipe = Literal["mtt", "frepo"]
@@ -40,9 +42,7 @@ def fit_zca(
     Returns:
         The transform on the CPU, with float32 matrices.
     """
-    if recipe == "mtt":
-        channels = images.shape[1]
-        normalization = Normalization([0.0] * channels, [1.0] * channels)
+    normalization = _before_whitening(recipe, normalization)
     count = len(images)
     center, covariance = _moments(images, normalization, device, chunk)
     covariance /= count - 1 if recipe == "mtt" else count
@@ -55,6 +55,34 @@ def fit_zca(
     matrix = (vectors * scales.rsqrt()) @ vectors.T
     inverse = (vectors * scales.sqrt()) @ vectors.T
     return Whitening(normalization, *(t.float().cpu() for t in (center, matrix, inverse)))
+
+
+def load_or_fit_zca(
+    images: Tensor, recipe: Recipe, normalization: Normalization, device: torch.device | str = "cpu"
+) -> Whitening:
+    """Return what `fit_zca` returns, from the cache folder where it was fitted to the same pixels before."""
+
+    def build() -> dict[str, Tensor]:
+        fitted = fit_zca(images, recipe, normalization, device)
+        return {name: getattr(fitted, name).contiguous() for name in ("center", "matrix", "inverse_matrix")}
+
+    normalization = _before_whitening(recipe, normalization)
+    pixels = hashlib.blake2b(images.contiguous().numpy(), digest_size=16).hexdigest()
+    options = {
+        "zca": recipe,
+        "mean": normalization.mean,
+        "std": normalization.std,
+        "shape": list(images.shape),
+        "pixels": pixels,
+    }
+    return Whitening(normalization, **cached([], options, build))
+
+
+def _before_whitening(recipe: Recipe, normalization: Normalization) -> Normalization:
+    if recipe == "frepo":
+        return normalization
+    channels = len(normalization.mean)
+    return Normalization([0.0] * channels, [1.0] * channels)
 
 
 def _moments(

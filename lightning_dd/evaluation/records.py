@@ -21,12 +21,6 @@ def environment(device: torch.device) -> dict[str, Any]:
     return {**versions, **{package: version(package) for package in PACKAGES}, "device": name, "commit": _commit()}
 
 
-def masked_command(arguments: list[str], root: str | None) -> str:
-    """Return a command that means something elsewhere: the data folder is written `DATA`."""
-    words = [argument.replace(str(root), "DATA") if root else argument for argument in arguments]
-    return " ".join(["python -m lightning_dd", *words])
-
-
 def table(record: dict[str, Any]) -> str:
     """Return one evaluation as a small table for the screen."""
     title = (
@@ -57,7 +51,9 @@ def _commit() -> str | None:
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None
-    result = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    except OSError:  # git is not installed
+        return None
     return result.stdout.strip() or None

@@ -82,8 +82,9 @@ def test_network(network: nn.Module, images: Tensor, labels: Tensor, chunk: int 
         logits = network(part)
         if accuracy is None:
             # each process tests its own networks: a synchronised metric would wait for the others
-            accuracy = MulticlassAccuracy(logits.shape[1], average="micro", sync_on_compute=False).to(logits.device)
-        accuracy.update(logits, truth)
+            num_classes = max(2, logits.shape[1])  # the metric knows no set of one class
+            accuracy = MulticlassAccuracy(num_classes, average="micro", sync_on_compute=False).to(logits.device)
+        accuracy.update(logits.argmax(1), truth)
     return 100 * accuracy.compute().item()
 
 

@@ -39,11 +39,11 @@ class FreshNetworks:
     def at(self, iteration: int, device: torch.device) -> nn.Module:
         """Return the network of an iteration, in train mode.
 
-        The same object is returned every time, with other weights.
+        A network of this package is the same object every time, with other weights; a foreign module is built anew.
         """
         weights = generator(self.seed, "network", iteration, device)
         if isinstance(self._network, Network):
-            self._network.initialize(weights)
+            self._network.initialize(weights).train()
         else:  # a foreign module draws its weights when it is built
             network = build(self.factory, self.image_shape, self.num_classes, weights, device)
             self._network = network.train().requires_grad_(self.trainable)

@@ -93,7 +93,8 @@ class Distiller(LightningModule):
         self.seed = seed
         self.iteration = 0
         self.stopwatch = Stopwatch()
-        self.options: dict[str, Any] = {}
+        self.options: dict[str, Any] = {}  # plain values that this run was made from, and
+        self.command = ""  # what made it, for checkpoints and records
         self.images = nn.Parameter(torch.zeros(num_classes * ipc, *self.image_shape))
         self.register_buffer("labels", torch.arange(num_classes).repeat_interleave(ipc))
 

@@ -22,8 +22,9 @@ Embedding = Callable[[Tensor], Tensor]
 class DM(Distiller):
     """Dataset Condensation with Distribution Matching (Zhao and Bilen, WACV 2023, arXiv 2110.04181).
 
-    Each step draws a random network f and moves the images so that the mean feature of each class agrees with that of
-    real images under the same augmentation A: `sum_c || mean f(A(T_c)) - mean f(A(S_c)) ||^2`. Networks are not trained.
+    Each step draws a random network f, which is never trained, and moves the images so that the mean feature of each
+    class c agrees with that of its real images T_c under the same augmentation A:
+    `sum_c || mean f(A(T_c)) - mean f(A(S_c)) ||^2`.
 
     Args:
         ipc: images per class.

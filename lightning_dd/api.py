@@ -1,0 +1,113 @@
+"""Distil from Python: the code path of the command line, with a data set in place of a config."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import Dataset
+
+from lightning_dd import methods
+from lightning_dd.artefact import DistilledDataset, load
+from lightning_dd.callbacks import ProgressBar
+from lightning_dd.callbacks.folder import ARTEFACT, run_folder
+from lightning_dd.data import FromDataset
+from lightning_dd.errors import UserError
+from lightning_dd.memory import keep_freed_memory
+from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, quiet
+
+
+def distill(
+    dataset: Dataset,
+    method: str = "dm",
+    ipc: int = 10,
+    steps: int | None = None,
+    test_dataset: Dataset | None = None,
+    class_names: list[str] | None = None,
+    name: str = "custom",
+    root: str | Path = "runs",
+    seed: int = 0,
+    evaluation: dict[str, Any] | bool = True,
+    trainer: dict[str, Any] | None = None,
+    **options: Any,
+) -> DistilledDataset:
+    """Distil any torch data set of images into `ipc` images per class.
+
+    Args:
+        dataset: map-style, giving (image, label): Pillow images, uint8 tensors, or floats in [0, 1]; not normalised.
+        method: name of a class in `lightning_dd.methods`, in any case.
+        ipc: images per class.
+        steps: updates of the images; None takes the published number.
+        test_dataset: for the final evaluation; without it, a fifth of each class is kept out of training for it.
+        class_names: in label order; without it, the data set's `classes`, or else the labels.
+        name: of the data set, for the run's folder and the record.
+        root: where run folders go.
+        seed: every random draw is keyed with it.
+        evaluation: arguments of `lightning_dd.callbacks.Evaluation`; False leaves it out.
+        trainer: more arguments of Lightning's `Trainer`.
+        **options: of the method, for example `lr=1.0` or `network=functools.partial(ConvNet, width=64)`.
+
+    Returns:
+        The distilled set; its run folder also holds the picture, the record and the checkpoint.
+
+    Raises:
+        UserError: the data or an option cannot be used.
+
+    Example:
+        >>> import torch, lightning_dd as dd
+        >>> images, labels = torch.rand(40, 1, 8, 8), torch.arange(40) % 2
+        >>> data = torch.utils.data.TensorDataset(images, labels)
+        >>> distilled = dd.distill(data, ipc=1, steps=1, evaluation=False)  # doctest: +SKIP
+    """
+    quiet()
+    keep_freed_memory()
+    seed_everything(seed, verbose=False)
+    data = FromDataset(dataset, test_dataset, class_names, name)
+    method_class = find_method(method)
+    facts = {"num_classes": data.num_classes, "image_shape": data.image_shape, "class_names": data.class_names}
+    module = _constructed(method_class, ipc=ipc, seed=seed, **facts, **options)
+    module.options = {
+        "model": {"class_path": f"lightning_dd.methods.{method_class.__name__}", "init_args": _plain(options, ipc)}
+    }
+    module.command = f"lightning_dd.distill(..., method={method!r}, ipc={ipc}, steps={steps}, seed={seed})"
+    if isinstance(evaluation, bool):
+        evaluation = {"enabled": evaluation}
+    callbacks = [CALLBACKS[key](**evaluation) if key == "evaluation" else CALLBACKS[key]() for key in CALLBACKS]
+    settings = {**TRAINER_DEFAULTS, **(trainer or {}), "default_root_dir": str(root)}
+    if settings.get("enable_progress_bar", True):
+        callbacks.append(ProgressBar())
+    run = Trainer(
+        **settings,
+        max_steps=steps or module.published_steps,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(str(root), f"{method.lower()}_{name}_ipc{ipc}"),
+    )
+    run.fit(module, data)
+    return load(run_folder(run) / ARTEFACT)
+
+
+def find_method(name: str) -> type[methods.Distiller]:
+    """Return a method's class.
+
+    Raises:
+        UserError: there is no method of that name.
+    """
+    known = {found.lower(): getattr(methods, found) for found in methods.__all__}
+    known = {key: value for key, value in known.items() if issubclass(value, methods.Distiller)}
+    del known["distiller"]
+    if name.lower() not in known:
+        raise UserError(f"There is no method '{name}'; there are {', '.join(sorted(known))}.")
+    return known[name.lower()]
+
+
+def _constructed(method: type[methods.Distiller], **options: Any) -> methods.Distiller:
+    try:
+        return method(**options)
+    except TypeError as error:
+        raise UserError(f"{method.__name__} cannot be made from these options: {error}.") from None
+
+
+def _plain(options: dict[str, Any], ipc: int) -> dict[str, Any]:
+    """Return options as plain values; what is not plain is told by its text."""
+    kept = (int, float, str, bool, type(None))
+    return {"ipc": ipc, **{key: value if isinstance(value, kept) else str(value) for key, value in options.items()}}

@@ -1,0 +1,104 @@
+"""The command line from end to end, on the bundled digits."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+
+from lightning_dd.cli import main
+
+FILES = ("config.yaml", "distilled.safetensors", "distilled.png", "results.json", "checkpoints/last.ckpt")
+
+
+def test_fit_leaves_everything(fit, product, tmp_path, capsys):
+    assert fit("--evaluation.enabled", "true", "--evaluation.every_n_steps", "4") == 0
+    folder = tmp_path / "dm_digits_ipc1" / "version_0"
+    assert all((folder / name).is_file() for name in FILES)
+    assert list(folder.glob("events.out.tfevents.*"))
+    record = json.loads((folder / "results.json").read_text())
+    assert record["steps"] == 6
+    assert record["method"] == "DM"
+    assert record["dataset"] == "digits"
+    assert [entry["step"] for entry in record["evaluations"]] == [4, 6]
+    assert record["evaluations"][-1]["split"] == "test"
+    assert "DATA" not in record["command"]
+    assert record["command"].startswith("python -m lightning_dd fit --config")
+    assert record["cost"]["seconds_per_step"] > 0
+    assert torch.__version__.startswith(record["environment"]["torch"])
+    out = capsys.readouterr().out
+    assert "random real" in out
+    assert "distilled.safetensors" in out
+    distilled = product()
+    assert distilled[0][0].shape == (1, 8, 8)
+    assert distilled.info["evaluations"] == record["evaluations"]
+    assert "2110.04181" in distilled.info["paper"]
+
+
+def test_images_move_and_start_from_real_ones(fit, product, tmp_path):
+    assert fit() == 0
+    assert fit("--trainer.max_steps", "1", "--model.lr", "1e-12") == 0
+    moved, start = product(0), product(1)
+    assert not torch.allclose(moved.images, start.images)
+    # bundled digits have 17 grey levels: images that have hardly moved still lie on them
+    levels = start.images * 16
+    torch.testing.assert_close(levels, levels.round(), atol=0.04, rtol=0)  # they are kept as 8 bits
+
+
+def test_the_same_seed_gives_the_same_images_and_another_gives_others(fit, product):
+    for seed in ("0", "0", "1"):
+        assert fit("--seed_everything", seed) == 0
+    assert torch.equal(product(0).images, product(1).images)
+    assert not torch.equal(product(0).images, product(2).images)
+
+
+def test_evaluation_changes_nothing(fit, product):
+    assert fit() == 0
+    assert fit("--evaluation.enabled", "true", "--evaluation.every_n_steps", "2") == 0
+    assert torch.equal(product(0).images, product(1).images)
+
+
+def test_data_facts_flow_into_the_model(fit, product):
+    assert fit("--data.held_out", "0.2", "--evaluation.enabled", "true", "--evaluation.split", "held_out") == 0
+    distilled = product()
+    assert distilled.images.shape == (10, 1, 8, 8)
+    assert distilled.class_names == tuple("0123456789")
+    assert distilled.info["evaluations"][0]["split"] == "held_out"
+
+
+def test_print_config_shows_overrides(fit, capsys):
+    with pytest.raises(SystemExit) as stop:
+        fit("--model.network.width", "12", "--print_config")
+    assert stop.value.code == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["model"]["init_args"]["network"]["init_args"]["width"] == 12
+    assert config["model"]["init_args"]["real_per_class"] == 8
+
+
+def test_short_names_without_a_config(tmp_path, product):
+    options = "--trainer.max_steps 1 --trainer.enable_progress_bar false --evaluation.enabled false --model.ipc 1"
+    root = ["--trainer.default_root_dir", str(tmp_path), "--model.real_per_class", "2", "--model.network.width", "4"]
+    assert main(["fit", "--model", "DM", "--data", "Digits", *options.split(), *root]) == 0
+    assert len(product()) == 10
+
+
+def test_test_evaluates_a_checkpoint(fit, tiny_config, tmp_path, capsys):
+    assert fit() == 0
+    capsys.readouterr()
+    checkpoint = tmp_path / "dm_digits_ipc1" / "version_0" / "checkpoints" / "last.ckpt"
+    options = ["--ckpt_path", str(checkpoint), "--evaluation.enabled", "true", "--trainer.logger", "false"]
+    assert main(["test", "--config", str(tiny_config), *options, "--trainer.default_root_dir", str(tmp_path)]) == 0
+    assert "step 6: 2 x ConvNet" in capsys.readouterr().out
+
+
+def test_the_module_and_the_script_are_the_same_program():
+    result = subprocess.run([sys.executable, "-m", "lightning_dd", "fit", "--help"], capture_output=True, text=True)
+    assert result.returncode == 0
+    for option in ("--evaluation.num_networks", "--ckpt_path", "--keep_freed_memory"):
+        assert option in result.stdout
+    from importlib.metadata import entry_points
+
+    (script,) = entry_points(group="console_scripts", name="lightning-dd")
+    assert script.value == "lightning_dd.__main__:main"

@@ -1,0 +1,88 @@
+"""A run that was interrupted and resumed equals the uninterrupted one, bit for bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+
+def test_resumed_equals_uninterrupted(fit, product, tmp_path):
+    assert fit() == 0
+    assert fit("--trainer.max_steps", "3", root=tmp_path / "b") == 0
+    assert fit("--ckpt_path", "last", root=tmp_path / "b") == 0
+    resumed = product(root=tmp_path / "b")
+    assert torch.equal(product().images, resumed.images)
+    assert resumed.info["steps"] == 6
+    assert not (tmp_path / "b" / "dm_digits_ipc1" / "version_1").exists()  # goes on in its folder
+
+
+def test_resumed_keeps_earlier_evaluations(fit, product):
+    evaluation = ("--evaluation.enabled", "true", "--evaluation.every_n_steps", "2")
+    assert fit("--trainer.max_steps", "3", *evaluation) == 0
+    assert fit("--ckpt_path", "last", *evaluation) == 0
+    assert [entry["step"] for entry in product().info["evaluations"]] == [2, 3, 4, 6]
+
+
+def _start(config: Path, root: Path, steps: int) -> subprocess.Popen:
+    options = ["--config", str(config), "--trainer.default_root_dir", str(root), "--trainer.max_steps", str(steps)]
+    command = [sys.executable, "-m", "lightning_dd", "fit", *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _wait_for(path: Path, process: subprocess.Popen) -> None:
+    for _ in range(1200):
+        if path.exists():
+            return
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    raise TimeoutError(path)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_killed_and_resumed_equals_uninterrupted(signum, code, fit, product, tiny_config, tmp_path):
+    folder = tmp_path / "dm_digits_ipc1" / "version_0"
+    process = _start(tiny_config, tmp_path, steps=100_000)
+    _wait_for(folder / "checkpoints" / "last.ckpt", process)
+    os.kill(process.pid, signum)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    if signum != signal.SIGKILL:
+        assert "Traceback" not in errors
+        assert "--ckpt_path last" in errors
+        assert (folder / "distilled.safetensors").is_file()
+    done = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["distiller"]["iteration"]
+    total = ("--trainer.max_steps", str(done + 3))
+    assert fit("--ckpt_path", "last", *total) == 0
+    assert fit(*total, root=tmp_path / "b") == 0
+    assert torch.equal(product().images, product(root=tmp_path / "b").images)
+
+
+def test_last_without_a_run_fails_plainly(fit, capsys):
+    assert fit("--ckpt_path", "last") == 1
+    assert "start without it" in capsys.readouterr().err
+
+
+def test_overridden_options_are_printed(fit, product, capsys):
+    assert fit("--trainer.max_steps", "3") == 0
+    capsys.readouterr()
+    assert fit("--ckpt_path", "last", "--model.lr", "9") == 0
+    assert "--model.lr 9.0 is overridden by the checkpoint's 1.0" in capsys.readouterr().out
+    assert product().info["config"]["model"]["init_args"]["lr"] == 1.0
+
+
+def test_a_checkpoint_of_another_data_set_is_refused(fit, tmp_path, capsys):
+    assert fit("--trainer.max_steps", "1") == 0
+    checkpoint = tmp_path / "dm_digits_ipc1" / "version_0" / "checkpoints" / "last.ckpt"
+    folder = tmp_path / "own"
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+        for index in range(3):
+            Image.new("L", (8, 8), 40 * index).save(folder / name / f"{index}.png")
+    assert fit("--data", "ImageFolder", "--data.root", str(folder), "--ckpt_path", str(checkpoint)) == 1
+    assert "The checkpoint was made with data set digits, but this run has data set own." in capsys.readouterr().err

@@ -1,0 +1,34 @@
+"""What is compared: the sides of a task."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+PLAIN_DEFAULT = "plain, default allocator"
+PLAIN = "plain, tuned allocator"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One way to do the work; each run of it has a process of its own.
+
+    Attributes:
+        form: what the worker does; the others of a group are compared with its `plain` sides.
+        tuned: whether the process keeps freed memory (CPU only).
+        compile: whether `torch.compile` is used.
+        precision: of the Trainer; `bf16-mixed` is autocast elsewhere.
+        chunk: images in one forward; None takes the default.
+        group: sides of one group do the same work.
+    """
+
+    form: str
+    tuned: bool = True
+    compile: bool = False
+    precision: str = "32-true"
+    chunk: int | None = None
+    group: str = ""
+
+
+def references(sides: Mapping[str, Side], group: str) -> dict[str, str]:
+    """Return the names of a group's plain sides, by allocator: `"default"` and `"tuned"`, where there are such."""
+    plain = {name: side for name, side in sides.items() if side.form == "plain" and side.group == group}
+    return {"tuned" if side.tuned else "default": name for name, side in plain.items()}
