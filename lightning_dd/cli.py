@@ -113,6 +113,8 @@ def _explain(error: BaseException) -> int:
         if isinstance(cause, UserError):
             return _fail(cause, getattr(cause, "exit_code", 1))
         cause = cause.__cause__ or cause.__context__
+    if isinstance(error, OSError) and error.filename:
+        return _fail(f"Cannot use {error.filename}: {error.strerror}", 1)
     if not out_of_memory(error):
         raise error
     options = " or ".join(sorted({method.memory_option for method in Distiller.__subclasses__()}))
@@ -137,5 +139,6 @@ def _run(args: Sequence[str] | None) -> None:
 
 
 def _fail(error: object, code: int) -> int:
-    print(f"\nerror: {error}", file=sys.stderr)
+    text = str(error).replace("\n", " ")
+    print(f"\nerror: {text}{'' if text.endswith('.') else '.'}", file=sys.stderr)
     return code

@@ -103,6 +103,11 @@ def _wrong_union(found: re.Match, option: str, message: str, parser: Any) -> str
     return f"{option} takes {' or '.join(known) or 'another kind of value'}, not '{found[2]}'."
 
 
+def _not_yaml(found: re.Match, option: str, message: str, parser: Any) -> str:
+    where = re.findall(r"line \d+, column \d+", message)
+    return f"A config file is not valid YAML{f' ({where[-1]})' if where else ''}; look at its brackets and indentation."
+
+
 def _required(found: re.Match, option: str, message: str, parser: Any) -> str:
     if option == "--":
         return "Give a method and data: --config FILE (see configs/), or --model and --data."

@@ -17,7 +17,6 @@ import torch
 from benchmarks import driver, table
 from benchmarks.sides import Side
 
-from lightning_dd.evaluation.records import environment
 from lightning_dd.memory import keep_freed_memory
 
 HERE = Path(__file__).resolve()
@@ -83,12 +82,13 @@ def _compare(arguments: list[str], sides: dict[str, Side], options: argparse.Nam
     command = [sys.executable, str(HERE), *arguments]
     with tempfile.TemporaryDirectory() as folder:
         runs = driver.run_all(command, sides, options, Path(folder))
+        environments = [run.pop("environment") for side in runs.values() for run in side]
         rows = driver.summarise(runs, sides, Path(folder))
     settings = {name: value for name, value in vars(options).items() if name not in ("worker", "answer", "out")}
     report = {
         "task": arguments[0],
         "settings": settings,
-        "environment": environment(torch.device(options.device)),
+        "environment": environments[0],
         "sides": rows,
     }
     print(table.render(report))
@@ -103,6 +103,9 @@ def _work(task: ModuleType, options: argparse.Namespace) -> int:
     if side.tuned and options.device == "cpu":
         keep_freed_memory()
     result = task.worker(side, options)
+    from lightning_dd.evaluation.records import environment  # like the worker's own: heavy, and of no use to the driver
+
+    result["environment"] = environment(torch.device(options.device))
     answer = result.pop("answer", None)
     if answer is not None and options.answer:
         torch.save(answer, options.answer)

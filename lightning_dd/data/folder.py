@@ -114,7 +114,7 @@ def find_listings(root: Path) -> dict[str, Listing]:
         UserError: if there is no such folder, no image in it, or a class to test on that is not trained on.
     """
     if not root.is_dir():
-        raise UserError(f"there is no folder {root}: check root")
+        raise UserError(f"there is no folder {root}: check --data.root")
     train = list_classes(root / "train")
     # A class may be called "train": only a folder of class folders is a split.
     if not any(train.values()):
@@ -167,7 +167,7 @@ def survey(
         found = found or header.size
         if size is None and header.size != found:
             first, other = (f"{h}x{w}" for h, w in (found, header.size))
-            raise UserError(f"images in {root} differ in size ({first}, and {other} in {path}): give image_size")
+            raise UserError(f"images in {root} differ in size ({first}, and {other} in {path}): give --data.image_size")
         gray = gray and header.gray
         if size and not gray:
             break

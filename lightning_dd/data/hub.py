@@ -140,7 +140,7 @@ def open_hub_set(root: Path, image_column: str | None = None, label_column: str 
 
 def _find_splits(root: Path) -> dict[str, tuple[Path, ...]]:
     if not root.is_dir():
-        raise UserError(f"there is no folder or Parquet file {root}: check root")
+        raise UserError(f"there is no folder or Parquet file {root}: check --data.root")
     files = _parquet_files(root)
     splits = {}
     for split, words in SPLIT_WORDS.items():
@@ -220,5 +220,5 @@ def _pick(wanted: str | None, candidates: list[str], schema, root: Path, what: s
     if wanted is not None and wanted not in schema.names:
         raise UserError(f"{root} has no column {wanted!r}: its columns are {columns}")
     if wanted is None and not candidates:
-        raise UserError(f"no {what} column was found in {root}, whose columns are {columns}: set {what}_column to one")
+        raise UserError(f"no {what} column was found in {root}, whose columns are {columns}: set --data.{what}_column to one")
     return wanted or candidates[0]

@@ -96,6 +96,6 @@ def _first_headers(hub_set: HubSet) -> list[Header]:
             continue  # setup reports it, or skips it
     if not headers:
         raise UserError(
-            f"column {hub_set.image_column!r} in {hub_set.root} holds no images: set image_column to another"
+            f"column {hub_set.image_column!r} in {hub_set.root} holds no images: set --data.image_column to another"
         )
     return headers

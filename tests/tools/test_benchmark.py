@@ -7,7 +7,8 @@ import pytest
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "benchmark.py"
 PLAIN = "plain, tuned allocator"
-TINY = "--shape 1,8,8 --width 8 --real_per_class 8 --ipc 2 --repeats 1 --steps 1 --warmup 0".split()
+SIZES = {"shape": "1,8,8", "width": 8, "real_per_class": 8, "ipc": 2, "repeats": 1, "steps": 1, "warmup": 0}
+TINY = [word for name, value in SIZES.items() for word in (f"--{name}", str(value))]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:

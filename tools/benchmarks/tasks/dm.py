@@ -1,28 +1,9 @@
-"""DM: one update of the synthetic images, the plain loop over classes against ours.
-
-The plain form is the algorithm as it reads: for each class, one operation on its real and its synthetic images, a
-forward of each, the squared distance of the means; then one backward and one step of SGD. It works on the draws of
-ours, so that both do the same work and their gradients can be compared.
-"""
+"""DM: one update of the synthetic images, the plain loop over classes against ours."""
 
 from argparse import ArgumentParser, Namespace
-from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from benchmarks.meter import Meter
 from benchmarks.sides import PLAIN, PLAIN_DEFAULT, Side
-from benchmarks.synthetic import RandomImages
-from benchmarks.trainer import fit
-from lightning_dd.augmentation import DSA
-from lightning_dd.coresets import random_real
-from lightning_dd.data.batches import RealBatches
-from lightning_dd.methods import DM
-from lightning_dd.networks import ConvNet, build
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import ClassBalanced
 
 SIDES = {
     PLAIN_DEFAULT: Side("plain", tuned=False),
@@ -36,9 +17,6 @@ SWEEP = {
     PLAIN: Side("plain"),
     **{f"ours, real_chunk {chunk}": Side("ours", chunk=chunk) for chunk in (32, 64, 128, 256, 512, 2560)},
 }
-IMAGES_PER_CLASS = 1000
-STRATEGY = "color_crop_cutout_flip_scale_rotate"
-MOMENTUM = 0.5
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -48,67 +26,6 @@ def add_options(parser: ArgumentParser) -> None:
 
 def worker(side: Side, options: Namespace) -> dict[str, Any]:
     """Return the measurements of one run, and as `answer` the gradient of the images in the first step."""
-    data = RandomImages(options.classes * max(IMAGES_PER_CLASS, options.real_per_class), options)
-    if side.form == "plain":
-        data.setup()
-        return plain(data, options)
-    method = DM(
-        options.ipc,
-        real_per_class=options.real_per_class,
-        real_chunk=side.chunk,
-        augmentation=STRATEGY,
-        network=partial(ConvNet, width=options.width),
-        lr=1.0,
-        momentum=MOMENTUM,
-        compile=side.compile,
-        num_classes=options.classes,
-        image_shape=options.shape,
-        seed=options.seed,
-    )
-    return fit(method, data, side, options)
+    from benchmarks.forms import dm  # only a worker needs Lightning
 
-
-def plain(data: RandomImages, options: Namespace) -> dict[str, Any]:
-    """Run the algorithm class by class, without anything of ours but network and augmentation."""
-    device = torch.device(options.device)
-    real = data.real_images(torch.arange(len(data.train_labels))).to(device)
-    start = random_real(data.train_labels, options.classes, options.ipc, generator(options.seed, "init"))
-    synthetic = data.real_images(start).to(device).requires_grad_()
-    batches = RealBatches(
-        data.train_labels, options.classes, ClassBalanced(options.real_per_class), options.seed, lambda: 0
-    )
-    optimizer = torch.optim.SGD([synthetic], lr=1.0, momentum=MOMENTUM)
-    meter, answer = Meter(options.warmup, device), None
-    meter.begin()
-    for iteration in range(options.warmup + options.steps):
-        optimizer.zero_grad()
-        rows = batches.draw(iteration).indices.to(device)
-        plain_loss(real, rows, synthetic, iteration, options).backward()
-        optimizer.step()
-        meter.tick()
-        answer = synthetic.grad.cpu().clone() if answer is None else answer
-    return {**meter.report(), "answer": answer}
-
-
-def plain_loss(real: Tensor, rows: Tensor, synthetic: Tensor, iteration: int, options: Namespace) -> Tensor:
-    """Return the sum over classes of the squared distance of mean features.
-
-    Args:
-        real: `(N, C, H, W)` all real images.
-        rows: `(K, B)` which of them are drawn.
-        synthetic: `(K * ipc, C, H, W)`.
-        iteration: what the draws are keyed with.
-        options: of the tool.
-    """
-    weights = generator(options.seed, "network", iteration, real.device)
-    network = build(partial(ConvNet, width=options.width), options.shape, options.classes, weights, real.device)
-    network.requires_grad_(False)
-    augmentation = DSA(STRATEGY)
-    draws = generator(options.seed, "augmentation", iteration)
-    draw = augmentation.draw(options.classes, draws, options.shape[1:]).to(real.device)
-    loss = synthetic.new_zeros(())
-    for label, members in enumerate(synthetic.split(options.ipc)):
-        pair = augmentation.siamese(real[rows[label]][None], members[None], draw[[label]])
-        real_mean, synthetic_mean = (network.features(images[0]).mean(0) for images in pair)
-        loss = loss + (real_mean - synthetic_mean).square().sum()
-    return loss
+    return dm.run(side, options)

@@ -1,23 +1,12 @@
-"""Evaluation: testing 10,000 images with one network, and training one network on a distilled set.
+"""Evaluation: testing with one network, and training one network on a distilled set.
 
 A step is one pass over the test images, or one epoch of training.
 """
 
 from argparse import ArgumentParser, Namespace
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-from benchmarks.meter import Meter
 from benchmarks.sides import PLAIN, PLAIN_DEFAULT, Side
-from benchmarks.synthetic import RandomImages
-from lightning_dd.evaluation.protocols import find_protocol
-from lightning_dd.evaluation.training import augmentation_of, test_network, train_network
-from lightning_dd.networks import ConvNet, build
-from lightning_dd.randomness import generator
 
 CHUNKS = (32, 64, 128, 256, 512, 1000, 10_000)
 SIDES = {
@@ -30,7 +19,6 @@ SIDES = {
     "training, bf16": Side("ours", precision="bf16-mixed", group="training"),
 }
 SWEEP = {PLAIN: Side("plain"), **{f"ours, chunk {chunk}": Side("ours", chunk=chunk) for chunk in CHUNKS}}
-PLAIN_BATCH = 256
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -42,58 +30,6 @@ def add_options(parser: ArgumentParser) -> None:
 
 def worker(side: Side, options: Namespace) -> dict[str, Any]:
     """Return the measurements of one run: of passes over the test images, or of epochs."""
-    precision = _autocast(side, options)
-    with precision:
-        return _training(options) if side.group == "training" else _testing(side, options)
+    from benchmarks.forms import evaluate  # only a worker needs Lightning
 
-
-def _testing(side: Side, options: Namespace) -> dict[str, Any]:
-    images, labels = _images(options.test_images, options)
-    network = _network(options)
-    test = plain_test if side.form == "plain" else partial(test_network, chunk=side.chunk)
-    meter = Meter(options.warmup, images.device)
-    meter.begin()
-    for _ in range(options.warmup + options.steps):
-        accuracy = test(network, images, labels)
-        meter.tick()
-    return {**meter.report(), "accuracy": accuracy}
-
-
-@torch.no_grad()
-def plain_test(network: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Return the accuracy in percent, in batches of 256."""
-    network.eval()
-    correct = 0
-    for start in range(0, len(images), PLAIN_BATCH):
-        logits = network(images[start : start + PLAIN_BATCH])
-        correct += (logits.argmax(1) == labels[start : start + PLAIN_BATCH]).sum().item()
-    return 100 * correct / len(images)
-
-
-def _training(options: Namespace) -> dict[str, Any]:
-    """Train a fresh network several times; an epoch is a step."""
-    images, labels = _images(options.classes * options.ipc, options)
-    protocol = find_protocol("dm", epochs=max(1, options.epochs - 1))  # the protocol runs one epoch more
-    augment = augmentation_of(protocol, None)
-    meter = Meter(options.warmup, images.device, units=protocol.total_epochs)
-    meter.begin()
-    for run in range(options.warmup + options.steps):
-        draws = generator(options.seed, "training", run)
-        train_network(_network(options), images, labels, protocol, augment, draws)
-        meter.tick()
-    return meter.report()
-
-
-def _images(count: int, options: Namespace) -> tuple[Tensor, Tensor]:
-    data = RandomImages(count, options)
-    data.setup()
-    return data.real_images(torch.arange(count)).to(options.device), data.train_labels.to(options.device)
-
-
-def _network(options: Namespace) -> nn.Module:
-    weights = generator(options.seed, "network", 0, options.device)
-    return build(partial(ConvNet, width=options.width), options.shape, options.classes, weights, options.device)
-
-
-def _autocast(side: Side, options: Namespace) -> AbstractContextManager:
-    return torch.autocast(options.device, torch.bfloat16) if side.precision == "bf16-mixed" else nullcontext()
+    return evaluate.run(side, options)

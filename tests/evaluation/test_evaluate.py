@@ -1,0 +1,187 @@
+"""Accuracies of a distilled set and of random real images."""
+
+import importlib
+import statistics
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_dd.artefact import DistilledDataset
+from lightning_dd.evaluation import Accuracies, evaluate, find_protocol
+from lightning_dd.networks import ConvNet
+from lightning_dd.preprocessing import Normalization
+
+NORMALIZATION = Normalization([0.5], [0.25])
+PROTOCOL = find_protocol("dc", epochs=12)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(_two_threads):
+    torch.set_num_threads(1)  # two on a busy machine wait for each other
+
+
+def _generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def _pixels(labels, seed, noise=0.2):
+    """Separable images of four classes."""
+    centres = torch.rand(4, 1, 8, 8, generator=_generator(0))
+    return centres[labels] + noise * torch.randn(len(labels), 1, 8, 8, generator=_generator(seed))
+
+
+def _distilled(**changes):
+    labels = torch.arange(4)
+    arguments = {
+        "images": _pixels(labels, 1, noise=0.0),
+        "labels": labels,
+        "class_names": tuple("abcd"),
+        "preprocessing": NORMALIZATION,
+    }
+    return DistilledDataset(**{**arguments, **changes})
+
+
+def _test_set():
+    labels = torch.arange(4).repeat(30)
+    return NORMALIZATION(_pixels(labels, 2)), labels
+
+
+def _random_real(index):
+    """Noisy images, others for each index."""
+    labels = torch.arange(4)
+    return NORMALIZATION(_pixels(labels, 100 + index, noise=0.6)), labels
+
+
+def _network(image_shape, num_classes):
+    return ConvNet(image_shape, num_classes, width=8, depth=2)
+
+
+class _Foreign(nn.Sequential):
+    def __init__(self, image_shape, num_classes):
+        super().__init__(nn.Flatten(), nn.Linear(64, num_classes))
+
+
+def _evaluate(networks=range(3), distilled=None, random_real=_random_real, network=_network, protocol=PROTOCOL, seed=0):
+    return evaluate(distilled or _distilled(), random_real, _test_set(), network, protocol, networks, seed)
+
+
+def test_beats_chance_and_stands_beside_random_real():
+    result = _evaluate(protocol=find_protocol("dc", epochs=40))
+    assert len(result.distilled) == len(result.random_real) == 3
+    assert all(0 <= accuracy <= 100 for accuracy in result.distilled + result.random_real)
+    assert min(result.distilled) > 60  # chance is 25
+    assert statistics.fmean(result.distilled) > statistics.fmean(result.random_real)
+    assert result.network == "ConvNet (width 8, depth 2)"
+    assert result.seconds > 0
+
+
+def test_a_network_depends_on_seed_and_index_alone():
+    whole = _evaluate(range(4))
+    assert len(set(whole.distilled)) > 1  # or the rest says little
+    shares = [_evaluate(share) for share in ([3, 1], [0, 2])]
+    merged = dict(zip([3, 1, 0, 2], shares[0].distilled + shares[1].distilled, strict=True))
+    assert [merged[index] for index in range(4)] == whole.distilled
+    real = dict(zip([3, 1, 0, 2], shares[0].random_real + shares[1].random_real, strict=True))
+    assert [real[index] for index in range(4)] == whole.random_real
+
+
+def test_order_and_augmentation_differ_between_networks(monkeypatch):
+    module = importlib.import_module("lightning_dd.evaluation.evaluate")  # the package's attribute is the function
+    draws = []
+
+    def recording(network, images, labels, protocol, augment, generator):
+        draws.append(generator.initial_seed())
+        return network
+
+    monkeypatch.setattr(module, "train_network", recording)
+    _evaluate([0, 1])
+    assert draws[0] == draws[1] != draws[2] == draws[3]  # the distilled set and random real images take turns
+
+
+def test_another_seed_gives_other_networks():
+    assert _evaluate(range(4), seed=1).distilled != _evaluate(range(4)).distilled
+
+
+def test_global_generator_is_untouched():
+    state = torch.get_rng_state()
+    for network in (_network, _Foreign):
+        _evaluate([0], network=network)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("network", [_network, _Foreign])
+def test_both_sets_meet_the_same_weights_and_order(network):
+    distilled = _distilled()
+    result = _evaluate(range(2), random_real=lambda index: (distilled.prepared, distilled.labels), network=network)
+    assert result.random_real == result.distilled
+    assert len(result.distilled) == 2
+
+
+def test_random_real_is_asked_for_each_index():
+    asked = []
+
+    def random_real(index):
+        asked.append(index)
+        return _random_real(index)
+
+    _evaluate([4, 2], random_real=random_real, protocol=find_protocol("dc", epochs=1))
+    assert asked == [4, 2]
+
+
+def test_without_random_real():
+    alone = _evaluate(range(2), random_real=None)
+    assert alone.random_real == []
+    assert alone.distilled == _evaluate(range(2)).distilled
+
+
+def test_soft_labels_are_taken_as_their_arg_max():
+    soft = torch.full((4, 4), 0.1) + torch.eye(4)
+    result = _evaluate(distilled=_distilled(labels=soft, label_kind="probabilities"), random_real=None)
+    assert result.distilled == _evaluate(random_real=None).distilled
+
+
+def test_augments_as_the_images_were_distilled():
+    protocol = find_protocol("dm", epochs=12)
+    accuracies = {
+        strategy: _evaluate(
+            distilled=_distilled(recipe={"augmentation": strategy}), random_real=None, protocol=protocol
+        ).distilled
+        for strategy in ("crop", "cutout_rotate")
+    }
+    assert accuracies["crop"] != accuracies["cutout_rotate"]
+
+
+def test_foreign_network_is_named_by_its_class():
+    assert _evaluate([0], network=_Foreign, random_real=None).network == "_Foreign"
+
+
+def test_record():
+    accuracies = Accuracies([50.0, 60.0, 73.33333], [40.0, 42.0], "ConvNet", 12.3456)
+    record = accuracies.record(step=200, protocol=find_protocol("dm", epochs=20), split="test")
+    assert record == {
+        "step": 200,
+        "network": "ConvNet",
+        "protocol": "dm",
+        "epochs": 20,
+        "split": "test",
+        "num_networks": 3,
+        "accuracies": [50.0, 60.0, 73.333],
+        "accuracy_mean": 61.111,
+        "accuracy_std": pytest.approx(9.558, abs=1e-3),  # sqrt(mean of squares - square of mean), not over n - 1
+        "random_real_mean": 41.0,
+        "random_real_std": 1.0,
+        "seconds": 12.3,
+    }
+
+
+def test_record_without_random_real():
+    record = Accuracies([50.0], network="ConvNet").record(0, PROTOCOL, "held_out")
+    assert (record["accuracy_mean"], record["accuracy_std"]) == (50.0, 0.0)
+    assert record["random_real_mean"] is None
+    assert record["random_real_std"] is None
+
+
+def test_plain_values_travel_between_processes():
+    accuracies = Accuracies([1.0], [2.0], "ConvNet", 3.0)
+    assert Accuracies(**accuracies.plain()) == accuracies

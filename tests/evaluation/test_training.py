@@ -1,0 +1,235 @@
+"""Training and testing of one network, against plain loops."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lightning_dd.augmentation import DSA
+from lightning_dd.augmentation.dc import DCAugmentation
+from lightning_dd.errors import UserError
+from lightning_dd.evaluation import find_protocol, training
+from lightning_dd.networks import ConvNet, build
+
+SHORT = replace(find_protocol("dc", epochs=4), batch_size=4)  # five epochs, the drop after index 3
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(_two_threads):
+    torch.set_num_threads(1)  # two on a busy machine wait for each other
+
+
+def _generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def _data(number=10):
+    """Images that carry their index in the first pixel."""
+    images = torch.randn(number, 1, 2, 3, generator=_generator(1))
+    images[:, 0, 0, 0] = torch.arange(number)
+    return images, torch.arange(number) % 3
+
+
+def _linear(seed=2):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Flatten(), nn.Linear(6, 3))
+
+
+class _Recorder(nn.Module):
+    """Remembers the index of each image that it is shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = _linear()
+        self.batches = []
+
+    def forward(self, images):
+        assert self.training
+        self.batches.append(images[:, 0, 0, 0].int().tolist())
+        return self.inner(images)
+
+
+def _train(protocol=SHORT, network=None, data=None, augment=None, seed=0):
+    images, labels = data or _data()
+    return training.train_network(network or _linear(), images, labels, protocol, augment, _generator(seed))
+
+
+def _reference(protocol, images, labels, batches_by_epoch):
+    """SGD with momentum and weight decay, written out; `v` starts again at the drop."""
+    network = _linear()
+    weights = list(network.parameters())
+    rate, velocities = 0.01, [0.0 for _ in weights]
+    for epoch, batches in enumerate(batches_by_epoch):
+        for rows in batches:
+            loss = F.cross_entropy(network(images[rows]), labels[rows])
+            for index, (weight, gradient) in enumerate(zip(weights, torch.autograd.grad(loss, weights), strict=True)):
+                velocities[index] = 0.9 * velocities[index] + gradient + 5e-4 * weight.detach()
+                weight.data -= rate * velocities[index]
+        if epoch == protocol.drop_after:
+            rate, velocities = 0.001, [0.0 for _ in weights]
+    return network
+
+
+def _by_epoch(batches, number):
+    epochs, count = [[]], 0
+    for batch in batches:
+        if count == number:
+            epochs.append([])
+            count = 0
+        epochs[-1].append(batch)
+        count += len(batch)
+    return epochs
+
+
+def test_batches_cover_each_epoch_in_another_order():
+    recorder = _Recorder()
+    _train(network=recorder)
+    epochs = _by_epoch(recorder.batches, 10)
+    assert len(epochs) == SHORT.total_epochs == 5
+    assert [[len(batch) for batch in epoch] for epoch in epochs] == [[4, 4, 2]] * 5  # the last one is kept
+    orders = [[row for batch in epoch for row in batch] for epoch in epochs]
+    assert all(sorted(order) == list(range(10)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 5
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_equals_a_plain_loop(soft):
+    images, labels = _data()
+    if soft:
+        labels = torch.rand(10, 3, generator=_generator(5)).softmax(1)
+    recorder = _Recorder()
+    _train(network=recorder, data=(images, labels))
+    expected = _reference(SHORT, images, labels, _by_epoch(recorder.batches, 10))
+    start = _linear()
+    for ours, theirs, first in zip(recorder.inner.parameters(), expected.parameters(), start.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+        assert not torch.allclose(ours, first, rtol=1e-2, atol=1e-3)
+
+
+def test_learning_rate_of_each_step(monkeypatch):
+    rates, empty = [], []
+    step = torch.optim.SGD.step
+
+    def recording(self, *arguments):
+        group = self.param_groups[0]
+        rates.append(group["lr"])
+        empty.append(not self.state)
+        assert (group["momentum"], group["weight_decay"], group["nesterov"]) == (0.9, 5e-4, False)
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", recording)
+    _train(replace(find_protocol("dc", epochs=10), batch_size=4))
+    # 11 epochs of 3 steps; epochs 0 to 6 at 0.01
+    assert rates == pytest.approx([0.01] * 21 + [0.001] * 12)
+    assert [index for index, is_empty in enumerate(empty) if is_empty] == [0, 21]  # momentum starts again
+
+
+def test_published_number_of_steps(monkeypatch):
+    rates = []
+    monkeypatch.setattr(torch.optim.SGD, "step", lambda self: rates.append(self.param_groups[0]["lr"]))
+    _train(find_protocol("dc"))
+    assert rates == pytest.approx([0.01] * 152 + [0.001] * 149)
+
+
+@pytest.mark.parametrize("augment", [None, DSA("crop_flip_color"), DCAugmentation("crop_noise")])
+def test_depends_on_the_generator_alone(augment):
+    states = torch.get_rng_state()
+    first = _train(augment=augment)
+    assert torch.equal(torch.get_rng_state(), states)
+    torch.rand(7)
+    second, other = _train(augment=augment), _train(augment=augment, seed=1)
+    for a, b, c in zip(first.parameters(), second.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert not torch.equal(a, c)
+
+
+def test_augmentation_gets_each_batch_and_the_generator():
+    seen = []
+
+    def augment(images, generator):
+        assert isinstance(generator, torch.Generator)
+        seen.append(len(images))
+        return images.flip(0) * 0  # the network sees nothing of the images
+
+    network = _train(augment=augment)
+    assert seen == [4, 4, 2] * 5
+    decay = _linear()[1].weight / network[1].weight  # no gradient but the weight decay's, alike for all
+    torch.testing.assert_close(decay, decay[0, 0].expand_as(decay))
+
+
+def test_the_set_itself_is_left_alone():
+    images, labels = _data()
+    images.requires_grad_()
+    before = images.detach().clone()
+    network = _linear().eval()
+    assert _train(network=network, data=(images, labels)) is network
+    assert network.training
+    assert images.grad is None
+    assert torch.equal(images, before)
+
+
+def test_which_augmentation():
+    assert training.augmentation_of(find_protocol("dc"), "crop_flip") is None
+    names = "color_crop_cutout_scale_rotate"
+    batch = torch.randn(16, 1, 8, 8, generator=_generator())
+    ours = training.augmentation_of(find_protocol("dm"), names)
+    assert torch.equal(ours(batch, _generator(3)), DSA(names)(batch, _generator(3)))
+    everything = training.augmentation_of(find_protocol("dm"), None)
+    all_names = DSA("color_crop_cutout_flip_scale_rotate")
+    assert torch.equal(everything(batch, _generator(3)), all_names(batch, _generator(3)))
+    older = training.augmentation_of(find_protocol("dc", data="mnist"), names)
+    assert isinstance(older, DCAugmentation)
+    assert older.names == ["crop", "scale", "rotate"]
+    with pytest.raises(UserError, match="colour"):
+        training.augmentation_of(find_protocol("dm"), "colour")
+
+
+def test_learns_a_separable_set():
+    labels = torch.arange(4).repeat(8)
+    images = 0.5 * torch.randn(32, 1, 8, 8, generator=_generator())
+    images += 2 * torch.randn(4, 1, 8, 8, generator=_generator(1))[labels]
+    network = build(lambda shape, classes: ConvNet(shape, classes, width=8, depth=2), (1, 8, 8), 4, _generator())
+    before = training.test_network(network, images, labels)
+    training.train_network(network, images[:8], labels[:8], find_protocol("dc", epochs=30), None, _generator())
+    after = training.test_network(network, images[8:], labels[8:])
+    assert after > 90 > before
+
+
+@pytest.mark.parametrize("number", [1, 7, 64, 130])
+@pytest.mark.parametrize("chunk", [None, 1, 3, 64, 1000])
+def test_accuracy_by_counting(number, chunk):
+    network = _linear()
+    images, labels = torch.randn(number, 1, 2, 3, generator=_generator(4)), torch.arange(number) % 3
+    right = 0
+    for image, label in zip(images, labels.tolist(), strict=True):
+        logits = network(image[None])[0].tolist()
+        right += logits.index(max(logits)) == label
+    assert training.test_network(network, images, labels, chunk) == pytest.approx(100 * right / number, abs=1e-4)
+
+
+def test_chunks_of_the_accuracy():
+    sizes = []
+    network = _linear()
+    network.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
+    training.test_network(network, *_data(10), chunk=4)
+    assert sizes == [4, 4, 2]
+
+
+def test_accuracy_needs_no_gradient_and_changes_nothing():
+    network = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.9), *_linear())
+    seen = []
+    network.register_forward_hook(lambda module, inputs, output: seen.append((module.training, output.requires_grad)))
+    before = copy.deepcopy(network.state_dict())
+    first = training.test_network(network.train(), *_data(), chunk=4)
+    assert seen == [(False, False)] * 3
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert training.test_network(network, *_data()) == first
+
+
+def test_accuracy_with_one_class():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(6, 1))
+    assert training.test_network(network, _data()[0], torch.zeros(10, dtype=torch.int64)) == 100

@@ -1,0 +1,156 @@
+"""DM: its loss against the formula, its options, and a run that beats random real images."""
+
+import functools
+
+import pytest
+import torch
+
+from lightning_dd.augmentation import DSA
+from lightning_dd.errors import UserError
+from lightning_dd.methods import DM
+from lightning_dd.networks import ConvNet, build
+from lightning_dd.randomness import generator
+from lightning_dd.sampling import Batch
+
+SHAPE = (2, 8, 10)
+STRATEGY = "color_crop_cutout_flip_scale_rotate"
+
+
+def _module(ipc: int = 2, norm: str = "instance", classes: int = 3, **options) -> DM:
+    network = functools.partial(ConvNet, width=4, depth=2, norm=norm)
+    module = DM(ipc, network=network, num_classes=classes, image_shape=SHAPE, seed=7, real_per_class=5, **options)
+    with torch.no_grad():
+        module.images.copy_(torch.randn(module.images.shape, generator=generator(0, "test")))
+    return module.double()
+
+
+def _batch(module: DM, classes: list[int] | None = None) -> Batch:
+    chosen = torch.tensor(classes if classes is not None else range(module.num_classes))
+    real = torch.randn(module.num_classes, 5, *SHAPE, generator=generator(1, "test"), dtype=torch.float64)
+    return Batch(module.iteration, chosen, real[chosen], chosen[:, None].expand(-1, 5))
+
+
+def _naive_loss(module: DM, batch: Batch, augmented: bool) -> torch.Tensor:
+    """The sum over classes of || mean f(A(T_c)) - mean f(A(S_c)) ||^2, class by class."""
+    network = build(module.network, SHAPE, module.num_classes, generator(7, "network", module.iteration)).double()
+    draw = DSA(STRATEGY).draw(module.num_classes, generator(7, "augmentation", module.iteration), SHAPE[1:])
+    total = 0
+    for row, label in enumerate(batch.classes.tolist()):
+        real = batch.images[row]
+        synthetic = module.images[label * module.ipc : (label + 1) * module.ipc]
+        if augmented:
+            one = draw[[label]]
+            real, synthetic = (DSA(STRATEGY).apply(one, images[None])[0] for images in (real, synthetic))
+        difference = network.features(real).mean(0) - network.features(synthetic).mean(0)
+        total = total + difference.square().sum()
+    return total
+
+
+
+
+@pytest.mark.parametrize("augmentation", [None, STRATEGY])
+@pytest.mark.parametrize("ipc", [1, 2])
+def test_loss_is_the_formula(augmentation, ipc):
+    module = _module(ipc, augmentation=augmentation)
+    network = build(module.network, SHAPE, 3, generator(7, "network", 0)).double()
+    module._networks.at = lambda iteration, device: network
+    batch = _batch(module)
+    loss = module.loss(batch)
+    torch.testing.assert_close(loss, _naive_loss(module, batch, augmentation is not None))
+    (gradient,) = torch.autograd.grad(loss, module.images)
+    (expected,) = torch.autograd.grad(_naive_loss(module, batch, augmentation is not None), module.images)
+    torch.testing.assert_close(gradient, expected)
+
+
+def _gradient(module: DM, batch: Batch) -> torch.Tensor:
+    network = build(module.network, SHAPE, 3, generator(7, "network", 0)).double()
+    module._networks.at = lambda iteration, device: network.train()
+    return torch.autograd.grad(module.loss(batch), module.images)[0]
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 5, 10, 100])
+def test_chunks_change_nothing(chunk):
+    whole, parts = _module(augmentation=STRATEGY), _module(augmentation=STRATEGY, real_chunk=chunk)
+    torch.testing.assert_close(_gradient(parts, _batch(parts)), _gradient(whole, _batch(whole)))
+
+
+def test_chunks_are_refused_for_batch_normalisation():
+    module = _module(norm="batch", real_chunk=5)
+    with pytest.raises(UserError, match="batch normalisation"):
+        _gradient(module, _batch(module))
+
+
+def test_batch_normalisation_mixes_the_classes():
+    module = _module(norm="batch", augmentation=None)
+    both, alone = _gradient(module, _batch(module)), _gradient(module, _batch(module, [0]))
+    assert not torch.allclose(both[:2], alone[:2])
+
+
+def test_shares_of_classes_add_up():
+    module = _module(augmentation=STRATEGY)
+    whole = _gradient(module, _batch(module))
+    shares = [_gradient(module, _batch(module, classes)) for classes in ([0, 2], [1])]
+    torch.testing.assert_close(sum(shares), whole)
+    assert not shares[1][:2].any()  # class 0 gets nothing from the share of class 1
+
+
+def test_no_share_is_zero():
+    module = _module()
+    empty = Batch(0, torch.tensor([], dtype=torch.long), torch.zeros(0, 5, *SHAPE), torch.zeros(0, 5))
+    assert not _gradient(module, empty).any()
+
+
+def test_draws_depend_on_the_iteration_alone():
+    module = _module(augmentation=STRATEGY)
+    networks = []
+    for iteration in (0, 5, 0):
+        networks.append([p.clone() for p in module._networks.at(iteration, torch.device("cpu")).parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(networks[0], networks[2], strict=True))
+    assert not torch.equal(networks[0][0], networks[1][0])
+
+
+def test_networks_are_no_part_of_the_module():
+    module = _module()
+    module.loss(_batch(module).__class__(0, torch.arange(3), torch.zeros(3, 5, *SHAPE), torch.zeros(3, 5)))
+    assert [name for name, _ in module.named_parameters()] == ["images"]
+
+
+@pytest.mark.parametrize("options", [{"real_per_class": 0}, {"real_chunk": 0}, {"clip": 0.0}, {"momentum": 1.0}])
+def test_options_out_of_range(options):
+    with pytest.raises(UserError, match="cannot be"):
+        DM(1, **options)
+
+
+def test_a_network_without_features_is_refused():
+    module = DM(1, network=lambda shape, classes: torch.nn.Flatten(), num_classes=3, image_shape=SHAPE)
+    with pytest.raises(UserError, match="features"):
+        module.loss(Batch(0, torch.arange(3), torch.zeros(3, 5, *SHAPE), torch.zeros(3, 5)))
+
+
+@pytest.mark.slow
+def test_beats_random_real_images(fit, product):
+    options = "--trainer.max_steps 200 --model.real_per_class 64 --model.network.width 32 --evaluation.enabled true"
+    assert fit(*options.split(), "--evaluation.num_networks", "3", "--evaluation.epochs", "200") == 0
+    last = product().info["evaluations"][-1]
+    assert last["accuracy_mean"] > last["random_real_mean"] + 5
+
+
+def test_compiled_equals_eager(fit, product):
+    assert fit("--trainer.max_steps", "2") == 0
+    assert fit("--trainer.max_steps", "2", "--model.compile", "true") == 0
+    torch.testing.assert_close(product(1).images, product(0).images, atol=1e-5, rtol=0)
+
+
+def test_bf16_stays_close(fit, product):
+    assert fit("--trainer.max_steps", "1", "--model.lr", "1e-9") == 0
+    assert fit("--trainer.max_steps", "1") == 0
+    assert fit("--trainer.max_steps", "1", "--trainer.precision", "bf16-mixed") == 0
+    start, full, half = (product(version).images for version in range(3))
+    updates = (full - start).flatten(), (half - start).flatten()
+    assert torch.cosine_similarity(*updates, dim=0) > 0.99
+
+
+def test_other_options_run(fit, product):
+    options = "--model.init noise --model.clip 0.1 --model.lr_decay 0.1 --model.network.norm batch --model.ipc 2"
+    assert fit(*options.split()) == 0
+    assert product(name="dm_digits_ipc2").images.isfinite().all()

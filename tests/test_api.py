@@ -1,0 +1,97 @@
+"""`distill` on any torch data set, by the code path of the command line."""
+
+import functools
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+import lightning_dd as dd
+from lightning_dd.errors import UserError
+from lightning_dd.networks import ConvNet
+
+SMALL = functools.partial(ConvNet, width=4, depth=2)
+
+
+def _separable(count: int = 30) -> TensorDataset:
+    """Two classes: bright on the left, bright on the right."""
+    draw = torch.Generator().manual_seed(0)
+    images = 0.3 * torch.rand(count, 1, 8, 8, generator=draw)
+    labels = torch.arange(count) % 2
+    images[labels == 0, :, :, :4] += 0.6
+    images[labels == 1, :, :, 4:] += 0.6
+    return TensorDataset(images, labels)
+
+
+def _distill(tmp_path, **options):
+    quiet = {"enable_progress_bar": False, "accelerator": "cpu"}
+    options = {"ipc": 1, "steps": 3, "network": SMALL, "real_per_class": 4, "trainer": quiet, **options}
+    return dd.distill(_separable(), root=tmp_path, **options)
+
+
+def test_distill(tmp_path):
+    evaluation = {"num_networks": 2, "epochs": 5}
+    distilled = _distill(tmp_path, evaluation=evaluation, class_names=["left", "right"], name="sides")
+    assert distilled.class_names == ("left", "right")
+    assert distilled.images.shape == (2, 1, 8, 8)
+    assert distilled.info["steps"] == 3
+    assert len(distilled.info["evaluations"][0]["accuracies"]) == 2
+    assert (tmp_path / "dm_sides_ipc1" / "version_0" / "results.json").is_file()
+
+
+def test_same_seed_same_images(tmp_path):
+    first, second, other = (_distill(tmp_path, evaluation=False, seed=seed) for seed in (3, 3, 4))
+    assert torch.equal(first.images, second.images)
+    assert not torch.equal(first.images, other.images)
+
+
+def test_the_command_line_gives_the_same_images(fit, product, tmp_path):
+    from sklearn.datasets import load_digits
+
+    from lightning_dd.data import Digits
+
+    data = Digits()
+    data.setup()
+    parts = [TensorDataset(*data.split(name)) for name in ("train", "test")]
+    assert len(load_digits().target) == sum(map(len, parts))
+    strategy = "color_crop_cutout_scale_rotate"
+    options = {"network": functools.partial(ConvNet, width=8), "real_per_class": 8, "augmentation": strategy}
+    python = dd.distill(
+        parts[0], ipc=1, steps=6, test_dataset=parts[1], evaluation=False, root=tmp_path / "python", **options
+    )
+    assert fit() == 0
+    # measured statistics differ from the catalogue's in the last digits
+    torch.testing.assert_close(python.images, product().images, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "nothing"}, "there are dm"),
+        ({"wrong_option": 1}, "wrong_option"),
+        ({"ipc": 100}, "--model.init noise"),
+        ({"evaluation": {"num_networks": 0}}, "cannot be 0"),
+    ],
+)
+def test_errors_are_sentences(options, words, tmp_path):
+    with pytest.raises(UserError, match=words):
+        _distill(tmp_path, **options)
+
+
+def test_importing_costs_nothing():
+    code = "import sys, lightning_dd; assert 'torch' not in sys.modules; print(lightning_dd.__version__)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_loading_does_not_import_the_trainer(tmp_path):
+    _distill(tmp_path, evaluation=False)
+    path = tmp_path / "dm_custom_ipc1" / "version_0" / "distilled.safetensors"
+    code = (
+        f"import sys, lightning_dd as dd; d = dd.load({str(path)!r}); print(len(d), d[0][0].shape, d.class_names); "
+        "assert 'lightning' not in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "2 torch.Size([1, 8, 8]) ('0', '1')", result.stderr

@@ -1,0 +1,142 @@
+"""What a user can get wrong ends with one sentence, a non-zero exit code and no traceback."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+import lightning_dd as dd
+from lightning_dd.errors import UserError
+
+
+def _truncated_idx(folder: Path) -> Path:
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, count in (("train", 60), ("t10k", 10)):
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, count) + bytes(count))
+        with gzip.open(raw / f"{part}-images-idx3-ubyte.gz", "wb") as file:
+            file.write(struct.pack(">IIII", 2051, count, 28, 28) + bytes(100))
+    return folder
+
+
+def _parquet_without_images(folder: Path) -> Path:
+    table = pa.table({"text": ["a", "b"], "label": [0, 1]})
+    for split in ("train", "test"):
+        pq.write_table(table, folder / f"{split}-00000-of-00001.parquet")
+    return folder
+
+
+def _small_class(folder: Path) -> Path:
+    for name, count in (("cat", 3), ("dog", 12)):
+        (folder / name).mkdir()
+        for index in range(count):
+            Image.new("L", (8, 8), 20 * index).save(folder / name / f"{index}.png")
+    return folder
+
+
+def _unreadable(folder: Path) -> Path:
+    _small_class(folder)
+    (folder / "dog" / "broken.png").write_bytes(b"not a picture")
+    return folder
+
+
+def _garbage_checkpoint(folder: Path) -> Path:
+    path = folder / "garbage.ckpt"
+    path.write_bytes(b"garbage")
+    return path
+
+
+def _file_in_the_way(folder: Path) -> Path:
+    path = folder / "file"
+    path.write_text("not a folder")
+    return path / "runs"
+
+
+def _broken_config(folder: Path) -> Path:
+    path = folder / "broken.yaml"
+    path.write_text("model: [DM\n")
+    return path
+
+
+def _config_with_typo(folder: Path) -> Path:
+    path = folder / "typo.yaml"
+    path.write_text("model:\n  class_path: DM\n  init_args:\n    ipcc: 1\ndata:\n  class_path: Digits\n")
+    return path
+
+
+FOLDER = ("--data", "ImageFolder", "--model.ipc", "5", "--data.root")
+
+# name, options (PATH stands for what `make` returns), make, words that the sentence must have
+CASES = [
+    ("unknown method", ["--model", "DMM"], None, "did you mean DM"),
+    ("unknown data", ["--data", "CIFAR11"], None, "did you mean CIFAR10"),
+    ("unknown network", ["--model.network", "ConvNot"], None, "did you mean ConvNet"),
+    ("unknown option", ["--model.real_per_clas", "3"], None, "did you mean real_per_class"),
+    ("unknown trainer option", ["--trainer.max_stepss", "3"], None, "did you mean --trainer.max_steps"),
+    ("unknown option in a config", ["--config", "PATH"], _config_with_typo, "did you mean ipc"),
+    ("broken config", ["--config", "PATH"], _broken_config, "not valid YAML"),
+    ("wrong type", ["--model.ipc", "many"], None, "a whole number"),
+    ("negative IPC", ["--model.ipc", "-1"], None, "cannot be -1"),
+    ("learning rate 0", ["--model.lr", "0"], None, "above 0"),
+    ("unknown augmentation", ["--model.augmentation", "crop_flipp"], None, "flip"),
+    ("depth that does not fit", ["--model.network.depth", "5"], None, "depth"),
+    ("unknown protocol", ["--evaluation.protocol", "dcc"], None, "choose one of"),
+    ("no networks", ["--evaluation.num_networks", "0"], None, "cannot be 0"),
+    ("no held-out part", ["--evaluation.enabled", "true", "--evaluation.split", "held_out"], None, "held_out"),
+    ("IPC above the class", ["--model.ipc", "500"], None, "--model.init noise"),
+    ("class too small", [*FOLDER, "PATH"], _small_class, '"cat"'),
+    ("missing root", ["--data", "MNIST", "--data.root", "PATH/nowhere"], lambda folder: folder, "download"),
+    ("truncated idx", ["--data", "MNIST", "--data.root", "PATH"], _truncated_idx, "images-idx3-ubyte"),
+    ("no image column", ["--data", "Parquet", "--data.root", "PATH"], _parquet_without_images, "text"),
+    ("unreadable image", [*FOLDER, "PATH"], _unreadable, "broken.png"),
+    ("missing checkpoint", ["--ckpt_path", "nowhere.ckpt"], None, "nowhere.ckpt"),
+    ("garbage checkpoint", ["--ckpt_path", "PATH"], _garbage_checkpoint, "garbage.ckpt"),
+    ("unwritable output", ["--trainer.default_root_dir", "PATH"], _file_in_the_way, "Not a directory"),
+    ("no such config", ["--config", "nowhere.yaml"], None, "nowhere.yaml"),
+]
+
+
+@pytest.mark.parametrize(("options", "make", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_one_sentence(options, make, words, fit, tmp_path, capfd):
+    made = str(make(tmp_path)) if make else ""
+    code = fit(*[option.replace("PATH", made) for option in options])
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error:")]
+    assert code not in (0, None)
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert errors[0].endswith(".")
+
+
+def test_a_loss_that_is_not_finite_keeps_the_images(fit, product, capsys):
+    # an absurd learning rate: the images overflow within a few steps
+    assert fit("--model.lr", "1e38", "--trainer.max_steps", "50") == 1
+    captured = capsys.readouterr()
+    assert "--model.lr" in captured.err
+    assert "Traceback" not in captured.err
+    assert product().images.isfinite().all()
+
+
+def test_images_that_are_not_numbers():
+    images = torch.rand(8, 1, 8, 8)
+    images[3, 0, 2, 2] = float("nan")
+    data = torch.utils.data.TensorDataset(images, torch.arange(8) % 2)
+    with pytest.raises(UserError, match="NaN"):
+        dd.distill(data, ipc=1, steps=1)
+
+
+def test_an_artefact_that_is_none(tmp_path):
+    path = tmp_path / "distilled.safetensors"
+    path.write_bytes(b"garbage")
+    with pytest.raises(UserError, match="cannot be read"):
+        dd.load(path)
+
+
+def test_unknown_method_from_python():
+    data = torch.utils.data.TensorDataset(torch.rand(8, 1, 8, 8), torch.arange(8) % 2)
+    with pytest.raises(UserError, match="there are dm"):
+        dd.distill(data, method="mtt2", ipc=1, steps=1)

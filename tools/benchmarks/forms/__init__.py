@@ -1,0 +1,1 @@
+"""What the workers run: apart from the tasks, so that the driver stays light."""
