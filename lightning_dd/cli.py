@@ -1,6 +1,7 @@
 """The command line: `fit` a method, `test` what it left behind."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -51,7 +52,7 @@ class DistillationCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, then let a checkpoint say what the method was."""
         super().parse_arguments(parser, args)
-        self.command = shlex.join(["python", "-m", "lightning_dd", *(sys.argv[1:] if args is None else args)])
+        self.command = command_line(sys.argv[1:] if args is None else args)
         config = self.config[self.config.subcommand]
         self.run_name = run_name(config)
         self.version = None
@@ -104,6 +105,20 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _explain(error)
     return 0
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Return a command that means something elsewhere: the data folder is written `DATA`.
+
+    Args:
+        words: the arguments of the command.
+    """
+    shown = ["python", "-m", "lightning_dd"]
+    for word in words:
+        if shown[-1].startswith("--data") and shown[-1].endswith(".root"):
+            word = "DATA"
+        shown.append(re.sub(r"^(--data\.(?:init_args\.)?root=).*", r"\1DATA", word))
+    return shlex.join(shown)
 
 
 def _explain(error: BaseException) -> int:

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from lightning_dd.cli import main
+from lightning_dd.cli import command_line, main
 
 FILES = ("config.yaml", "distilled.safetensors", "distilled.png", "results.json", "checkpoints/last.ckpt")
 
@@ -102,3 +102,15 @@ def test_the_module_and_the_script_are_the_same_program():
 
     (script,) = entry_points(group="console_scripts", name="lightning-dd")
     assert script.value == "lightning_dd.__main__:main"
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["fit", "--data.root", "/a b", "--model.ipc", "1"], "fit --data.root DATA --model.ipc 1"),
+        (["fit", "--data.root=/a b"], "fit --data.root=DATA"),
+        (["fit", "--data.init_args.root", "data", "--data", "MNIST"], "fit --data.init_args.root DATA --data MNIST"),
+    ],
+)
+def test_commands_in_records_name_no_machine(words, shown):
+    assert command_line(words) == f"python -m lightning_dd {shown}"

@@ -1,6 +1,5 @@
 """What a run leaves behind: `distilled.safetensors`, `distilled.png`, `results.json`."""
 
-import re
 import sys
 from typing import Any
 
@@ -71,7 +70,7 @@ def run_record(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
         "dataset": data.name,
         "ipc": module.ipc,
         "config": module.options,
-        "command": re.sub(r"(--data\.root[= ])\S+", r"\1DATA", module.command),
+        "command": module.command,
         "seed": module.seed,
         "steps": trainer.global_step,
         "published_steps": module.published_steps,

@@ -220,5 +220,7 @@ def _pick(wanted: str | None, candidates: list[str], schema, root: Path, what: s
     if wanted is not None and wanted not in schema.names:
         raise UserError(f"{root} has no column {wanted!r}: its columns are {columns}")
     if wanted is None and not candidates:
-        raise UserError(f"no {what} column was found in {root}, whose columns are {columns}: set --data.{what}_column to one")
+        raise UserError(
+            f"no {what} column was found in {root}, whose columns are {columns}: set --data.{what}_column to one"
+        )
     return wanted or candidates[0]

@@ -109,7 +109,11 @@ class ImageData(LightningDataModule):
             raise UserError(f"there is no split {name!r}: choose train, test or held_out")
         images, labels = getattr(self, f"{name}_images"), getattr(self, f"{name}_labels")
         if not len(images):
-            remedy = "set --data.held_out to a fraction above 0" if name == "held_out" else f"look at the files in {self.root}"
+            remedy = (
+                "set --data.held_out to a fraction above 0"
+                if name == "held_out"
+                else f"look at the files in {self.root}"
+            )
             raise UserError(f"the {name} part of {self.name} is empty: {remedy}")
         return images, labels
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightning_dd.artefact import DistilledDataset
 from lightning_dd.evaluation.protocols import Protocol
-from lightning_dd.evaluation.training import augmentation_of, test_network, train_network
+from lightning_dd.evaluation.training import accuracy_of, augmentation_of, train_network
 from lightning_dd.networks import Network, NetworkFactory, build
 from lightning_dd.randomness import generator
 
@@ -96,7 +96,7 @@ def evaluate(
         fresh = build(network, distilled.image_shape, distilled.num_classes, weights, device)
         result.network = fresh.description if isinstance(fresh, Network) else type(fresh).__name__
         training = generator(seed, "evaluation/training", index)
-        return test_network(train_network(fresh, images, labels, protocol, augment, training), *test_set)
+        return accuracy_of(train_network(fresh, images, labels, protocol, augment, training), *test_set)
 
     for index in networks:
         result.distilled.append(accuracy(*ours, index))

@@ -66,7 +66,7 @@ def train_network(
 
 
 @torch.no_grad()
-def test_network(network: nn.Module, images: Tensor, labels: Tensor, chunk: int | None = None) -> float:  # noqa: PT028
+def accuracy_of(network: nn.Module, images: Tensor, labels: Tensor, chunk: int | None = None) -> float:
     """Return the accuracy of a network in percent.
 
     Args:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from lightning_dd.errors import UserError
 from lightning_dd.networks.base import Network
+from lightning_dd.networks.pooling import AveragePool2x2
 
 Activation = Literal["relu", "leaky_relu", "sigmoid", "swish"]
 Norm = Literal["none", "instance", "batch", "layer", "group"]
@@ -20,7 +21,7 @@ _ACTIVATIONS = {
     "sigmoid": nn.Sigmoid,
     "swish": nn.SiLU,
 }
-_POOLINGS = {"avg": lambda: nn.AvgPool2d(2), "max": lambda: nn.MaxPool2d(2)}
+_POOLINGS = {"avg": AveragePool2x2, "max": lambda: nn.MaxPool2d(2)}
 
 
 class ConvNet(Network):

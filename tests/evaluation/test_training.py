@@ -193,9 +193,9 @@ def test_learns_a_separable_set():
     images = 0.5 * torch.randn(32, 1, 8, 8, generator=_generator())
     images += 2 * torch.randn(4, 1, 8, 8, generator=_generator(1))[labels]
     network = build(lambda shape, classes: ConvNet(shape, classes, width=8, depth=2), (1, 8, 8), 4, _generator())
-    before = training.test_network(network, images, labels)
+    before = training.accuracy_of(network, images, labels)
     training.train_network(network, images[:8], labels[:8], find_protocol("dc", epochs=30), None, _generator())
-    after = training.test_network(network, images[8:], labels[8:])
+    after = training.accuracy_of(network, images[8:], labels[8:])
     assert after > 90 > before
 
 
@@ -208,14 +208,14 @@ def test_accuracy_by_counting(number, chunk):
     for image, label in zip(images, labels.tolist(), strict=True):
         logits = network(image[None])[0].tolist()
         right += logits.index(max(logits)) == label
-    assert training.test_network(network, images, labels, chunk) == pytest.approx(100 * right / number, abs=1e-4)
+    assert training.accuracy_of(network, images, labels, chunk) == pytest.approx(100 * right / number, abs=1e-4)
 
 
 def test_chunks_of_the_accuracy():
     sizes = []
     network = _linear()
     network.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
-    training.test_network(network, *_data(10), chunk=4)
+    training.accuracy_of(network, *_data(10), chunk=4)
     assert sizes == [4, 4, 2]
 
 
@@ -224,12 +224,12 @@ def test_accuracy_needs_no_gradient_and_changes_nothing():
     seen = []
     network.register_forward_hook(lambda module, inputs, output: seen.append((module.training, output.requires_grad)))
     before = copy.deepcopy(network.state_dict())
-    first = training.test_network(network.train(), *_data(), chunk=4)
+    first = training.accuracy_of(network.train(), *_data(), chunk=4)
     assert seen == [(False, False)] * 3
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
-    assert training.test_network(network, *_data()) == first
+    assert training.accuracy_of(network, *_data()) == first
 
 
 def test_accuracy_with_one_class():
     network = nn.Sequential(nn.Flatten(), nn.Linear(6, 1))
-    assert training.test_network(network, _data()[0], torch.zeros(10, dtype=torch.int64)) == 100
+    assert training.accuracy_of(network, _data()[0], torch.zeros(10, dtype=torch.int64)) == 100

@@ -8,6 +8,7 @@ from torch import nn
 
 from lightning_dd.errors import UserError
 from lightning_dd.networks import ConvNet, Network, build
+from lightning_dd.networks.pooling import AveragePool2x2
 
 
 def _generator(seed=0):
@@ -188,3 +189,14 @@ def test_build_foreign_module():
     assert torch.equal(state, torch.get_rng_state())
     generator = _generator()
     assert not torch.equal(*(_weights(build(factory, (1, 4, 4), 3, generator)) for _ in range(2)))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 10), (3, 2), (1, 4)])
+def test_average_pooling_is_the_library_s(size):
+    images = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    expected = torch.nn.functional.avg_pool2d(images, 2) if min(size) > 1 else torch.zeros(2, 3, 0, size[1] // 2)
+    pooled = AveragePool2x2()(images)
+    torch.testing.assert_close(pooled, expected.to(pooled))
+    if pooled.numel():
+        assert torch.autograd.gradcheck(AveragePool2x2(), images)
+        assert torch.autograd.gradgradcheck(AveragePool2x2(), images)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.meter import Meter
 from benchmarks.sides import Side
@@ -21,6 +21,7 @@ from lightning_dd.coresets import random_real
 from lightning_dd.data.batches import RealBatches
 from lightning_dd.methods import DM
 from lightning_dd.networks import ConvNet, build
+from lightning_dd.networks.pooling import AveragePool2x2
 from lightning_dd.randomness import generator
 from lightning_dd.sampling import ClassBalanced
 
@@ -52,7 +53,7 @@ def run(side: Side, options: Namespace) -> dict[str, Any]:
 
 
 def plain(data: RandomImages, options: Namespace) -> dict[str, Any]:
-    """Run the algorithm class by class, without anything of ours but network and augmentation."""
+    """Run the algorithm class by class, without anything of ours but network (with PyTorch's pooling) and augmentation."""
     device = torch.device(options.device)
     real = data.real_images(torch.arange(len(data.train_labels))).to(device)
     start = random_real(data.train_labels, options.classes, options.ipc, generator(options.seed, "init"))
@@ -86,6 +87,9 @@ def plain_loss(real: Tensor, rows: Tensor, synthetic: Tensor, iteration: int, op
     weights = generator(options.seed, "network", iteration, real.device)
     network = build(partial(ConvNet, width=options.width), options.shape, options.classes, weights, real.device)
     network.requires_grad_(False)
+    for index, block in enumerate(network.blocks):
+        if isinstance(block, AveragePool2x2):
+            network.blocks[index] = nn.AvgPool2d(2)
     augmentation = DSA(STRATEGY)
     draws = generator(options.seed, "augmentation", iteration)
     draw = augmentation.draw(options.classes, draws, options.shape[1:]).to(real.device)

@@ -12,7 +12,7 @@ from benchmarks.meter import Meter
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from lightning_dd.evaluation.protocols import find_protocol
-from lightning_dd.evaluation.training import augmentation_of, test_network, train_network
+from lightning_dd.evaluation.training import accuracy_of, augmentation_of, train_network
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.randomness import generator
 
@@ -28,7 +28,7 @@ def run(side: Side, options: Namespace) -> dict[str, Any]:
 def _testing(side: Side, options: Namespace) -> dict[str, Any]:
     images, labels = _images(options.test_images, options)
     network = _network(options)
-    test = plain_test if side.form == "plain" else partial(test_network, chunk=side.chunk)
+    test = plain_test if side.form == "plain" else partial(accuracy_of, chunk=side.chunk)
     meter = Meter(options.warmup, images.device)
     meter.begin()
     for _ in range(options.warmup + options.steps):
