@@ -70,7 +70,10 @@ class DistillationCLI(LightningCLI):
             keep_freed_memory()
         if config.trainer.enable_progress_bar is not False:
             self.trainer_defaults["callbacks"] = [ProgressBar()]
-        if config.trainer.logger in (None, True):
+        if self.subcommand == "test":  # its result goes into the folder of the run that it tests
+            config.trainer.logger = False
+            self.save_config_callback = None
+        elif config.trainer.logger in (None, True):
             config.trainer.logger = {
                 "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
                 "init_args": {

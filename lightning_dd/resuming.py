@@ -20,7 +20,7 @@ def run_name(config: Any) -> str:
     data = snake_case(config.data.class_path.rsplit(".", 1)[-1])
     root = config.data.init_args.get("root")
     if data in ("image_folder", "parquet") and root:
-        data = Path(root).resolve().stem
+        data = re.sub(r"\W+", "_", Path(root).resolve().stem.lower())
     return f"{method}_{data}_ipc{config.model.init_args.get('ipc')}"
 
 

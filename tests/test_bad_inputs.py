@@ -1,6 +1,8 @@
 """What a user can get wrong ends with one sentence, a non-zero exit code and no traceback."""
 
+import errno
 import gzip
+import os
 import struct
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from PIL import Image
 
 import lightning_dd as dd
@@ -82,6 +85,7 @@ CASES = [
     ("broken config", ["--config", "PATH"], _broken_config, "not valid YAML"),
     ("wrong type", ["--model.ipc", "many"], None, "a whole number"),
     ("negative IPC", ["--model.ipc", "-1"], None, "cannot be -1"),
+    ("half precision", ["--trainer.precision", "16-mixed"], None, "bf16-mixed"),
     ("learning rate 0", ["--model.lr", "0"], None, "above 0"),
     ("unknown augmentation", ["--model.augmentation", "crop_flipp"], None, "flip"),
     ("depth that does not fit", ["--model.network.depth", "5"], None, "depth"),
@@ -119,6 +123,36 @@ def test_a_loss_that_is_not_finite_keeps_the_images(fit, product, capsys):
     assert "--model.lr" in captured.err
     assert "Traceback" not in captured.err
     assert product().images.isfinite().all()
+
+
+def test_a_gpu_looks_at_the_loss_every_few_steps_and_goes_back(fit, product, monkeypatch):
+    monkeypatch.setattr(
+        "lightning_dd.methods.base.Distiller.look_every", property(lambda self: 4, lambda self, _: None)
+    )
+    assert fit("--model.lr", "1e38", "--trainer.max_steps", "50") == 1
+    assert product().images.isfinite().all()
+
+
+def test_a_full_disk_stops_the_run_and_keeps_what_was_written(fit, product, monkeypatch, capsys):
+    write, calls = Trainer.save_checkpoint, []
+
+    def save_checkpoint(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) > 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", save_checkpoint)
+    assert fit() == 1
+    captured = capsys.readouterr().err
+    assert "No space left on device; free some space" in captured
+    assert "Traceback" not in captured
+    assert product().info["steps"] == 4
+    monkeypatch.undo()
+    assert fit("--ckpt_path", "last") == 0  # from the third step on
+    resumed = product().images
+    assert fit() == 0
+    assert torch.equal(resumed, product(1).images)
 
 
 def test_images_that_are_not_numbers():

@@ -88,9 +88,13 @@ def test_test_evaluates_a_checkpoint(fit, tiny_config, tmp_path, capsys):
     assert fit() == 0
     capsys.readouterr()
     checkpoint = tmp_path / "dm_digits_ipc1" / "version_0" / "checkpoints" / "last.ckpt"
-    options = ["--ckpt_path", str(checkpoint), "--evaluation.enabled", "true", "--trainer.logger", "false"]
+    options = ["--ckpt_path", str(checkpoint), "--evaluation.enabled", "true", "--evaluation.protocol", "dsa"]
     assert main(["test", "--config", str(tiny_config), *options, "--trainer.default_root_dir", str(tmp_path)]) == 0
     assert "step 6: 2 x ConvNet" in capsys.readouterr().out
+    (record,) = json.loads((checkpoint.parents[1] / "test_results.json").read_text())
+    assert record["evaluations"][-1]["protocol"] == "dsa"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dm_digits_ipc1"]
+    assert sorted(path.name for path in (tmp_path / "dm_digits_ipc1").iterdir()) == ["version_0"]
 
 
 def test_the_module_and_the_script_are_the_same_program():

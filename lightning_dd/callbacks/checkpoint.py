@@ -1,5 +1,7 @@
 """Keep the last checkpoint, written atomically."""
 
+import sys
+
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
@@ -40,8 +42,12 @@ class LastCheckpoint(Checkpoint):
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
         """Save what was learned before something went wrong; with several processes the others may be gone."""
-        if trainer.world_size == 1 and trainer.state.fn == "fit" and trainer.global_step:
+        if trainer.world_size > 1 or trainer.state.fn != "fit" or not trainer.global_step:
+            return
+        try:
             self._save(trainer)
+        except UserError as error:  # the first error is the one to report
+            print(error, file=sys.stderr)
 
     def _save(self, trainer: Trainer) -> None:
         if trainer.fast_dev_run:

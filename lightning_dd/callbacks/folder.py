@@ -4,7 +4,8 @@ from pathlib import Path
 
 from lightning.pytorch import Trainer
 
-ARTEFACT, PICTURE, RESULTS = "distilled.safetensors", "distilled.png", "results.json"
+ARTEFACT, PICTURE = "distilled.safetensors", "distilled.png"
+RESULTS, TESTS = "results.json", "test_results.json"
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 
 

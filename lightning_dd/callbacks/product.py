@@ -1,14 +1,17 @@
 """What a run leaves behind: `distilled.safetensors`, `distilled.png`, `results.json`."""
 
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_dd.callbacks.cost import Cost
 from lightning_dd.callbacks.evaluation import Evaluation
-from lightning_dd.callbacks.folder import ARTEFACT, PICTURE, RESULTS, run_folder
+from lightning_dd.callbacks.folder import ARTEFACT, PICTURE, RESULTS, TESTS, run_folder
 from lightning_dd.callbacks.snapshot import distilled_set
+from lightning_dd.errors import UserError
 from lightning_dd.evaluation.records import environment
 from lightning_dd.files import write_json
 
@@ -44,8 +47,21 @@ class Product(Callback):
         """Write what was learned before something went wrong."""
         if trainer.world_size > 1 or trainer.state.fn != "fit" or not trainer.global_step:
             return
-        folder = self._write(trainer, module)
-        print(f"What was learned in {trainer.global_step} steps is in {folder}.", file=sys.stderr)
+        try:
+            folder = self._write(trainer, module)
+        except UserError as error:  # the first error is the one to report
+            print(error, file=sys.stderr)
+        else:
+            print(f"What was learned in {trainer.global_step} steps is in {folder}.", file=sys.stderr)
+
+    def on_test_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Add the accuracies of a `test` to a list in the folder of the run that the checkpoint is from."""
+        if not trainer.is_global_zero or not trainer.ckpt_path:
+            return
+        path = Path(trainer.ckpt_path).parents[1] / TESTS
+        earlier = json.loads(path.read_text()) if path.exists() else []
+        write_json(path, [*earlier, run_record(trainer, module)])
+        print(f"The record of this test is in {path}.")
 
     def _write(self, trainer: Trainer, module: LightningModule, picture: bool = True) -> Any:
         folder = run_folder(trainer)
@@ -72,7 +88,7 @@ def run_record(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
         "config": module.options,
         "command": module.command,
         "seed": module.seed,
-        "steps": trainer.global_step,
+        "steps": module.iteration,
         "published_steps": module.published_steps,
         "evaluations": evaluation.records if evaluation else [],
         "cost": cost.record(module) if cost else {},

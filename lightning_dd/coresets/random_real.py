@@ -52,6 +52,6 @@ def _too_few(name: str, size: int, ipc: int) -> str:
     if size == 0:
         return f'Class "{name}" has no images to start from: use --model.init noise.'
     return (
-        f'Class "{name}" has only {size} image{"s" if size > 1 else ""}, fewer than the {ipc} per class asked for: '
+        f'Class "{name}" has only {size} training image{"s" if size > 1 else ""}, fewer than the {ipc} per class asked for: '
         f"use --model.init noise, --model.repeat_images true, or --model.ipc {size} or smaller."
     )

@@ -20,6 +20,9 @@ class NonFiniteLossError(UserError):
     """The loss or its gradient is not finite; the images are still those of the last finite step."""
 
 
+LOOK_EVERY_ON_GPU = 10
+
+
 class Distiller(LightningModule):
     """A method: an objective whose parameters are the synthetic images.
 
@@ -92,6 +95,8 @@ class Distiller(LightningModule):
         self.class_names = tuple(class_names)
         self.seed = seed
         self.iteration = 0
+        self.look_every = 1  # steps between two looks at whether the loss is finite
+        self._last_finite: Tensor | None = None
         self.stopwatch = Stopwatch()
         self.options: dict[str, Any] = {}  # plain values that this run was made from, and
         self.command = ""  # what made it, for checkpoints and records
@@ -123,7 +128,12 @@ class Distiller(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Give the images their first values; a checkpoint, loaded later, replaces them."""
+        _require(
+            self.trainer.precision not in ("16-mixed", "16-true"),
+            "Half precision loses small gradients of the images; use --trainer.precision bf16-mixed or 32-true.",
+        )
         if stage == "fit":
+            self.look_every = LOOK_EVERY_ON_GPU if self.trainer.strategy.root_device.type == "cuda" else 1
             with torch.no_grad():
                 self.images.copy_(self.initial_images())
 
@@ -175,15 +185,24 @@ class Distiller(LightningModule):
     def guard(self, loss: Tensor) -> None:
         """Refuse an update that would spoil the images.
 
+        On a GPU, looking at the loss makes the host wait, so it is looked at every few steps only, and the images go
+        back to those of the last look.
+
         Raises:
             NonFiniteLossError: the loss or the gradient is not finite.
         """
-        finite = loss.isfinite() & self.images.grad.isfinite().all()
-        if not finite:
-            raise NonFiniteLossError(
-                f"The loss is not finite at step {self.trainer.global_step}; the images before it are kept: "
-                f"lower --model.lr (now {self.lr:g}), set --model.clip, or look for extreme values in the data."
-            )
+        if self.iteration % self.look_every:
+            return
+        if loss.isfinite() & self.images.grad.isfinite().all():
+            if self.look_every > 1:
+                self._last_finite = self.images.detach().clone()
+            return
+        if self._last_finite is not None:
+            self.images.data.copy_(self._last_finite)
+        raise NonFiniteLossError(
+            f"The loss is not finite at step {self.trainer.global_step}; the images before it are kept: "
+            f"lower --model.lr (now {self.lr:g}), set --model.clip, or look for extreme values in the data."
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the iteration, the private state and what the checkpoint belongs to."""

@@ -53,7 +53,7 @@ def run(side: Side, options: Namespace) -> dict[str, Any]:
 
 
 def plain(data: RandomImages, options: Namespace) -> dict[str, Any]:
-    """Run the algorithm class by class, without anything of ours but network (with PyTorch's pooling) and augmentation."""
+    """Run the algorithm class by class, with nothing of ours but augmentation and network (PyTorch's pooling)."""
     device = torch.device(options.device)
     real = data.real_images(torch.arange(len(data.train_labels))).to(device)
     start = random_real(data.train_labels, options.classes, options.ipc, generator(options.seed, "init"))

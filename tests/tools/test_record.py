@@ -1,0 +1,47 @@
+"""Records beside a config: the same run replaces its own entry, a shorter one never a longer one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+TOOL = Path(__file__).parents[2] / "tools" / "record.py"
+
+
+def _run(folder: Path, steps: int, accuracy: float, device: str = "cpu") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {
+        "config": {"model": "DM"},
+        "steps": steps,
+        "command": "python -m lightning_dd fit --config X",
+        "evaluations": [{"accuracy_mean": accuracy}] if accuracy else [],
+        "environment": {"device": device},
+    }
+    (folder / "results.json").write_text(json.dumps(record))
+    return folder
+
+
+def _record(run: Path, config: Path) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, str(TOOL), str(run), str(config)], capture_output=True, text=True)
+
+
+def test_records(tmp_path):
+    config = tmp_path / "configs" / "dm" / "mnist_ipc1.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text("# a config\n")
+    runs = [(300, 80.0, "cpu"), (20000, 90.0, "cpu"), (300, 81.0, "cpu"), (300, 82.0, "gpu")]
+    for steps, accuracy, device in runs:
+        result = _record(_run(tmp_path / "run", steps, accuracy, device), config)
+        assert result.returncode == 0, result.stderr
+    records = json.loads((config.parent / "mnist_ipc1.results.json").read_text())
+    found = [(r["steps"], r["evaluations"][0]["accuracy_mean"], r["environment"]["device"]) for r in records]
+    assert found == [(20000, 90.0, "cpu"), (300, 81.0, "cpu"), (300, 82.0, "gpu")]
+
+
+def test_nothing_measured_is_no_record(tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text("# a config\n")
+    result = _record(_run(tmp_path / "run", 5, 0), config)
+    assert result.returncode == 1
+    assert "no evaluation" in result.stderr
+    assert _record(tmp_path / "nowhere", config).returncode == 1

@@ -1,0 +1,63 @@
+"""Add a run's result to the list of records beside its config: `python tools/record.py RUN_FOLDER CONFIG`.
+
+The list `configs/<method>/<dataset>_ipc<k>.results.json` has one entry for each (options, steps, device); the same run
+done again replaces its own entry and no other, so a shorter run never overwrites a longer one.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from lightning_dd.errors import UserError
+from lightning_dd.files import write_json
+
+
+def main(arguments: list[str]) -> int:
+    """Add the record and return the exit code."""
+    if len(arguments) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        path = add(Path(arguments[0]) / "results.json", Path(arguments[1]))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"The record is in {path}; say so in the first line of the config.")
+    return 0
+
+
+def add(result: Path, config: Path) -> Path:
+    """Add a result to the records of a config.
+
+    Args:
+        result: a run's `results.json`.
+        config: the YAML file that the run was made from.
+
+    Returns:
+        The list of records.
+
+    Raises:
+        UserError: a file is missing, or the run has no evaluation.
+    """
+    for path in (result, config):
+        if not path.is_file():
+            raise UserError(f"There is no file {path}.")
+    record = json.loads(result.read_text())
+    if not record["evaluations"]:
+        raise UserError(f"{result} has no evaluation; only measured runs are recorded.")
+    record["command"] = record["command"].replace(str(config), f"configs/{config.parent.name}/{config.name}")
+    records_path = config.with_suffix(".results.json")
+    records = json.loads(records_path.read_text()) if records_path.exists() else []
+    kept = [other for other in records if identity(other) != identity(record)]
+    write_json(records_path, sorted([*kept, record], key=lambda entry: -entry["steps"]))
+    return records_path
+
+
+def identity(record: dict[str, Any]) -> tuple[str, int, str]:
+    """Return what makes two records the same run: options, steps, device."""
+    return json.dumps(record["config"], sort_keys=True), record["steps"], record["environment"]["device"]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
