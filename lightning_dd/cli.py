@@ -88,8 +88,10 @@ class DistillationCLI(LightningCLI):
         self._dump_config()
         self.model.command = self.command
         self.model.options = {"model": self.config_dump["model"], "data": self.config_dump["data"]}
-        for linked in LINKED:  # the data says these
+        for linked in LINKED:  # the data say these
             self.model.options["model"]["init_args"].pop(linked, None)
+        if "root" in self.model.options["data"]["init_args"]:
+            self.model.options["data"]["init_args"]["root"] = "DATA"  # records name no machine's folders
 
 
 def main(args: Sequence[str] | None = None) -> int:

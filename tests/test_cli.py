@@ -24,7 +24,7 @@ def test_fit_leaves_everything(fit, product, tmp_path, capsys):
     assert record["dataset"] == "digits"
     assert [entry["step"] for entry in record["evaluations"]] == [4, 6]
     assert record["evaluations"][-1]["split"] == "test"
-    assert "DATA" not in record["command"]
+    assert record["config"]["data"]["init_args"]["root"] == "DATA"
     assert record["command"].startswith("python -m lightning_dd fit --config")
     assert record["cost"]["seconds_per_step"] > 0
     assert torch.__version__.startswith(record["environment"]["torch"])
@@ -66,6 +66,17 @@ def test_data_facts_flow_into_the_model(fit, product):
     assert distilled.images.shape == (10, 1, 8, 8)
     assert distilled.class_names == tuple("0123456789")
     assert distilled.info["evaluations"][0]["split"] == "held_out"
+
+
+@pytest.mark.parametrize("zca", ["mtt", "frepo"])
+def test_the_artefact_carries_the_whitening(zca, fit, product, tmp_path):
+    assert fit("--data.zca", zca, "--trainer.max_steps", "2") == 0
+    distilled = product()
+    folder = tmp_path / "dm_digits_ipc1" / "version_0"
+    assert len(list(folder.glob("whitening-*.safetensors"))) == 1
+    learned = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]["images"]
+    torch.testing.assert_close(distilled.prepared, learned, atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(distilled.images, learned, atol=0.1)
 
 
 def test_print_config_shows_overrides(fit, capsys):

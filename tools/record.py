@@ -5,6 +5,7 @@ done again replaces its own entry and no other, so a shorter run never overwrite
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ def add(result: Path, config: Path) -> Path:
     record = json.loads(result.read_text())
     if not record["evaluations"]:
         raise UserError(f"{result} has no evaluation; only measured runs are recorded.")
-    record["command"] = record["command"].replace(str(config), f"configs/{config.parent.name}/{config.name}")
+    # whatever folder the checkout lies in, the command is given from there
+    record["command"] = re.sub(r"\S*/(configs/\S+\.yaml)", r"\1", record["command"])
     records_path = config.with_suffix(".results.json")
     records = json.loads(records_path.read_text()) if records_path.exists() else []
     kept = [other for other in records if identity(other) != identity(record)]

@@ -92,5 +92,5 @@ def run_record(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
         "published_steps": module.published_steps,
         "evaluations": evaluation.records if evaluation else [],
         "cost": cost.record(module) if cost else {},
-        "environment": environment(module.device),
+        "environment": {**environment(module.device), "precision": trainer.precision, "devices": trainer.world_size},
     }

@@ -51,7 +51,8 @@ def random_real(
 def _too_few(name: str, size: int, ipc: int) -> str:
     if size == 0:
         return f'Class "{name}" has no images to start from: use --model.init noise.'
+    images = "training image" if size == 1 else "training images"
     return (
-        f'Class "{name}" has only {size} training image{"s" if size > 1 else ""}, fewer than the {ipc} per class asked for: '
+        f'Class "{name}" has only {size} {images}, fewer than the {ipc} per class asked for: '
         f"use --model.init noise, --model.repeat_images true, or --model.ipc {size} or smaller."
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lightning_dd.artefact import DistilledDataset
@@ -87,8 +88,9 @@ def evaluate(
     """
     start = time.perf_counter()
     result = Accuracies()
-    device = test_set[0].device
-    ours = distilled.prepared.to(device), distilled.hard_labels.to(device)
+    device, dtype = test_set[0].device, torch.get_default_dtype()  # of the networks that are built here
+    test_set = test_set[0].to(dtype), test_set[1]
+    ours = distilled.prepared.to(device, dtype), distilled.hard_labels.to(device)
     augment = augmentation_of(protocol, distilled.recipe.get("augmentation"))
 
     def accuracy(images: Tensor, labels: Tensor, index: int) -> float:
@@ -102,7 +104,7 @@ def evaluate(
         result.distilled.append(accuracy(*ours, index))
         if random_real is not None:
             images, labels = random_real(index)
-            result.random_real.append(accuracy(images.to(device), labels.to(device), index))
+            result.random_real.append(accuracy(images.to(device, dtype), labels.to(device), index))
     result.seconds = time.perf_counter() - start
     return result
 

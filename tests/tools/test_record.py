@@ -13,7 +13,7 @@ def _run(folder: Path, steps: int, accuracy: float, device: str = "cpu") -> Path
     record = {
         "config": {"model": "DM"},
         "steps": steps,
-        "command": "python -m lightning_dd fit --config X",
+        "command": "python -m lightning_dd fit --config /somewhere/configs/dm/mnist_ipc1.yaml --model.lr 1",
         "evaluations": [{"accuracy_mean": accuracy}] if accuracy else [],
         "environment": {"device": device},
     }
@@ -35,6 +35,9 @@ def test_records(tmp_path):
         assert result.returncode == 0, result.stderr
     records = json.loads((config.parent / "mnist_ipc1.results.json").read_text())
     found = [(r["steps"], r["evaluations"][0]["accuracy_mean"], r["environment"]["device"]) for r in records]
+    assert {r["command"] for r in records} == {
+        "python -m lightning_dd fit --config configs/dm/mnist_ipc1.yaml --model.lr 1"
+    }
     assert found == [(20000, 90.0, "cpu"), (300, 81.0, "cpu"), (300, 82.0, "gpu")]
 
 
