@@ -1,12 +1,14 @@
 """What stands in the README runs as it stands there."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 import torch
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 
 
 def test_the_training_loop(fit, tmp_path, monkeypatch):
@@ -24,6 +26,17 @@ def test_the_training_loop(fit, tmp_path, monkeypatch):
     assert names["loss"].item() < before
     labels = torch.tensor([label for _, label in names["distilled"]])
     assert torch.equal(labels, torch.arange(10))
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("configs/*/*.results.json")), ids=lambda path: path.name)
+def test_the_table_has_what_the_records_say(path):
+    for record in json.loads(path.read_text()):
+        last = record["evaluations"][-1]
+        figures = [f"{last[f'{of}_mean']:.1f} ± {last[f'{of}_std']:.1f}" for of in ("accuracy", "random_real")]
+        (row,) = [line for line in README.splitlines() if figures[0] in line]
+        assert figures[1] in row
+        assert row.startswith(f"| {record['method']} |")
+        assert f"{record['steps']} ({record['published_steps']:,})" in row
 
 
 def test_both_commands_are_there():

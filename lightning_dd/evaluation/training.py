@@ -12,7 +12,7 @@ from lightning_dd.augmentation.dc import DCAugmentation
 from lightning_dd.evaluation.protocols import Protocol
 
 DEFAULT_STRATEGY = "color_crop_cutout_flip_scale_rotate"
-TEST_CHUNK_ON_CPU = 64  # measured (tools/benchmark.py evaluate)
+TEST_CHUNK_ON_CPU = 256  # measured (tools/benchmark.py evaluate)
 TEST_CHUNK_ON_GPU = 2048
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]

@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.meter import Meter
+from benchmarks.plain import with_library_pooling
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from benchmarks.trainer import fit
@@ -21,7 +22,6 @@ from lightning_dd.coresets import random_real
 from lightning_dd.data.batches import RealBatches
 from lightning_dd.methods import DM
 from lightning_dd.networks import ConvNet, build
-from lightning_dd.networks.pooling import AveragePool2x2
 from lightning_dd.randomness import generator
 from lightning_dd.sampling import ClassBalanced
 
@@ -87,9 +87,7 @@ def plain_loss(real: Tensor, rows: Tensor, synthetic: Tensor, iteration: int, op
     weights = generator(options.seed, "network", iteration, real.device)
     network = build(partial(ConvNet, width=options.width), options.shape, options.classes, weights, real.device)
     network.requires_grad_(False)
-    for index, block in enumerate(network.blocks):
-        if isinstance(block, AveragePool2x2):
-            network.blocks[index] = nn.AvgPool2d(2)
+    with_library_pooling(network)
     augmentation = DSA(STRATEGY)
     draws = generator(options.seed, "augmentation", iteration)
     draw = augmentation.draw(options.classes, draws, options.shape[1:]).to(real.device)

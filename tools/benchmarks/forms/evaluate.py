@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.meter import Meter
+from benchmarks.plain import with_library_pooling
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from lightning_dd.evaluation.protocols import find_protocol
@@ -22,12 +23,14 @@ PLAIN_BATCH = 256
 def run(side: Side, options: Namespace) -> dict[str, Any]:
     """Return the measurements of one run: of passes over the test images, or of epochs."""
     with _autocast(side, options):
-        return _training(options) if side.group == "training" else _testing(side, options)
+        return _training(side, options) if side.group == "training" else _testing(side, options)
 
 
 def _testing(side: Side, options: Namespace) -> dict[str, Any]:
     images, labels = _images(options.test_images, options)
     network = _network(options)
+    if side.form == "plain":
+        with_library_pooling(network)
     test = plain_test if side.form == "plain" else partial(accuracy_of, chunk=side.chunk)
     meter = Meter(options.warmup, images.device)
     meter.begin()
@@ -48,7 +51,7 @@ def plain_test(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     return 100 * correct / len(images)
 
 
-def _training(options: Namespace) -> dict[str, Any]:
+def _training(side: Side, options: Namespace) -> dict[str, Any]:
     """Train a fresh network several times; an epoch is a step."""
     images, labels = _images(options.classes * options.ipc, options)
     protocol = find_protocol("dm", epochs=max(1, options.epochs - 1))  # the protocol runs one epoch more
@@ -57,7 +60,10 @@ def _training(options: Namespace) -> dict[str, Any]:
     meter.begin()
     for number in range(options.warmup + options.steps):
         draws = generator(options.seed, "training", number)
-        train_network(_network(options), images, labels, protocol, augment, draws)
+        network = _network(options)
+        if side.form == "plain":
+            with_library_pooling(network)
+        train_network(network, images, labels, protocol, augment, draws)
         meter.tick()
     return meter.report()
 

@@ -16,6 +16,7 @@ SIDES = {
     "ours, bf16": Side("ours", precision="bf16-mixed"),
     "training, default allocator": Side("plain", tuned=False, group="training"),
     "training": Side("plain", group="training"),
+    "training, ours": Side("ours", group="training"),
     "training, bf16": Side("ours", precision="bf16-mixed", group="training"),
 }
 SWEEP = {PLAIN: Side("plain"), **{f"ours, chunk {chunk}": Side("ours", chunk=chunk) for chunk in CHUNKS}}
