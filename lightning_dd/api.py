@@ -14,7 +14,7 @@ from lightning_dd.callbacks.folder import ARTEFACT, run_folder
 from lightning_dd.data import FromDataset
 from lightning_dd.errors import UserError
 from lightning_dd.memory import keep_freed_memory
-from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, quiet
+from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, check_precision, quiet
 
 
 def distill(
@@ -74,6 +74,7 @@ def distill(
         evaluation = {"enabled": evaluation}
     callbacks = [CALLBACKS[key](**evaluation) if key == "evaluation" else CALLBACKS[key]() for key in CALLBACKS]
     settings = {**TRAINER_DEFAULTS, **(trainer or {}), "default_root_dir": str(root)}
+    check_precision(settings.get("precision"))
     if settings.get("enable_progress_bar", True):
         callbacks.append(ProgressBar())
     run = Trainer(

@@ -21,7 +21,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.memory import keep_freed_memory
 from lightning_dd.methods import Distiller
 from lightning_dd.resuming import apply_checkpoint, find_last, run_name
-from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, quiet
+from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, check_precision, quiet
 
 LINKED = ("num_classes", "image_shape", "class_names")
 """What the data say and the model is told."""
@@ -66,6 +66,7 @@ class DistillationCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Set up the allocator and the run's folder."""
         config = self.config[self.subcommand]
+        check_precision(config.trainer.precision)
         if config.keep_freed_memory:
             keep_freed_memory()
         if config.trainer.enable_progress_bar is not False:

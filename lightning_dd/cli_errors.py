@@ -131,6 +131,7 @@ EXPLANATIONS = (
     (r"Expected a dot import path string: (\S+)", _unknown_class),
     (r"Expected a typing\.Literal\[(.*?)\]\. Got value: (\S+)", _wrong_choice),
     (r"Expected a <class '(?!NoneType)(\w+)'>\. Got value: (.+?)(?:\. Got value: .*)?(?:\n|$)", _wrong_type),
+    (r"Problems parsing config", _not_yaml),
     (r"the following arguments are required: ([\w., ]+)", _required),
     (r'expected "subcommand"|argument subcommand', _no_command),
     (r"(?:File does not exist|Path is not a file): '(?:.*/)?([^/']+)'", _no_config),

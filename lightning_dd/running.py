@@ -5,6 +5,7 @@ import warnings
 from typing import Any
 
 from lightning_dd.callbacks import Cost, Evaluation, Gallery, Guard, LastCheckpoint, Product
+from lightning_dd.errors import UserError
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": -1,  # the loader is endless: max_steps says when to stop
@@ -25,6 +26,16 @@ CALLBACKS = {
     "guard": Guard,
 }
 """In the order in which they are called: what is written at the end holds what was measured before."""
+
+
+def check_precision(precision: object) -> None:
+    """Refuse what would lose the images' gradients.
+
+    Raises:
+        UserError: the precision is half (Lightning turns it into bf16 on a CPU, without being asked).
+    """
+    if str(precision).startswith("16"):
+        raise UserError("Half precision loses small gradients of the images; use --trainer.precision bf16-mixed.")
 
 
 def quiet() -> None:

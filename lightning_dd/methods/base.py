@@ -56,6 +56,8 @@ class Distiller(LightningModule):
     published_steps: ClassVar[int]
     protocol: ClassVar[str]
     """The evaluation protocol of the paper."""
+    look_every = 1
+    """Steps between two looks at whether the loss is finite."""
     memory_option: ClassVar[str]
     """The option that trades time for memory, named when memory runs out."""
 
@@ -95,7 +97,6 @@ class Distiller(LightningModule):
         self.class_names = tuple(class_names)
         self.seed = seed
         self.iteration = 0
-        self.look_every = 1  # steps between two looks at whether the loss is finite
         self._last_finite: Tensor | None = None
         self.stopwatch = Stopwatch()
         self.options: dict[str, Any] = {}  # plain values that this run was made from, and
@@ -128,10 +129,6 @@ class Distiller(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Give the images their first values; a checkpoint, loaded later, replaces them."""
-        _require(
-            self.trainer.precision not in ("16-mixed", "16-true"),
-            "Half precision loses small gradients of the images; use --trainer.precision bf16-mixed or 32-true.",
-        )
         if stage == "fit":
             self.look_every = LOOK_EVERY_ON_GPU if self.trainer.strategy.root_device.type == "cuda" else 1
             with torch.no_grad():

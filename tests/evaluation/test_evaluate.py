@@ -17,7 +17,7 @@ PROTOCOL = find_protocol("dc", epochs=12)
 
 
 @pytest.fixture(autouse=True)
-def _one_thread(_two_threads):
+def _one_thread(_one_thread):
     torch.set_num_threads(1)  # two on a busy machine wait for each other
 
 

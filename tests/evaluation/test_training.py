@@ -18,7 +18,7 @@ SHORT = replace(find_protocol("dc", epochs=4), batch_size=4)  # five epochs, the
 
 
 @pytest.fixture(autouse=True)
-def _one_thread(_two_threads):
+def _one_thread(_one_thread):
     torch.set_num_threads(1)  # two on a busy machine wait for each other
 
 
