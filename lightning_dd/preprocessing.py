@@ -29,9 +29,10 @@ class Normalization:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map `(..., C, H, W)` uint8 or float images to the normalised space."""
-        images = as_unit_floats(images)
-        mean, std = self._constants(images)
-        return (images - mean) / std
+        floats = as_unit_floats(images)
+        mean, std = self._constants(floats)
+        # in place from the first copy on: a step's real images may take gigabytes
+        return (floats.sub_(mean) if floats is not images else floats - mean).div_(std)
 
     def inverse(self, images: Tensor) -> Tensor:
         """Map normalised images `(..., C, H, W)` back to [0, 1] pixel units, without clipping."""

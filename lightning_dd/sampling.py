@@ -12,7 +12,7 @@ class ClassBalanced:
 
     Attributes:
         per_class: B, how many real images of each class; drawn without replacement within the batch, and with
-            replacement where a class has fewer.
+            replacement where a class has fewer. No more than the largest class has: more would only repeat images.
     """
 
     per_class: int

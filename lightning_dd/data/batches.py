@@ -46,16 +46,18 @@ class ClassTable:
         self.padding = torch.arange(self.positions.shape[1]) >= self.counts[:, None]
 
     def draw(self, per_class: int, generator: torch.Generator) -> Tensor:
-        """Return `(K, per_class)` positions, without replacement within a class unless it has fewer images."""
+        """Return `(K, B)` positions, without replacement within a class unless it has fewer images.
+
+        B is `per_class`, or the size of the largest class if that is smaller: more would only repeat images.
+        """
+        per_class = min(per_class, self.positions.shape[1])
         # The images with the largest random keys are a uniform draw without replacement, for all classes at once.
         keys = torch.rand(self.positions.shape, generator=generator).masked_fill_(self.padding, -1)
-        chosen = keys.topk(min(per_class, keys.shape[1])).indices
+        chosen = keys.topk(per_class).indices
         short = self.counts < per_class
         if short.any():
             anew = torch.rand(len(self.counts), per_class, generator=generator, dtype=torch.float64)
             chosen_anew = (anew * self.counts[:, None]).long()
-            if chosen.shape[1] < per_class:  # every class is short
-                chosen = chosen_anew
             chosen = torch.where(short[:, None], chosen_anew, chosen)
         return self.positions.gather(1, chosen)
 
