@@ -26,7 +26,7 @@ FORMAT_VERSION = 1
 LABEL_KINDS = ("index", "probabilities", "logits", "targets")
 
 
-@dataclass
+@dataclass(repr=False)
 class DistilledDataset(Dataset):
     """Synthetic images and labels with everything needed to train on them.
 
@@ -54,6 +54,11 @@ class DistilledDataset(Dataset):
         self.class_names = tuple(self.class_names)
         self._prepared: Tensor | None = None
         _check(self)
+
+    def __repr__(self) -> str:
+        made = " ".join(str(self.info[key]) for key in ("method", "dataset") if key in self.info)
+        shape = "x".join(map(str, self.image_shape))
+        return f"DistilledDataset({made + ': ' if made else ''}{len(self)} images {shape}, {self.num_classes} classes)"
 
     def __len__(self) -> int:
         return len(self.images)
@@ -91,7 +96,18 @@ class DistilledDataset(Dataset):
         return self.labels if self.label_kind == "index" else self.labels.argmax(1)
 
     def preprocess(self, images: Tensor) -> Tensor:
-        """Prepare real images `(..., C, H, W)`, uint8 or float in [0, 1], for a network trained on this set."""
+        """Prepare real images for a network trained on this set: normalise or whiten them.
+
+        Args:
+            images: `(..., C, H, W)` of this set's `image_shape`, uint8 or float in [0, 1].
+
+        Raises:
+            UserError: the images have another shape; nothing is resized here.
+        """
+        if tuple(images.shape[-3:]) != self.image_shape:
+            raise UserError(
+                f"Images of shape {tuple(images.shape)} do not end in {self.image_shape}; resize them first."
+            )
         return self.preprocessing(images)
 
     def save(self, path: str | os.PathLike) -> None:

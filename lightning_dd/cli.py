@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_dd import data, networks  # noqa: F401  (short class names resolve among what is imported)
 from lightning_dd.callbacks import ProgressBar
-from lightning_dd.callbacks.guard import out_of_memory
+from lightning_dd.callbacks.guard import InterruptedRunError, out_of_memory
 from lightning_dd.cli_errors import PlainParser
 from lightning_dd.data import ImageData
 from lightning_dd.errors import UserError
@@ -56,6 +56,8 @@ class DistillationCLI(LightningCLI):
         config = self.config[self.config.subcommand]
         self.run_name = run_name(config)
         self.version = None
+        if self.config.subcommand == "test" and not config.get("ckpt_path"):
+            raise UserError("`test` needs --ckpt_path: a run's checkpoints/last.ckpt, or `last` for the newest run's.")
         if config.get("ckpt_path") == "last":
             path = find_last(Path(config.trainer.default_root_dir) / self.run_name)
             config.ckpt_path = str(path)
@@ -114,13 +116,17 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def command_line(words: Sequence[str]) -> str:
-    """Return a command that means something elsewhere: the data folder is written `DATA`.
+    """Return a command that gives the same images elsewhere.
+
+    The data folder is written `DATA`; going on from a checkpoint is left out, since it gives what one run gives.
 
     Args:
         words: the arguments of the command.
     """
     shown = ["python", "-m", "lightning_dd"]
-    for word in words:
+    for before, word in zip(["", *words], words, strict=False):
+        if "--ckpt_path" in (before, word) or word.startswith("--ckpt_path="):
+            continue
         if shown[-1].startswith("--data") and shown[-1].endswith(".root"):
             word = "DATA"
         shown.append(re.sub(r"^(--data\.(?:init_args\.)?root=).*", r"\1DATA", word))
@@ -131,8 +137,11 @@ def _explain(error: BaseException) -> int:
     """Say what a user can put right, and return the exit code; raise what is a mistake of ours."""
     cause: BaseException | None = error
     while cause is not None:  # jsonargparse wraps what constructors raise
+        if isinstance(cause, InterruptedRunError):
+            print(f"\n{cause}", file=sys.stderr)
+            return cause.exit_code
         if isinstance(cause, UserError):
-            return _fail(cause, getattr(cause, "exit_code", 1))
+            return _fail(cause, 1)
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, OSError) and error.filename:
         return _fail(f"Cannot use {error.filename}: {error.strerror}", 1)

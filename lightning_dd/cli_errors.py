@@ -60,6 +60,11 @@ BOILERPLATE = (
 
 def _unrecognized(found: re.Match, option: str, message: str, parser: Any) -> str:
     name = found[1].split("=")[0]
+    head, _, rest = name.lstrip("-").partition(".")
+    heads = {option.lstrip("-").partition(".")[0] for option in _options(parser) if "." in option}
+    near = difflib.get_close_matches(head, heads, n=1)
+    if rest and head not in heads and near:
+        return f"There is no option {name}; did you mean --{near[0]}.{rest}."
     return f"There is no option {name}{_nearest(name, _options(parser))}."
 
 

@@ -49,6 +49,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise UserError(f"There is no checkpoint {path}; give a path, or `last` for the newest of this run.")
+    if Path(path).suffix == ".safetensors":
+        raise UserError(f"{path} is a distilled set; give the checkpoint of its run, checkpoints/last.ckpt beside it.")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return checkpoint["distiller"]

@@ -333,3 +333,18 @@ def test_any_network_trains_on_it_in_a_plain_loop(tmp_path):
             optimizer.step()
             losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_images_of_another_shape_are_not_preprocessed_silently():
+    distilled = DistilledDataset(torch.rand(2, 1, 8, 8), torch.arange(2), ("a", "b"), Normalization([0.5], [0.5]))
+    assert distilled.preprocess(torch.rand(5, 1, 8, 8)).shape == (5, 1, 8, 8)
+    with pytest.raises(UserError, match="resize them first"):
+        distilled.preprocess(torch.rand(2, 3, 28, 28))
+
+
+def test_a_short_text_stands_for_a_set():
+    info = {"method": "DM", "dataset": "digits"}
+    distilled = DistilledDataset(
+        torch.rand(2, 1, 8, 8), torch.arange(2), ("a", "b"), Normalization([0.5], [0.5]), info=info
+    )
+    assert repr(distilled) == "DistilledDataset(DM digits: 2 images 1x8x8, 2 classes)"

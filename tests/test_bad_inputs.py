@@ -54,6 +54,12 @@ def _garbage_checkpoint(folder: Path) -> Path:
     return path
 
 
+def _distilled_file(folder: Path) -> Path:
+    path = folder / "distilled.safetensors"
+    path.write_bytes(b"whatever is in it")
+    return path
+
+
 def _file_in_the_way(folder: Path) -> Path:
     path = folder / "file"
     path.write_text("not a folder")
@@ -101,6 +107,8 @@ CASES = [
     ("missing checkpoint", ["--ckpt_path", "nowhere.ckpt"], None, "nowhere.ckpt"),
     ("garbage checkpoint", ["--ckpt_path", "PATH"], _garbage_checkpoint, "garbage.ckpt"),
     ("unwritable output", ["--trainer.default_root_dir", "PATH"], _file_in_the_way, "Not a directory"),
+    ("typo in a group", ["--modle.ipc", "2"], None, "did you mean --model.ipc"),
+    ("distilled set as checkpoint", ["--ckpt_path", "PATH"], _distilled_file, "give the checkpoint of its run"),
     ("no such config", ["--config", "nowhere.yaml"], None, "nowhere.yaml"),
 ]
 

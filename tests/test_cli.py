@@ -119,11 +119,17 @@ def test_the_module_and_the_script_are_the_same_program():
     assert script.value == "lightning_dd.__main__:main"
 
 
+def test_test_without_a_checkpoint_is_refused(tiny_config, capsys):
+    assert main(["test", "--config", str(tiny_config)]) == 1
+    assert "`test` needs --ckpt_path" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "shown"),
     [
         (["fit", "--data.root", "/a b", "--model.ipc", "1"], "fit --data.root DATA --model.ipc 1"),
         (["fit", "--data.root=/a b"], "fit --data.root=DATA"),
+        (["fit", "--ckpt_path", "last", "--model.ipc", "1"], "fit --model.ipc 1"),
         (["fit", "--data.init_args.root", "data", "--data", "MNIST"], "fit --data.init_args.root DATA --data MNIST"),
     ],
 )

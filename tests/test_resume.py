@@ -29,9 +29,9 @@ def test_resumed_keeps_earlier_evaluations(fit, product):
     assert [entry["step"] for entry in product().info["evaluations"]] == [2, 3, 4, 6]
 
 
-def _start(config: Path, root: Path, steps: int) -> subprocess.Popen:
+def _start(config: Path, root: Path, steps: int, *more: str) -> subprocess.Popen:
     options = ["--config", str(config), "--trainer.default_root_dir", str(root), "--trainer.max_steps", str(steps)]
-    command = [sys.executable, "-m", "lightning_dd", "fit", *options]
+    command = [sys.executable, "-m", "lightning_dd", "fit", *options, *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -44,6 +44,17 @@ def _wait_for(path: Path, process: subprocess.Popen) -> None:
     raise TimeoutError(path)
 
 
+def test_a_signal_during_the_final_evaluation_stops_at_once(tiny_config, product, tmp_path):
+    options = ["--evaluation.enabled", "true", "--evaluation.epochs", "1000000"]
+    process = _start(tiny_config, tmp_path, 2, *options)
+    _wait_for(tmp_path / "dm_digits_ipc1" / "version_0" / "distilled.png", process)  # written before it
+    time.sleep(1)
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert product().info["steps"] == 2
+
+
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_killed_and_resumed_equals_uninterrupted(signum, code, fit, product, tiny_config, tmp_path):
     folder = tmp_path / "dm_digits_ipc1" / "version_0"
@@ -54,6 +65,7 @@ def test_killed_and_resumed_equals_uninterrupted(signum, code, fit, product, tin
     assert process.returncode == code
     if signum != signal.SIGKILL:
         assert "Traceback" not in errors
+        assert "error:" not in errors  # somebody wanted it
         assert "--ckpt_path last" in errors
         assert (folder / "distilled.safetensors").is_file()
     done = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["distiller"]["iteration"]

@@ -28,16 +28,12 @@ class LastCheckpoint(Checkpoint):
         self.every_n_steps = every_n_steps
 
     def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
-        """Save at every n-th step."""
-        if trainer.global_step % self.every_n_steps == 0:
+        """Save at every n-th step, and at the last one: the evaluation after it may take long."""
+        if trainer.global_step % self.every_n_steps == 0 or trainer.global_step == trainer.max_steps:
             self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, *_: object) -> None:
-        """Save what was learned."""
-        self._save(trainer)
-
-    def on_fit_end(self, trainer: Trainer, *_: object) -> None:
-        """Save again, now with the final evaluation."""
+        """Save what was learned, with the final evaluation."""
         self._save(trainer)
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from tqdm import tqdm
 
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.coresets import random_real
@@ -72,13 +73,13 @@ class Evaluation(Callback):
             trainer.datamodule.split(self.split)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
-        """Evaluate at every n-th step, but leave the last one to `on_fit_end`."""
+        """Evaluate at every n-th step, but leave the last one to `on_train_end`."""
         step = trainer.global_step
         if self.enabled and self.every_n_steps and step % self.every_n_steps == 0 and step != trainer.max_steps:
             self._run(trainer, module)
 
-    def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Evaluate the final images."""
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Evaluate the final images, here and not in `on_fit_end`: by then the module has left the GPU."""
         if self.enabled:
             self._run(trainer, module)
 
@@ -113,7 +114,12 @@ class Evaluation(Callback):
         )
         images, labels = data.split(self.split)
         test_set = data.preprocessing_on(device)(images.to(device)), labels.to(device)
-        share = range(trainer.global_rank, self.num_networks, trainer.world_size)
+        share = tqdm(
+            range(trainer.global_rank, self.num_networks, trainer.world_size),
+            desc=f"evaluating: networks of {protocol.total_epochs} epochs",
+            disable=trainer.progress_bar_callback is None or not trainer.is_global_zero,
+            leave=False,
+        )
 
         def real(index: int) -> tuple[Tensor, Tensor]:
             draw = generator(module.seed, "evaluation/random_real", index)

@@ -29,16 +29,13 @@ class Product(Callback):
         self.every_n_steps = every_n_steps
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
-        """Write the distilled set at every n-th step."""
-        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
-            self._write(trainer, module, picture=False)
+        """Write the distilled set at every n-th step, and all at the last one, before an evaluation that takes long."""
+        last = trainer.global_step == trainer.max_steps
+        if last or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
+            self._write(trainer, module, picture=last)
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Write what was learned, before an evaluation that may take long."""
-        self._write(trainer, module)
-
-    def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Write again, now with the accuracies."""
+        """Write everything with the accuracies."""
         folder = self._write(trainer, module)
         if trainer.is_global_zero:
             print(f"The distilled data set is in {folder / ARTEFACT}, its picture in {PICTURE} beside it.")
@@ -52,7 +49,7 @@ class Product(Callback):
         except UserError as error:  # the first error is the one to report
             print(error, file=sys.stderr)
         else:
-            print(f"What was learned in {trainer.global_step} steps is in {folder}.", file=sys.stderr)
+            print(f"\nWhat was learned in {trainer.global_step} steps is in {folder}.", file=sys.stderr)
 
     def on_test_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Add the accuracies of a `test` to a list in the folder of the run that the checkpoint is from."""

@@ -16,6 +16,11 @@ class ProgressBar(TQDMProgressBar):
         """Steps of the run."""
         return self.trainer.max_steps if self.trainer.max_steps > 0 else super().total_train_batches
 
+    def on_train_start(self, trainer: Trainer, *arguments: Any) -> None:
+        """Show the total from the beginning; a resumed run does not start an epoch, where Lightning sets it."""
+        super().on_train_start(trainer, *arguments)
+        self.train_progress_bar.total = self.total_train_batches
+
     def get_metrics(self, trainer: Trainer, module: LightningModule) -> dict[str, Any]:
         """Return what stands beside the bar."""
         metrics = super().get_metrics(trainer, module)

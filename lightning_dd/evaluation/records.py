@@ -31,7 +31,8 @@ def table(record: dict[str, Any]) -> str:
     if record["random_real_mean"] is not None:
         rows.append(("random real", record["random_real_mean"], record["random_real_std"]))
     lines = [title, f"  {'trained on':<12} accuracy (%)"]
-    lines += [f"  {name:<12} {mean:5.1f} ± {std:.1f}" for name, mean, std in rows]
+    several = record["num_networks"] > 1  # one network has no spread
+    lines += [f"  {name:<12} {mean:5.1f}" + (f" ± {std:.1f}" if several else "") for name, mean, std in rows]
     if len(rows) == 2:
         lines.append(f"  {'difference':<12} {rows[0][1] - rows[1][1]:+5.1f}")
     return "\n".join(lines)

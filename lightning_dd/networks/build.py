@@ -7,7 +7,7 @@ from torch import nn
 
 from lightning_dd.networks.base import Network
 
-NetworkFactory = Callable[[tuple[int, int, int], int], nn.Module]
+NetworkFactory = Callable[[tuple[int, int, int], int], Network]
 """Called with `(image_shape, num_classes)`; a class such as `ConvNet` or a `functools.partial` of it is one."""
 
 
