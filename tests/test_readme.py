@@ -48,6 +48,12 @@ def test_both_commands_are_there():
 def test_options_exist(option, fit, capsys):
     from lightning_dd.cli import main
 
+    if option.endswith(".help"):
+        with pytest.raises(SystemExit) as stop:
+            main(["fit", option, "DM" if option == "--model.help" else "ImageFolder"])
+        assert stop.value.code == 0
+        assert ("real_per_class" if option == "--model.help" else "on_unreadable") in capsys.readouterr().out
+        return
     if option.startswith(("--model.", "--data.")):
         from lightning_dd.cli_errors import _parameters
 
