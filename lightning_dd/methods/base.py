@@ -40,7 +40,7 @@ class Distiller(LightningModule):
         clip: largest norm of the gradient of the images in one step; None leaves it as it is.
         lr_decay: factor on the learning rates at the end, reached along a cosine over `trainer.max_steps`; 1 is
             constant, as published.
-        compile: compile the objective with `torch.compile` (about 40 s once, then faster steps).
+        compile: compile the objective with `torch.compile` (slow once, then faster steps).
         num_classes: number of classes (linked to the data on the command line).
         image_shape: `(C, H, W)` (linked to the data on the command line).
         class_names: names in the order of the class indices (linked to the data on the command line).
