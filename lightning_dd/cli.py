@@ -147,8 +147,7 @@ def _explain(error: BaseException) -> int:
         return _fail(f"Cannot use {error.filename}: {error.strerror}", 1)
     if not out_of_memory(error):
         raise error
-    options = " or ".join(sorted({method.memory_option for method in Distiller.__subclasses__()}))
-    return _fail(f"Out of memory; make {options} smaller.", 1)
+    return _fail("Out of memory before the first step; the data do not fit.", 1)
 
 
 def _run(args: Sequence[str] | None) -> None:

@@ -61,9 +61,15 @@ class Guard(Callback):
         self._previous = {}
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        """Give the signals back; what was learned is saved by others."""
+        """Give the signals back; what was learned is saved by others.
+
+        Raises:
+            UserError: memory ran out; it names the method's option.
+        """
         self._in_step = False
         self.teardown(trainer, module, "fit")
+        if out_of_memory(exception):
+            raise UserError(f"Out of memory; make {module.memory_option} smaller.") from exception
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
         first, self._received = self._received is None, signum

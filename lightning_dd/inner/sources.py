@@ -36,6 +36,11 @@ class FreshNetworks:
         self.trainable = trainable
         self._network: nn.Module | None = None
 
+    @property
+    def current(self) -> nn.Module | None:
+        """The network that `at` returned last, with what has become of its weights since."""
+        return self._network
+
     def at(self, iteration: int, device: torch.device) -> nn.Module:
         """Return the network of an iteration, in train mode.
 

@@ -9,17 +9,16 @@ from lightning_dd.augmentation import Draw
 from lightning_dd.errors import UserError
 from lightning_dd.inner.sources import FreshNetworks
 from lightning_dd.losses.feature_mean import feature_mean_distance
-from lightning_dd.methods.base import Distiller
+from lightning_dd.methods.class_balanced import ClassBalancedDistiller
 from lightning_dd.networks import Network
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch, ClassBalanced
+from lightning_dd.sampling import Batch
 
 REAL_CHUNK_ON_CPU = 256  # measured: one forward over all images is slower there (tools/benchmark.py dm)
 
 Embedding = Callable[[Tensor], Tensor]
 
 
-class DM(Distiller):
+class DM(ClassBalancedDistiller):
     """Dataset Condensation with Distribution Matching (Zhao and Bilen, WACV 2023, arXiv 2110.04181).
 
     Each step draws a random network f, which is never trained, and moves the images so that the mean feature of each
@@ -51,19 +50,9 @@ class DM(Distiller):
         augmentation: str | None = "color_crop_cutout_flip_scale_rotate",
         **options: object,
     ) -> None:
-        super().__init__(ipc, augmentation=augmentation, **options)
-        for name, value in (("real_per_class", real_per_class), ("real_chunk", real_chunk)):
-            if value is not None and value < 1:
-                raise UserError(f"--model.{name} is a number of images, at least 1, and cannot be {value}.")
-        self.real_per_class = real_per_class
-        self.real_chunk = real_chunk
+        super().__init__(ipc, real_per_class, real_chunk, augmentation=augmentation, **options)
         self._networks = FreshNetworks(self.network, self.image_shape, self.num_classes, self.seed)
         self._compiled: Embedding | None = None
-
-    @property
-    def sampling(self) -> ClassBalanced:
-        """Real images of every class at each step."""
-        return ClassBalanced(self.real_per_class)
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the squared distance of mean features, summed over the batch's classes."""
@@ -71,28 +60,17 @@ class DM(Distiller):
             return self.images.sum() * 0
         network = self._networks.at(self.iteration, self.device)
         embed = self._embedding(network)
-        draw = self._draw(batch.classes)
+        draw = self.draw_augmentation(batch.classes)
         real = self._real_means(embed, batch.images, draw, self._chunk(network, batch.images))
-        synthetic = self.decode()[0].view(self.num_classes, self.ipc, *self.image_shape)[batch.classes]
-        return feature_mean_distance(real, _class_means(embed, self._augment(draw, synthetic)))
-
-    def _draw(self, classes: Tensor) -> Draw | None:
-        if self.augmentation is None:
-            return None
-        draw = self.augmentation.draw(
-            self.num_classes, generator(self.seed, "augmentation", self.iteration), self.image_shape[1:]
-        )
-        return draw[classes.cpu()].to(self.device)
-
-    def _augment(self, draw: Draw | None, images: Tensor) -> Tensor:
-        return images if draw is None else self.augmentation.apply(draw, images)
+        synthetic = self.augment(draw, self.synthetic(batch.classes))
+        return feature_mean_distance(real, _class_means(embed, synthetic))
 
     @torch.no_grad()
     def _real_means(self, embed: Embedding, images: Tensor, draw: Draw | None, chunk: int) -> Tensor:
         """Return `(K, F)` mean features of real images `(K, B, C, H, W)`, at most `chunk` images in one forward."""
         means = []
         for rows in torch.arange(len(images)).split(max(1, chunk // images.shape[1])):
-            augmented = self._augment(None if draw is None else draw[rows], images[rows[0] : rows[-1] + 1])
+            augmented = self.augment(None if draw is None else draw[rows], images[rows[0] : rows[-1] + 1])
             means.append(_class_means(embed, augmented, chunk))
         return torch.cat(means)
 

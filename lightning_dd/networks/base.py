@@ -10,8 +10,8 @@ from torch import Tensor, nn
 _Self = TypeVar("_Self", bound="Network")
 
 _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_NORMS = (*_BATCH_NORMS, nn.GroupNorm, nn.LayerNorm)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_NORMS = (*BATCH_NORMS, nn.GroupNorm, nn.LayerNorm)
 
 
 class Network(nn.Module, ABC):
@@ -69,7 +69,7 @@ class Network(nn.Module, ABC):
     @property
     def mixes_examples(self) -> bool:
         """Whether an example's output in training mode depends on the others of its batch (BatchNorm)."""
-        return any(isinstance(module, _BATCH_NORMS) for module in self.modules())
+        return any(isinstance(module, BATCH_NORMS) for module in self.modules())
 
 
 def _draw_uniform(module: nn.Module, generator: torch.Generator) -> None:

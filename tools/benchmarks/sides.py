@@ -17,6 +17,7 @@ class Side:
         compile: whether `torch.compile` is used.
         precision: of the Trainer; `bf16-mixed` is autocast elsewhere.
         chunk: images in one forward; None takes the default.
+        classes: classes in one batched gradient; None takes the default.
         group: sides of one group do the same work.
     """
 
@@ -25,6 +26,7 @@ class Side:
     compile: bool = False
     precision: str = "32-true"
     chunk: int | None = None
+    classes: int | None = None
     group: str = ""
 
 

@@ -1,0 +1,31 @@
+"""DSA: gradient matching under one augmentation for a class's real and synthetic images."""
+
+from typing import Literal
+
+from lightning_dd.methods.dc import DC
+
+
+class DSA(DC):
+    """Dataset Condensation with Differentiable Siamese Augmentation (Zhao and Bilen, ICML 2021, arXiv 2102.08259).
+
+    DC with an augmentation that a class's real and synthetic images share in matching, and that the network's training
+    on the images uses too; the images start as real ones.
+
+    Args:
+        ipc: images per class.
+        augmentation: DSA operations joined by `_`, one a class and step; leave out `flip` for digits.
+        init: `real`, which the authors recommend, or `noise`.
+        **options: those of `DC`.
+    """
+
+    paper = "Dataset Condensation with Differentiable Siamese Augmentation (ICML 2021, arXiv 2102.08259)"
+    protocol = "dsa"
+
+    def __init__(
+        self,
+        ipc: int,
+        augmentation: str | None = "color_crop_cutout_flip_scale_rotate",
+        init: Literal["real", "noise"] = "real",
+        **options: object,
+    ) -> None:
+        super().__init__(ipc, augmentation=augmentation, init=init, **options)

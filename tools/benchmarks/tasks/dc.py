@@ -1,0 +1,33 @@
+"""DC: one matching step, the plain loop over classes against ours (no training of the network)."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from benchmarks.sides import PLAIN, PLAIN_DEFAULT, Side
+
+SIDES = {
+    PLAIN_DEFAULT: Side("plain", tuned=False),
+    PLAIN: Side("plain"),
+    "ours": Side("ours"),
+    "ours, compile": Side("ours", compile=True),
+    "ours, bf16": Side("ours", precision="bf16-mixed"),
+    "ours, compile + bf16": Side("ours", compile=True, precision="bf16-mixed"),
+}
+SWEEP = {
+    PLAIN: Side("plain"),
+    **{f"ours, real_chunk {chunk}": Side("ours", chunk=chunk) for chunk in (16, 32, 64, 128, 256)},
+    **{f"ours, class_chunk {chunk}": Side("ours", classes=chunk) for chunk in (2, 5, 10)},
+}
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add what this task asks for besides the common options."""
+    parser.add_argument("--real_per_class", type=int, default=256, help="real images of each class in a step")
+    parser.set_defaults(ipc=1, steps=3, warmup=1)
+
+
+def worker(side: Side, options: Namespace) -> dict[str, Any]:
+    """Return the measurements of one run, and as `answer` the gradient of the images in the first step."""
+    from benchmarks.forms import dc  # only a worker needs Lightning
+
+    return dc.run(side, options)
