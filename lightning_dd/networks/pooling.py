@@ -16,6 +16,14 @@ class AveragePool2x2(nn.Module):
         """Return `(N, C, H // 2, W // 2)` for `(N, C, H, W)`."""
         if x.device.type != "cpu" or torch.compiler.is_compiling():
             return F.avg_pool2d(x, 2)
-        height, width = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2
-        rows = x[..., 0:height:2, :] + x[..., 1:height:2, :]
-        return (rows[..., 0:width:2] + rows[..., 1:width:2]) * 0.25
+        upper, lower = _pairs(x, -2)
+        left, right = _pairs(upper + lower, -1)
+        return (left + right) * 0.25
+
+
+def _pairs(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Return the even and the odd places along a dimension, without a last one that has no partner."""
+    if x.shape[dim] % 2:
+        x = x.narrow(dim, 0, x.shape[dim] - 1)
+    # slices with a step would each fill a whole map with zeros on the way back; unbind puts the halves together once
+    return x.unflatten(dim, (-1, 2)).unbind(dim)
