@@ -1,7 +1,8 @@
 """Add a run's result to the list of records beside its config: `python tools/record.py RUN_FOLDER CONFIG`.
 
 The list `configs/<method>/<dataset>_ipc<k>.results.json` has one entry for each (options, steps, device); the same run
-done again replaces its own entry and no other, so a shorter run never overwrites a longer one.
+done again replaces its own entry and no other, so a shorter run never overwrites a longer one. The config's first line
+then says what the longest run gave; `python tools/results_table.py --write` brings it into the README.
 """
 
 import json
@@ -9,6 +10,8 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+
+from results_table import changed_options
 
 from lightning_dd.errors import UserError
 from lightning_dd.files import write_json
@@ -24,7 +27,7 @@ def main(arguments: list[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"The record is in {path}; say so in the first line of the config.")
+    print(f"The record is in {path}.")
     return 0
 
 
@@ -52,8 +55,20 @@ def add(result: Path, config: Path) -> Path:
     records_path = config.with_suffix(".results.json")
     records = json.loads(records_path.read_text()) if records_path.exists() else []
     kept = [other for other in records if identity(other) != identity(record)]
-    write_json(records_path, sorted([*kept, record], key=lambda entry: -entry["steps"]))
+    records = sorted([*kept, record], key=lambda entry: -entry["steps"])
+    write_json(records_path, records)
+    lines = config.read_text().split("\n")
+    config.write_text("\n".join([with_result(lines[0], records[0]), *lines[1:]]))
     return records_path
+
+
+def with_result(line: str, record: dict[str, Any]) -> str:
+    """Return the first line of a config with what a run gave in place of what it said before."""
+    last = record["evaluations"][-1]
+    steps = f"{record['steps']:,} of {record['published_steps']:,} steps"
+    changed = ", ".join([steps, *changed_options(record["command"])]).replace("`", "")
+    ours = f"Ours {last['accuracy_mean']:.1f} +- {last['accuracy_std']:.1f} ({changed}; {record['environment']['device']})."
+    return f"{re.sub(r' (Not run by us yet|Ours [^ ]+ [+]- ).*', '', line)} {ours}"
 
 
 def identity(record: dict[str, Any]) -> tuple[str, int, str]:

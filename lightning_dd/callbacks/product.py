@@ -81,6 +81,7 @@ def run_record(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     return {
         "method": type(module).__name__,
         "dataset": data.name,
+        "departures": data.departures,
         "ipc": module.ipc,
         "config": module.options,
         "command": module.command,

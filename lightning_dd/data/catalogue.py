@@ -18,12 +18,14 @@ class Facts:
         image_shape: `(C, H, W)`.
         class_names: in label order.
         statistics: named channel means and standard deviations, in pixel units.
+        num_train: training images of the published set.
     """
 
     name: str
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     statistics: dict[str, Statistics] = field(default_factory=dict)
+    num_train: int | None = None
 
 
 TEN_DIGITS = tuple(str(d) for d in range(10))
@@ -92,13 +94,14 @@ def _everywhere(mean: float, std: float) -> dict[str, Statistics]:
 
 # No paper normalises the digits: measured on the training part that `Digits` makes (tests/data checks them).
 DIGITS = Facts("digits", (1, 8, 8), TEN_DIGITS, {"published": ((0.3059,), (0.3763,))})
-MNIST = Facts("mnist", (1, 28, 28), TEN_DIGITS, _everywhere(0.1307, 0.3081))
-FASHION_MNIST = Facts("fashion_mnist", (1, 28, 28), FASHION, _everywhere(0.2861, 0.3530))
+MNIST = Facts("mnist", (1, 28, 28), TEN_DIGITS, _everywhere(0.1307, 0.3081), 60_000)
+FASHION_MNIST = Facts("fashion_mnist", (1, 28, 28), FASHION, _everywhere(0.2861, 0.3530), 60_000)
 SVHN = Facts(
     "svhn",
     (3, 32, 32),
     TEN_DIGITS,
     {"published": ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970))},
+    73_257,
 )
 CIFAR10 = Facts(
     "cifar10",
@@ -106,6 +109,7 @@ CIFAR10 = Facts(
     CIFAR10_NAMES,
     # DC's deviations are the mean of per-image ones, FRePo's are those of the pixels.
     {"published": CIFAR10_DC, "mtt": CIFAR10_DC, "frepo": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))},
+    50_000,
 )
 CIFAR100 = Facts(
     "cifar100",
@@ -113,10 +117,12 @@ CIFAR100 = Facts(
     CIFAR100_NAMES,
     # MTT normalises CIFAR-100 with CIFAR-10's numbers.
     {"published": CIFAR100_DC, "mtt": CIFAR10_DC, "frepo": CIFAR100_DC},
+    50_000,
 )
 TINY_IMAGENET = Facts(
     "tiny_imagenet",
     (3, 64, 64),
     TINY_IMAGENET_WNIDS,
     {"published": IMAGENET, "mtt": IMAGENET, "frepo": ((0.4759, 0.4481, 0.3926), (0.2763, 0.2687, 0.2813))},
+    100_000,
 )

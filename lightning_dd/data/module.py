@@ -55,6 +55,8 @@ class ImageData(LightningDataModule):
     num_classes: int
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
+    jpeg_copy = False
+    """Whether the published images were exact, but these went through JPEG."""
 
     def __init__(
         self,
@@ -116,6 +118,15 @@ class ImageData(LightningDataModule):
             )
             raise UserError(f"the {name} part of {self.name} is empty: {remedy}")
         return images, labels
+
+    @property
+    def departures(self) -> list[str]:
+        """What sets the loaded training images apart from the published set: a figure from them has to say so."""
+        found = ["JPEG copies"] if self.jpeg_copy else []
+        published, ours = self.facts.num_train if self.facts else None, len(self.train_images)
+        if published and ours != published:
+            found.append(f"{ours:,} of {published:,} training images")
+        return found
 
     def real_images(self, indices: Tensor) -> Tensor:
         """Return training images `(n, C, H, W)`, preprocessed, on the CPU.

@@ -13,8 +13,9 @@ def _run(folder: Path, steps: int, accuracy: float, device: str = "cpu") -> Path
     record = {
         "config": {"model": "DM"},
         "steps": steps,
+        "published_steps": 20_000,
         "command": "python -m lightning_dd fit --config /somewhere/configs/dm/mnist_ipc1.yaml --model.lr 1",
-        "evaluations": [{"accuracy_mean": accuracy}] if accuracy else [],
+        "evaluations": [{"accuracy_mean": accuracy, "accuracy_std": 0.5}] if accuracy else [],
         "environment": {"device": device},
     }
     (folder / "results.json").write_text(json.dumps(record))
@@ -28,11 +29,14 @@ def _record(run: Path, config: Path) -> subprocess.CompletedProcess:
 def test_records(tmp_path):
     config = tmp_path / "configs" / "dm" / "mnist_ipc1.yaml"
     config.parent.mkdir(parents=True)
-    config.write_text("# a config\n")
+    config.write_text("# DM: published 89.7 (somewhere). Not run by us yet.\nmodel: DM\n")
     runs = [(300, 80.0, "cpu"), (20000, 90.0, "cpu"), (300, 81.0, "cpu"), (300, 82.0, "gpu")]
     for steps, accuracy, device in runs:
         result = _record(_run(tmp_path / "run", steps, accuracy, device), config)
         assert result.returncode == 0, result.stderr
+    first, *rest = config.read_text().splitlines()
+    ours = "Ours 90.0 +- 0.5 (20,000 of 20,000 steps, lr 1; cpu)."
+    assert (first, rest) == (f"# DM: published 89.7 (somewhere). {ours}", ["model: DM"])
     records = json.loads((config.parent / "mnist_ipc1.results.json").read_text())
     found = [(r["steps"], r["evaluations"][0]["accuracy_mean"], r["environment"]["device"]) for r in records]
     assert {r["command"] for r in records} == {

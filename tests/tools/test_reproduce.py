@@ -1,0 +1,93 @@
+"""A grid of runs: order, budget, what is skipped, what fails."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import reproduce  # noqa: E402
+from reproduce import Cell  # noqa: E402
+
+from lightning_dd.cli import main as lightning_dd  # noqa: E402
+from lightning_dd.errors import UserError  # noqa: E402
+
+
+def _cell(minutes: float = 1.0, value: float = 1.0, options: tuple[str, ...] = ()) -> Cell:
+    return Cell("configs/dm/x_ipc1.yaml", options, minutes, value)
+
+
+def test_a_grid_is_read(tmp_path):
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("- {config: a/b.yaml, options: --trainer.max_steps 3, minutes: 2}\n")
+    assert reproduce.read(grid) == [Cell("a/b.yaml", ("--trainer.max_steps", "3"), 2, 1.0)]
+
+
+@pytest.mark.parametrize("text", ["- nonsense", "- {config: a, hours: 1}", "[", "7"])
+def test_what_is_no_grid_is_refused(text, tmp_path):
+    (tmp_path / "grid.yaml").write_text(text)
+    with pytest.raises(UserError, match="is no list of cells"):
+        reproduce.read(tmp_path / "grid.yaml")
+    with pytest.raises(UserError, match="There is no grid"):
+        reproduce.read(tmp_path / "other.yaml")
+
+
+def test_cells_run_in_order_of_value_per_minute():
+    cells = [_cell(10, 1), _cell(1, 1), _cell(10, 30)]
+    assert reproduce.ordered(cells) == [cells[2], cells[1], cells[0]]
+
+
+def test_what_does_not_fit_into_the_budget_is_left_out(monkeypatch, tmp_path, capsys):
+    ran, now = [], [0.0]
+
+    def run(cell, folder, more, seconds):
+        ran.append(cell.minutes)
+        now[0] += 60 * cell.minutes
+        return True
+
+    monkeypatch.setattr(reproduce, "run", run)
+    failed = reproduce.run_all([_cell(3), _cell(4), _cell(2)], 6, tmp_path, [], clock=lambda: now[0])
+    assert (failed, ran) == (False, [3, 2])
+    assert "4 minutes do not fit into 3.0" in capsys.readouterr().out
+
+
+def test_a_cell_with_its_record_is_finished(tmp_path):
+    (tmp_path / "configs" / "dm").mkdir(parents=True)
+    record = {"command": "python -m lightning_dd fit --config configs/dm/x_ipc1.yaml --trainer.max_steps 300"}
+    (tmp_path / "configs" / "dm" / "x_ipc1.results.json").write_text(json.dumps([record]))
+    assert reproduce.finished(_cell(options=("--trainer.max_steps", "300")), tmp_path)
+    assert not reproduce.finished(_cell(options=("--trainer.max_steps", "500")), tmp_path)
+    assert not reproduce.finished(Cell("configs/dm/y_ipc1.yaml", (), 1), tmp_path)
+
+
+def test_a_failing_cell_is_left_behind_and_the_next_is_recorded(tmp_path, tiny_config, capsys):
+    """One run of the program on the bundled digits, after one that cannot start."""
+    config = tmp_path / "tiny.yaml"
+    settings = yaml.safe_load(tiny_config.read_text())
+    config.write_text(yaml.safe_dump({**settings, "evaluation": {"num_networks": 1, "epochs": 1}}))
+    cells = [Cell(str(config), ("--model.ipc", "-1"), 1), Cell(str(config), ("--trainer.max_steps", "2"), 1)]
+    assert reproduce.run_all(cells, 30, tmp_path / "runs", []) is True
+    output = capsys.readouterr().out
+    assert "failed: error:" in output
+    (record,) = json.loads((tmp_path / "tiny.results.json").read_text())
+    assert record["steps"] == 2
+    assert record["evaluations"][0]["accuracy_mean"] > 0
+    assert reproduce.finished(cells[1])
+
+
+GRIDS = sorted((ROOT / "tools" / "grids").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", GRIDS, ids=lambda path: path.name)
+def test_the_grids_name_configs_and_options_that_exist(path, tmp_path, monkeypatch):
+    from lightning.pytorch import Trainer
+
+    monkeypatch.setattr(Trainer, "fit", lambda self, *args, **kwargs: None)
+    monkeypatch.chdir(ROOT)
+    for cell in reproduce.read(path):
+        arguments = ["fit", "--config", cell.config, *cell.options, "--trainer.default_root_dir", str(tmp_path)]
+        assert lightning_dd(arguments) == 0, cell.name

@@ -1,0 +1,84 @@
+"""The README's table comes from the records."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import results_table  # noqa: E402
+
+
+def _record(**changes) -> dict:
+    record = {
+        "method": "DM",
+        "dataset": "cifar10",
+        "departures": ["JPEG copies"],
+        "ipc": 10,
+        "command": "python -m lightning_dd fit --config configs/dm/cifar10_ipc10.yaml --data.root DATA "
+        "--trainer.max_steps 300 --model.real_per_class 64",
+        "steps": 300,
+        "published_steps": 20_000,
+        "evaluations": [
+            {
+                "network": "ConvNet",
+                "protocol": "dm",
+                "num_networks": 5,
+                "accuracy_mean": 47.94,
+                "accuracy_std": 0.26,
+                "random_real_mean": 31.0,
+                "random_real_std": 0.5,
+                "seconds": 60.0,
+            }
+        ],
+        "cost": {"seconds": 120.0},
+        "environment": {"device": "some device"},
+    }
+    return {**record, **changes}
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "configs" / "dm"
+    folder.mkdir(parents=True)
+    first = "# DM, CIFAR-10, 10 images per class: published 48.9 +- 0.6 (somewhere). Ours ..."
+    (folder / "cifar10_ipc10.yaml").write_text(first + "\n")
+    (folder / "cifar10_ipc10.results.json").write_text(json.dumps([_record()]))
+    return tmp_path
+
+
+def test_a_row(root):
+    assert results_table.table(root).splitlines()[-1] == (
+        "| DM | CIFAR-10, JPEG copies | 10 | 5 x ConvNet, `dm` | 300 (20,000), `real_per_class 64` | 47.9 ± 0.3 "
+        "| 31.0 ± 0.5 | 48.9 ± 0.6 | -1.0 | 3, some device |"
+    )
+
+
+def test_a_config_without_a_published_number(root):
+    (root / "configs" / "dm" / "cifar10_ipc10.yaml").write_text("# DM: nothing published.\n")
+    assert "| 31.0 ± 0.5 | - | - |" in results_table.table(root)
+
+
+def test_rows_are_sorted_by_data_then_images_then_method(root):
+    path = root / "configs" / "dm" / "cifar10_ipc10.results.json"
+    path.write_text(json.dumps([_record(), _record(dataset="mnist"), _record(ipc=1), _record(ipc=1, method="DC")]))
+    rows = [line.split(" | ")[:3] for line in results_table.table(root).splitlines()[2:]]
+    assert [(method.strip("| "), data.split(",")[0], ipc) for method, data, ipc in rows] == [
+        ("DM", "MNIST", "10"),
+        ("DC", "CIFAR-10", "1"),
+        ("DM", "CIFAR-10", "1"),
+        ("DM", "CIFAR-10", "10"),
+    ]
+
+
+def test_the_table_is_put_between_its_marks():
+    text = f"before\n{results_table.BEGIN}\nold\n{results_table.END}\nafter\n"
+    assert results_table.with_table(text, "new").splitlines()[2:] == ["new", results_table.END, "after"]
+
+
+def test_the_readme_has_the_table_of_the_records():
+    readme = (ROOT / "README.md").read_text()
+    assert results_table.with_table(readme, results_table.table(ROOT)) == readme

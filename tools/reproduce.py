@@ -1,0 +1,162 @@
+"""Run a grid of cells and record each result: `python tools/reproduce.py --grid GRID --budget MINUTES [options]`.
+
+A grid is a YAML list of cells: `config`, `options` (added to the command), `minutes` (expected on the grid's device)
+and `value` (how instructive the cell is, 1 if left out). Cells run in order of value per minute. A cell that has its
+record is skipped, one that was interrupted goes on from its checkpoint, and one that fails is reported and left behind.
+What comes after the grid's options, such as `--data.root FOLDER`, is added to every command.
+"""
+
+import argparse
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import record
+import yaml
+
+from lightning_dd.errors import UserError
+
+HERE = Path(__file__).resolve().parent.parent
+GRACE = 60
+"""Seconds that an interrupted cell has to save."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One config with options.
+
+    Attributes:
+        config: path from the project's root.
+        options: as on the command line.
+        minutes: how long it is expected to take.
+        value: how instructive it is.
+    """
+
+    config: str
+    options: tuple[str, ...]
+    minutes: float
+    value: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """What the cell is called on the screen."""
+        return shlex.join([self.config, *self.options])
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of its runs."""
+        kept = "_".join(word.removeprefix("--").replace("/", "-") for word in (Path(self.config).stem, *self.options))
+        return f"{Path(self.config).parent.name}_{kept}"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the grid and return the exit code: 1 if a cell failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--grid", type=Path, required=True, help="YAML list of cells")
+    parser.add_argument("--budget", type=float, required=True, metavar="MINUTES", help="stop before so much has passed")
+    parser.add_argument("--runs", type=Path, default=Path("runs/grid"), help="where the runs go")
+    parser.add_argument("--list", action="store_true", help="only say what would be run")
+    options, more = parser.parse_known_args(arguments)
+    try:
+        cells = ordered(read(options.grid))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if options.list:
+        for cell in cells:
+            print(f"{'done' if finished(cell) else f'{cell.minutes:g} min':>8}  {cell.name}")
+        return 0
+    return int(run_all(cells, options.budget, options.runs, more))
+
+
+def read(path: Path) -> list[Cell]:
+    """Return the cells of a grid.
+
+    Raises:
+        UserError: the file is missing or is no list of cells.
+    """
+    try:
+        entries = yaml.safe_load(path.read_text())
+        return [Cell(**{**entry, "options": tuple(shlex.split(entry.get("options", "")))}) for entry in entries]
+    except OSError:
+        raise UserError(f"There is no grid {path}.") from None
+    except (yaml.YAMLError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is no list of cells with config, options, minutes and value ({error}).") from None
+
+
+def ordered(cells: list[Cell]) -> list[Cell]:
+    """Return the cells in order of value per minute."""
+    return sorted(cells, key=lambda cell: -cell.value / cell.minutes)
+
+
+def finished(cell: Cell, root: Path = HERE) -> bool:
+    """Whether there is a record of exactly this cell."""
+    path = (root / cell.config).with_suffix(".results.json")
+    records = json.loads(path.read_text()) if path.exists() else []
+    return any(set(cell.options) <= set(shlex.split(entry["command"])) for entry in records)
+
+
+def run_all(
+    cells: list[Cell], budget: float, runs: Path, more: list[str], clock: Callable[[], float] = time.monotonic
+) -> bool:
+    """Run what fits into the budget and return whether a cell failed.
+
+    Args:
+        cells: in order.
+        budget: minutes.
+        runs: where the runs go.
+        more: options for every command.
+        clock: seconds.
+    """
+    end = clock() + 60 * budget
+    failed = False
+    for cell in cells:
+        left = (end - clock()) / 60
+        if finished(cell):
+            print(f"done already: {cell.name}")
+        elif cell.minutes > left:
+            print(f"left out, {cell.minutes:g} minutes do not fit into {left:.1f}: {cell.name}")
+        else:
+            failed |= not run(cell, runs / cell.folder, more, end - clock())
+    return failed
+
+
+def run(cell: Cell, folder: Path, more: list[str], seconds: float) -> bool:
+    """Run one cell and record it; return whether it came to its end or can go on later.
+
+    Args:
+        cell: what to run.
+        folder: where its runs go.
+        more: options for every command.
+        seconds: it is interrupted after these, less a minute for saving.
+    """
+    command = [sys.executable, "-m", "lightning_dd", "fit", "--config", cell.config, *cell.options, *more]
+    command += ["--trainer.default_root_dir", str(folder), "--trainer.enable_progress_bar", "false"]
+    if list(folder.glob("*/version_*/checkpoints/last.ckpt")):
+        command += ["--ckpt_path", "last"]
+    print(f"running: {cell.name}", flush=True)
+    process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        output, _ = process.communicate(timeout=max(1, seconds - GRACE))
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate()
+    if process.returncode == 128 + signal.SIGINT:
+        print("  interrupted; it goes on from its checkpoint next time")
+        return True
+    if process.returncode:
+        print("  failed: " + " ".join(output.strip().splitlines()[-1:]))
+        return False
+    newest = max(folder.glob("*/version_*/results.json"), key=lambda path: path.stat().st_mtime)
+    print(f"  recorded in {record.add(newest, HERE / cell.config)}", flush=True)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

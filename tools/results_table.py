@@ -1,0 +1,121 @@
+"""Print the table of all records, or put it into the README: `python tools/results_table.py [--write]`.
+
+The published number of a row is that of its config's first line.
+"""
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- table: written by tools/results_table.py -->", "<!-- end of the table -->"
+COLUMNS = (
+    "method",
+    "data",
+    "images per class",
+    "network, protocol",
+    "steps (published)",
+    "ours",
+    "random real",
+    "published",
+    "difference",
+    "minutes, device",
+)
+TITLES = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "tiny_imagenet": "Tiny-ImageNet",
+}
+SILENT = (
+    "--config",
+    "--trainer.max_steps",
+    "--trainer.enable_progress_bar",
+    "--trainer.default_root_dir",
+    "--ckpt_path",
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Print or write the table and return the exit code."""
+    if arguments not in ([], ["--write"]):
+        print(__doc__, file=sys.stderr)
+        return 2
+    if not arguments:
+        print(table(HERE))
+        return 0
+    readme = HERE / "README.md"
+    readme.write_text(with_table(readme.read_text(), table(HERE)))
+    return 0
+
+
+def with_table(text: str, table: str) -> str:
+    """Return a text with the table between its two marks."""
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+
+
+def table(root: Path) -> str:
+    """Return the table of all records under `configs/` as Markdown."""
+    rows = [row(*entry) for entry in sorted(_records(root), key=_place)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (COLUMNS, ["---"] * len(COLUMNS), *rows))
+
+
+def row(config: Path, record: dict[str, Any]) -> list[str]:
+    """Return the cells of one record: the best-founded evaluation is its last."""
+    last = record["evaluations"][-1]
+    published = _published(config)
+    value = re.match(r"[\d.]+", published)
+    steps = f"{record['steps']:,} ({record['published_steps']:,})"
+    minutes = (record["cost"]["seconds"] + last["seconds"]) / 60
+    return [
+        record["method"],
+        ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("departures", [])]),
+        str(record["ipc"]),
+        f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
+        ", ".join([steps, *changed_options(record["command"])]),
+        _figure(last["accuracy_mean"], last["accuracy_std"]),
+        _figure(last["random_real_mean"], last["random_real_std"]),
+        published.replace("+-", "±"),
+        f"{last['accuracy_mean'] - float(value[0]):+.1f}" if value else "-",
+        f"{minutes:.0f}, {record['environment']['device']}",
+    ]
+
+
+def _records(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in root.glob("configs/*/*.results.json"):
+        config = path.with_name(path.name.replace(".results.json", ".yaml"))
+        yield from ((config, record) for record in json.loads(path.read_text()))
+
+
+def _place(entry: tuple[Path, dict[str, Any]]) -> tuple[Any, ...]:
+    config, record = entry
+    datasets = [*TITLES, record["dataset"]]
+    return datasets.index(record["dataset"]), record["ipc"], record["method"], config.name, -record["steps"]
+
+
+def _published(config: Path) -> str:
+    found = re.search(r"published ([\d.]+(?: \+- [\d.]+)?)", config.read_text().splitlines()[0])
+    return found[1] if found else "-"
+
+
+def changed_options(command: str) -> list[str]:
+    """Return the options of a command that changed what was computed."""
+    words = shlex.split(command)
+    found = [(option, value) for option, value in pairwise(words) if option.startswith("--") and option not in SILENT]
+    kept = [(option, value) for option, value in found if not option.startswith("--data.")]
+    return [f"`{option.removeprefix('--model.').removeprefix('--')} {value}`" for option, value in kept]
+
+
+def _figure(mean: float | None, std: float | None) -> str:
+    return "-" if mean is None else f"{mean:.1f} ± {std:.1f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
