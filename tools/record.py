@@ -67,8 +67,9 @@ def with_result(line: str, record: dict[str, Any]) -> str:
     last = record["evaluations"][-1]
     steps = f"{record['steps']:,} of {record['published_steps']:,} steps"
     changed = ", ".join([steps, *changed_options(record["command"])]).replace("`", "")
-    ours = f"Ours {last['accuracy_mean']:.1f} +- {last['accuracy_std']:.1f} ({changed}; {record['environment']['device']})."
-    return f"{re.sub(r' (Not run by us yet|Ours [^ ]+ [+]- ).*', '', line)} {ours}"
+    figure = f"{last['accuracy_mean']:.1f} +- {last['accuracy_std']:.1f}"
+    before = re.sub(r" (Not run by us yet|Ours [^ ]+ \+- ).*", "", line)
+    return f"{before} Ours {figure} ({changed}; {record['environment']['device']})."
 
 
 def identity(record: dict[str, Any]) -> tuple[str, int, str]:
