@@ -46,7 +46,7 @@ def test_options_exist(option, fit, capsys):
         from lightning_dd.cli_errors import _parameters
 
         home = {
-            "--model": ["lightning_dd.methods.DM", "lightning_dd.methods.DC"],
+            "--model": [f"lightning_dd.methods.{name}" for name in ("DM", "DC", "Coreset")],
             "--data": ["ImageFolder", "MNIST", "Parquet"],
         }
         paths = home[option.split(".")[0]]
@@ -55,4 +55,4 @@ def test_options_exist(option, fit, capsys):
         return
     with pytest.raises(SystemExit):
         main(["fit", "--help"])
-    assert option in capsys.readouterr().out
+    assert ".".join(option.split(".")[:2]) in capsys.readouterr().out  # a network's own options come with its name

@@ -11,6 +11,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.inner import FreshNetworks, class_gradients, class_gradients_in_chunks, train_on_synthetic
 from lightning_dd.inner.class_gradients import Logits
 from lightning_dd.losses import DISTANCES, with_gradient
+from lightning_dd.methods.base import Init
 from lightning_dd.methods.class_balanced import ClassBalancedDistiller
 from lightning_dd.networks.base import BATCH_NORMS
 from lightning_dd.randomness import generator
@@ -49,7 +50,7 @@ class DC(ClassBalancedDistiller):
         class_chunk: classes in one batched gradient; trades time for memory without changing the result. None takes 1
             on CPU, and on a GPU as many as have 2,560 real images together.
         real_chunk: real images in one forward, likewise; None takes all images of those classes.
-        init: `noise`, as published, or `real`.
+        init: `noise`, as published, or another of `Distiller`'s.
         augmentation: DSA operations joined by `_`, for matching and for training; None for none.
         lr: learning rate of the images (the paper: 0.1; 0.01 for an MLP).
 
@@ -72,7 +73,7 @@ class DC(ClassBalancedDistiller):
         distance: Literal["rowwise", "mse", "cos"] = "rowwise",
         class_chunk: int | None = None,
         real_chunk: int | None = None,
-        init: Literal["real", "noise"] = "noise",
+        init: Init = "noise",
         augmentation: str | None = None,
         lr: float = 0.1,
         **options: object,

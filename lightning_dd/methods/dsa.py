@@ -1,7 +1,6 @@
 """DSA: gradient matching under one augmentation for a class's real and synthetic images."""
 
-from typing import Literal
-
+from lightning_dd.methods.base import Init
 from lightning_dd.methods.dc import DC
 
 
@@ -14,7 +13,7 @@ class DSA(DC):
     Args:
         ipc: images per class.
         augmentation: DSA operations joined by `_`, one a class and step; leave out `flip` for digits.
-        init: `real`, which the authors recommend, or `noise`.
+        init: `real`, which the authors recommend, or another of `Distiller`'s.
         **options: those of `DC`.
     """
 
@@ -25,7 +24,7 @@ class DSA(DC):
         self,
         ipc: int,
         augmentation: str | None = "color_crop_cutout_flip_scale_rotate",
-        init: Literal["real", "noise"] = "real",
+        init: Init = "real",
         **options: object,
     ) -> None:
         super().__init__(ipc, augmentation=augmentation, init=init, **options)
