@@ -138,14 +138,15 @@ def load(path: str | os.PathLike) -> DistilledDataset:
     """Read a distilled set.
 
     Args:
-        path: a `distilled.safetensors` file, or the run's folder that holds one.
+        path: a `distilled.safetensors` file, the run's folder that holds one, or the folder of several runs, whose newest
+            is taken.
 
     Raises:
         UserError: the file is missing, damaged, of another format or of a newer version.
     """
     path = Path(path)
     if path.is_dir():
-        path = path / "distilled.safetensors"
+        path = _newest(path)
     if not path.is_file():
         raise UserError(f"There is no file {path}; give the path of a distilled.safetensors.")
     tensors, metadata = _read(path)
@@ -161,6 +162,12 @@ def load(path: str | os.PathLike) -> DistilledDataset:
         return DistilledDataset(images=images, labels=labels, tensors=tensors, **description)
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{path} lacks a part of its description; it is damaged, copy or make it again.") from None
+
+
+def _newest(folder: Path) -> Path:
+    file = folder / "distilled.safetensors"
+    runs = [] if file.is_file() else list(folder.glob(f"version_*/{file.name}"))
+    return max(runs, key=lambda path: int(path.parent.name.removeprefix("version_")), default=file)
 
 
 def _check(distilled: DistilledDataset) -> None:

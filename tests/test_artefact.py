@@ -102,6 +102,14 @@ def test_soft_labels_round_trip(kind, tmp_path):
     assert torch.equal(again[4][1], labels[4])
 
 
+def test_folder_of_several_runs_gives_the_newest_that_has_a_set(tmp_path):
+    for version in (2, 10):
+        (tmp_path / f"version_{version}").mkdir()
+        _distilled(info={"version": version}).save(tmp_path / f"version_{version}" / "distilled.safetensors")
+    (tmp_path / "version_11").mkdir()  # stopped before it had one
+    assert load(tmp_path).info["version"] == 10
+
+
 def test_folder_of_a_run_and_the_package_itself(tmp_path):
     _distilled().save(tmp_path / "distilled.safetensors")
     assert torch.equal(lightning_dd.load(tmp_path).images, _images())
