@@ -138,8 +138,8 @@ def load(path: str | os.PathLike) -> DistilledDataset:
     """Read a distilled set.
 
     Args:
-        path: a `distilled.safetensors` file, the run's folder that holds one, or the folder of several runs, whose newest
-            is taken.
+        path: a `distilled.safetensors` file, the run's folder that holds one, or the folder of several runs, of which
+            the newest is taken.
 
     Raises:
         UserError: the file is missing, damaged, of another format or of a newer version.
