@@ -27,7 +27,7 @@ class Evaluation(Callback):
         num_networks: fresh networks for each set; mean and standard deviation are over them.
         epochs: in place of the protocol's published number.
         every_n_steps: also evaluate at these steps; None only at the end.
-        protocol: `dc`, `dsa`, `dm` or `common`; None takes the method's own.
+        protocol: `dc`, `dsa`, `dm`, `dd` or `common`; None takes the method's own.
         network: architecture of the networks; None takes the one that was distilled with.
         split: `test`, or `held_out` where `--data.held_out` sets a part of the training images aside for choices.
         random_real: whether to train networks on random real images too.
@@ -68,8 +68,9 @@ class Evaluation(Callback):
         return self.records[-1]["accuracy_mean"] if self.records else None
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        """Find out before the run whether there is something to test on."""
+        """Find out before the run whether there is something to test on, and a way to train."""
         if self.enabled:
+            find_protocol(self.protocol or module.protocol, self.epochs)
             trainer.datamodule.split(self.split)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
@@ -116,7 +117,7 @@ class Evaluation(Callback):
         test_set = data.preprocessing_on(device)(images.to(device)), labels.to(device)
         share = tqdm(
             range(trainer.global_rank, self.num_networks, trainer.world_size),
-            desc=f"evaluating: networks of {protocol.total_epochs} epochs",
+            desc=f"evaluating: networks of {protocol.length}",
             disable=trainer.progress_bar_callback is None or not trainer.is_global_zero,
             leave=False,
         )

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lightning_dd.artefact import DistilledDataset
-from lightning_dd.evaluation.protocols import Protocol
+from lightning_dd.evaluation.protocols import Protocol, find_protocol
+from lightning_dd.evaluation.recorded import train_as_recorded
 from lightning_dd.evaluation.training import accuracy_of, augmentation_of, train_network
 from lightning_dd.networks import Network, NetworkFactory, build
 from lightning_dd.randomness import generator
@@ -40,10 +41,12 @@ class Accuracies:
 
     def record(self, step: int, protocol: Protocol, split: str) -> dict[str, Any]:
         """Return one entry of `evaluations` in `results.json`; standard deviations are over the population."""
+        for_real = {"random_real_protocol": protocol.random_real} if protocol.random_real else {}
         return {
             "step": step,
             "network": self.network,
             "protocol": protocol.name,
+            **for_real,
             "epochs": protocol.epochs,
             "split": split,
             "num_networks": len(self.distilled),
@@ -91,20 +94,25 @@ def evaluate(
     device, dtype = test_set[0].device, torch.get_default_dtype()  # of the networks that are built here
     test_set = test_set[0].to(dtype), test_set[1]
     ours = distilled.prepared.to(device, dtype), distilled.hard_labels.to(device)
-    augment = augmentation_of(protocol, distilled.recipe.get("augmentation"))
+    for_real = find_protocol(protocol.random_real) if protocol.random_real else protocol
 
-    def accuracy(images: Tensor, labels: Tensor, index: int) -> float:
+    def accuracy(images: Tensor, labels: Tensor, index: int, protocol: Protocol) -> float:
         weights = generator(seed, "evaluation/weights", index, device)
         fresh = build(network, distilled.image_shape, distilled.num_classes, weights, device)
         result.network = fresh.description if isinstance(fresh, Network) else type(fresh).__name__
         training = generator(seed, "evaluation/training", index)
-        return accuracy_of(train_network(fresh, images, labels, protocol, augment, training), *test_set)
+        augment = augmentation_of(protocol, distilled.recipe.get("augmentation"))
+        if protocol.epochs is None:
+            train_as_recorded(fresh, images, labels, distilled, augment, training)
+        else:
+            train_network(fresh, images, labels, protocol, augment, training)
+        return accuracy_of(fresh, *test_set)
 
     for index in networks:
-        result.distilled.append(accuracy(*ours, index))
+        result.distilled.append(accuracy(*ours, index, protocol))
         if random_real is not None:
             images, labels = random_real(index)
-            result.random_real.append(accuracy(images.to(device, dtype), labels.to(device), index))
+            result.random_real.append(accuracy(images.to(device, dtype), labels.to(device), index, for_real))
     result.seconds = time.perf_counter() - start
     return result
 

@@ -22,9 +22,11 @@ def augmentation_of(protocol: Protocol, strategy: str | None) -> Augmentation | 
     """Return what a protocol augments with.
 
     Args:
-        protocol: its `augmentation` says which kind.
+        protocol: its `augmentation` says which kind; one that repeats a set's own steps augments as they did.
         strategy: DSA operations for this data set; None takes all of them.
     """
+    if protocol.epochs is None:
+        return DSA(strategy) if strategy else None
     if protocol.augmentation is None:
         return None
     if protocol.augmentation == "dsa":

@@ -67,7 +67,7 @@ def test_shortest():
 
 
 def test_mistakes():
-    with pytest.raises(UserError, match=r"'dmm'.*dc, dsa, dm, common"):
+    with pytest.raises(UserError, match=r"'dmm'.*dc, dsa, dm, dd, common"):
         find_protocol("dmm")
     for epochs in (0, -5):
         with pytest.raises(UserError, match=f"--evaluation.epochs.*{epochs}"):
