@@ -31,7 +31,8 @@ def test_instantiates(path, tmp_path, monkeypatch):
         assert f"{path.parent.name}_".startswith(f"{type(model).__name__.lower()}_")
         # DD's two settings are known by their initial weights rather than by the number of images
         weights = "fixed" if getattr(model, "fixed_weights", False) else "random"
-        assert path.stem in (f"{data.name}_ipc{model.ipc}", f"{data.name}_{weights}")
+        rule = f"_{model.selection}" if hasattr(model, "selection") else ""
+        assert path.stem in (f"{data.name}_ipc{model.ipc}{rule}", f"{data.name}_{weights}")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=_identity)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lightning_dd.artefact import DistilledDataset
-from lightning_dd.evaluation.protocols import Protocol, find_protocol
+from lightning_dd.evaluation.labels import training_labels
+from lightning_dd.evaluation.protocols import Protocol, RecordedProtocol, find_protocol
 from lightning_dd.evaluation.recorded import train_as_recorded
 from lightning_dd.evaluation.training import accuracy_of, augmentation_of, train_network
 from lightning_dd.networks import Network, NetworkFactory, build
@@ -93,8 +94,12 @@ def evaluate(
     result = Accuracies()
     device, dtype = test_set[0].device, torch.get_default_dtype()  # of the networks that are built here
     test_set = test_set[0].to(dtype), test_set[1]
-    ours = distilled.prepared.to(device, dtype), distilled.hard_labels.to(device)
+    protocol = protocol.for_recipe(distilled.recipe)
     for_real = find_protocol(protocol.random_real) if protocol.random_real else protocol
+
+    def ready(images: Tensor, labels: Tensor, kind: str = "index") -> tuple[Tensor, Tensor]:
+        labels = training_labels(labels.to(device), kind, protocol.labels, distilled.num_classes, dtype)
+        return images.to(device, dtype), labels
 
     def accuracy(images: Tensor, labels: Tensor, index: int, protocol: Protocol) -> float:
         weights = generator(seed, "evaluation/weights", index, device)
@@ -102,17 +107,17 @@ def evaluate(
         result.network = fresh.description if isinstance(fresh, Network) else type(fresh).__name__
         training = generator(seed, "evaluation/training", index)
         augment = augmentation_of(protocol, distilled.recipe.get("augmentation"))
-        if protocol.epochs is None:
+        if isinstance(protocol, RecordedProtocol):
             train_as_recorded(fresh, images, labels, distilled, augment, training)
         else:
             train_network(fresh, images, labels, protocol, augment, training)
         return accuracy_of(fresh, *test_set)
 
+    ours = ready(distilled.prepared, distilled.labels, distilled.label_kind)
     for index in networks:
         result.distilled.append(accuracy(*ours, index, protocol))
         if random_real is not None:
-            images, labels = random_real(index)
-            result.random_real.append(accuracy(images.to(device, dtype), labels.to(device), index, for_real))
+            result.random_real.append(accuracy(*ready(*random_real(index)), index, for_real))
     result.seconds = time.perf_counter() - start
     return result
 
