@@ -24,9 +24,11 @@ class Uniform:
 
     Attributes:
         batch_size: B, over all processes together; drawn without replacement within the batch.
+        shared: whether each process gets its share of the batch, or all of it.
     """
 
     batch_size: int
+    shared: bool = True
 
 
 Sampling = ClassBalanced | Uniform | None

@@ -27,8 +27,8 @@ class Evaluation(Callback):
         num_networks: fresh networks for each set; mean and standard deviation are over them.
         epochs: in place of the protocol's published number.
         every_n_steps: also evaluate at these steps; None only at the end.
-        protocol: `dc`, `dsa`, `dm`, `mtt`, `frepo`, `kip`, `dcbench`, `dcbench_dsa`, `common` or `common_soft`; None
-            takes the method's own.
+        protocol: `dc`, `dsa`, `dm`, `dd`, `mtt`, `frepo`, `kip`, `dcbench`, `dcbench_dsa`, `common` or `common_soft`;
+            None takes the method's own.
         network: architecture of the networks; None takes the one that was distilled with.
         split: `test`, or `held_out` where `--data.held_out` sets a part of the training images aside for choices.
         random_real: whether to train networks on random real images too.
@@ -69,8 +69,9 @@ class Evaluation(Callback):
         return self.records[-1]["accuracy_mean"] if self.records else None
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        """Find out before the run whether there is something to test on."""
+        """Find out before the run whether there is something to test on, and a way to train."""
         if self.enabled:
+            find_protocol(self.protocol or module.protocol, self.epochs)
             trainer.datamodule.split(self.split)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:

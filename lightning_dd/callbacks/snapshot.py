@@ -19,12 +19,12 @@ def distilled_set(trainer: Trainer, module: LightningModule, record: dict[str, A
         raise UserError("The synthetic images are not finite; lower --model.lr or set --model.clip.")
     data = trainer.datamodule
     preprocessing = data.preprocessing
-    augmentation = module.augmentation.strategy if module.augmentation else None
     return DistilledDataset(
         images=preprocessing.inverse(images.cpu()),
         labels=labels.cpu(),
         class_names=data.class_names,
         preprocessing=preprocessing,
-        recipe={"protocol": module.protocol, "augmentation": augmentation},
+        recipe={"protocol": module.protocol, **module.recipe()},
+        tensors={name: tensor.detach().cpu() for name, tensor in module.recipe_tensors().items()},
         info={"paper": module.paper, **(record or {})},
     )

@@ -115,7 +115,7 @@ class RealBatches(Sampler[Draw]):
             return Draw(iteration, torch.arange(len(indices))[self.share], indices[self.share])
         if isinstance(self.sampling, Uniform):
             indices = torch.randperm(self.num_images, generator=rng)[: self.sampling.batch_size]
-            return Draw(iteration, empty, indices[self.share])
+            return Draw(iteration, empty, indices[self.share] if self.sampling.shared else indices)
         return Draw(iteration, empty, empty)
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lightning_dd.artefact import DistilledDataset
 from lightning_dd.evaluation.labels import training_labels
-from lightning_dd.evaluation.protocols import Protocol
+from lightning_dd.evaluation.protocols import Protocol, RecordedProtocol, find_protocol
+from lightning_dd.evaluation.recorded import train_as_recorded
 from lightning_dd.evaluation.training import accuracy_of, augmentation_of, train_network
 from lightning_dd.networks import Network, NetworkFactory, build
 from lightning_dd.randomness import generator
@@ -41,10 +42,12 @@ class Accuracies:
 
     def record(self, step: int, protocol: Protocol, split: str) -> dict[str, Any]:
         """Return one entry of `evaluations` in `results.json`; standard deviations are over the population."""
+        for_real = {"random_real_protocol": protocol.random_real} if protocol.random_real else {}
         return {
             "step": step,
             "network": self.network,
             "protocol": protocol.name,
+            **for_real,
             "epochs": protocol.epochs,
             "split": split,
             "num_networks": len(self.distilled),
@@ -92,24 +95,29 @@ def evaluate(
     device, dtype = test_set[0].device, torch.get_default_dtype()  # of the networks that are built here
     test_set = test_set[0].to(dtype), test_set[1]
     protocol = protocol.for_recipe(distilled.recipe)
-    augment = augmentation_of(protocol, distilled.recipe.get("augmentation"))
+    for_real = find_protocol(protocol.random_real) if protocol.random_real else protocol
 
     def ready(images: Tensor, labels: Tensor, kind: str = "index") -> tuple[Tensor, Tensor]:
         labels = training_labels(labels.to(device), kind, protocol.labels, distilled.num_classes, dtype)
         return images.to(device, dtype), labels
 
-    def accuracy(images: Tensor, labels: Tensor, index: int) -> float:
+    def accuracy(images: Tensor, labels: Tensor, index: int, protocol: Protocol) -> float:
         weights = generator(seed, "evaluation/weights", index, device)
         fresh = build(network, distilled.image_shape, distilled.num_classes, weights, device)
         result.network = fresh.description if isinstance(fresh, Network) else type(fresh).__name__
         training = generator(seed, "evaluation/training", index)
-        return accuracy_of(train_network(fresh, images, labels, protocol, augment, training), *test_set)
+        augment = augmentation_of(protocol, distilled.recipe.get("augmentation"))
+        if isinstance(protocol, RecordedProtocol):
+            train_as_recorded(fresh, images, labels, distilled, augment, training)
+        else:
+            train_network(fresh, images, labels, protocol, augment, training)
+        return accuracy_of(fresh, *test_set)
 
     ours = ready(distilled.prepared, distilled.labels, distilled.label_kind)
     for index in networks:
-        result.distilled.append(accuracy(*ours, index))
+        result.distilled.append(accuracy(*ours, index, protocol))
         if random_real is not None:
-            result.random_real.append(accuracy(*ready(*random_real(index)), index))
+            result.random_real.append(accuracy(*ready(*random_real(index)), index, for_real))
     result.seconds = time.perf_counter() - start
     return result
 

@@ -30,6 +30,7 @@ class Protocol:
         batch_size: images in a step; shuffled each epoch, the last incomplete batch is kept.
         labels: what is trained on: `hard`, class indices; `soft`, probabilities where the set has them; `targets`,
             those of a regression.
+        random_real: name of the protocol for random real images, where that of the set would not be fair to them.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Protocol:
     weight_decay: float = 5e-4
     batch_size: int = 256
     labels: Literal["hard", "soft", "targets"] = "hard"
+    random_real: str | None = None
 
     @property
     def total_epochs(self) -> int:
@@ -115,6 +117,15 @@ class LearnedRateProtocol(Protocol):
                 f"The set's learned step size is {step_size:g}, not positive: use --evaluation.protocol dsa."
             )
         return replace(self, learning_rate=step_size)
+
+
+@dataclass(frozen=True)
+class RecordedProtocol(Protocol):
+    """DD's: the set brings its own steps, and nothing of what other protocols say matters but `random_real`."""
+
+    def length(self, num_images: int) -> str:
+        """Return how long a network trains, for the screen."""
+        return "the steps it was learned with"
 
 
 @dataclass(frozen=True)
@@ -233,6 +244,8 @@ PROTOCOLS = {
         Protocol("dsa", "Differentiable Siamese Augmentation (arXiv 2102.08259)", 1000, "dsa"),
         Protocol("dm", "Distribution Matching (arXiv 2110.04181)", 1000, "dsa"),
         LearnedRateProtocol("mtt", "Matching Training Trajectories (arXiv 2203.11932)", 1000, "dsa"),
+        # step sizes that were learned with some images are the wrong ones for others, so those are trained as usual
+        RecordedProtocol("dd", "Dataset Distillation (arXiv 1811.10959)", None, random_real="dc"),
         FRePoProtocol("frepo", "Neural Feature Regression (arXiv 2206.00719)"),
         KIPProtocol("kip", "Infinitely Wide Convolutional Networks (arXiv 2107.13034)"),
         Protocol("dcbench", "DC-BENCH (arXiv 2207.09639), without augmentation", 300),
@@ -261,6 +274,8 @@ def find_protocol(name: str, epochs: int | None = None, data: str = "", batch_no
     if epochs is not None and epochs < 1:
         raise UserError(f"--evaluation.epochs is a number of epochs, at least 1, and cannot be {epochs}.")
     found = PROTOCOLS[name]
+    if isinstance(found, RecordedProtocol) and epochs is not None:
+        raise UserError(f"Protocol {name} trains with the steps that a set brings: leave --evaluation.epochs out.")
     if name == "dc" and data == "mnist":
         found = replace(found, epochs=1000, augmentation="dc_crop_scale_rotate")
     elif name == "dc" and batch_norm:

@@ -10,7 +10,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from lightning_dd.augmentation import DSA
 from lightning_dd.augmentation.dc import DCAugmentation
 from lightning_dd.augmentation.frepo import FRePoAugmentation
-from lightning_dd.evaluation.protocols import Protocol
+from lightning_dd.evaluation.protocols import Protocol, RecordedProtocol
 
 DEFAULT_STRATEGY = "color_crop_cutout_flip_scale_rotate"
 TEST_CHUNK_ON_CPU = 256  # measured (tools/benchmark.py evaluate)
@@ -23,9 +23,11 @@ def augmentation_of(protocol: Protocol, strategy: str | None) -> Augmentation | 
     """Return what a protocol augments with.
 
     Args:
-        protocol: its `augmentation` says which kind.
+        protocol: its `augmentation` says which kind; one that repeats a set's own steps augments as they did.
         strategy: DSA operations for this data set; None takes all of them.
     """
+    if isinstance(protocol, RecordedProtocol):
+        return DSA(strategy) if strategy else None
     if protocol.augmentation is None:
         return None
     if protocol.augmentation == "dsa":

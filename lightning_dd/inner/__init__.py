@@ -1,7 +1,26 @@
 """Networks inside a step: where they come from, how they are trained and differentiated."""
 
 from lightning_dd.inner.class_gradients import class_gradients, class_gradients_in_chunks
+from lightning_dd.inner.functional import CrossEntropy, FlatNetwork
+from lightning_dd.inner.optimizers import SGD, Adam, InnerOptimizer
+from lightning_dd.inner.order import fixed_order, random_order
 from lightning_dd.inner.sources import FreshNetworks
+from lightning_dd.inner.step import InnerStep
 from lightning_dd.inner.training import train_on_synthetic
+from lightning_dd.inner.unroll import unroll
 
-__all__ = ["FreshNetworks", "class_gradients", "class_gradients_in_chunks", "train_on_synthetic"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "CrossEntropy",
+    "FlatNetwork",
+    "FreshNetworks",
+    "InnerOptimizer",
+    "InnerStep",
+    "class_gradients",
+    "class_gradients_in_chunks",
+    "fixed_order",
+    "random_order",
+    "train_on_synthetic",
+    "unroll",
+]

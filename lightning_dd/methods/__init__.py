@@ -3,7 +3,9 @@
 from lightning_dd.methods.base import Distiller, NonFiniteLossError
 from lightning_dd.methods.coreset import Coreset
 from lightning_dd.methods.dc import DC
+from lightning_dd.methods.dd import DD
 from lightning_dd.methods.dm import DM
 from lightning_dd.methods.dsa import DSA
+from lightning_dd.methods.ratbptt import RaTBPTT
 
-__all__ = ["DC", "DM", "DSA", "Coreset", "Distiller", "NonFiniteLossError"]
+__all__ = ["DC", "DD", "DM", "DSA", "Coreset", "Distiller", "NonFiniteLossError", "RaTBPTT"]

@@ -1,6 +1,7 @@
 """The part that all methods share: the synthetic set as parameters, and one update of it as one step."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -63,6 +64,8 @@ class Distiller(LightningModule):
     """The evaluation protocol of the paper."""
     look_every = 1
     """Steps between two looks at whether the loss is finite."""
+    full_precision: ClassVar[bool] = False
+    """Whether the objective and its gradient run without autocast: second derivatives do not survive less."""
     memory_option: ClassVar[str]
     """The option that trades time for memory, named when memory runs out."""
 
@@ -104,7 +107,7 @@ class Distiller(LightningModule):
         self.class_names = tuple(class_names)
         self.seed = seed
         self.iteration = 0
-        self._last_finite: Tensor | None = None
+        self._last_finite: list[Tensor] | None = None
         self.stopwatch = Stopwatch()
         self.options: dict[str, Any] = {}  # plain values that this run was made from, and
         self.command = ""  # what made it, for checkpoints and records
@@ -129,6 +132,14 @@ class Distiller(LightningModule):
 
     def load_private_state(self, state: dict[str, Tensor]) -> None:
         """Take back what `private_state` returned."""
+
+    def recipe(self) -> dict[str, Any]:
+        """Return how networks are trained on the set, as plain values: what the artefact says of it."""
+        return {"augmentation": self.augmentation.strategy if self.augmentation else None}
+
+    def recipe_tensors(self) -> dict[str, Tensor]:
+        """Return the tensors that training on the set needs besides images and labels, for the artefact."""
+        return {}
 
     def decode(self) -> tuple[Tensor, Tensor]:
         """Return the images and labels that are trained on: `(N, C, H, W)` and `(N,)` or `(N, num_classes)`."""
@@ -177,12 +188,11 @@ class Distiller(LightningModule):
             raise RuntimeError(f"the data loader is at iteration {batch.iteration}, the method at {self.iteration}")
         optimizer = self.optimizers()
         optimizer.zero_grad()
-        with self.stopwatch.part("loss", self.device):
+        with self.stopwatch.part("loss", self.device), self._precision():
             loss = self.loss(batch)
             # processes share the work, and backward averages over them: scale the average back to the sum
             self.manual_backward(loss * self.trainer.world_size)
-        if self.clip is not None:
-            self.clip_gradients(optimizer, self.clip, "norm")
+        self.limit_gradients(optimizer)
         self.guard(loss)
         optimizer.step()
         if (scheduler := self.lr_schedulers()) is not None:
@@ -193,27 +203,35 @@ class Distiller(LightningModule):
         several = self.trainer.world_size > 1
         self.log("loss", loss.detach(), prog_bar=True, sync_dist=several, reduce_fx="sum" if several else "mean")
 
+    def limit_gradients(self, optimizer: Any) -> None:
+        """Make the gradients smaller where the method or its user asks for it."""
+        if self.clip is not None:
+            self.clip_gradients(optimizer, self.clip, "norm")
+
     def guard(self, loss: Tensor) -> None:
         """Refuse an update that would spoil the images.
 
-        On a GPU, looking at the loss makes the host wait, so it is looked at every few steps only, and the images go
-        back to those of the last look.
+        On a GPU, looking at the loss makes the host wait, so it is looked at every few steps only. What is learned goes
+        back to what it was when the loss was last seen to be finite.
 
         Raises:
             NonFiniteLossError: the loss or the gradient is not finite.
         """
         if self.iteration % self.look_every:
             return
-        if loss.isfinite() & self.images.grad.isfinite().all():
-            if self.look_every > 1:
-                self._last_finite = self.images.detach().clone()
+        learned = [parameter for parameter in self.parameters() if parameter.grad is not None]
+        if torch.stack([loss.isfinite(), *(parameter.grad.isfinite().all() for parameter in learned)]).all():
+            self._last_finite = [parameter.detach().clone() for parameter in learned]
             return
-        if self._last_finite is not None:
-            self.images.data.copy_(self._last_finite)
+        for parameter, values in zip(learned, self._last_finite or (), strict=False):
+            parameter.data.copy_(values)
         raise NonFiniteLossError(
-            f"The loss is not finite at step {self.trainer.global_step}; the images before it are kept: "
-            f"lower --model.lr (now {self.lr:g}), set --model.clip, or look for extreme values in the data."
+            f"The loss is not finite at step {self.trainer.global_step}; the images before it are kept: {self.advice()}"
         )
+
+    def advice(self) -> str:
+        """Return what to do about a loss that is not finite."""
+        return f"lower --model.lr (now {self.lr:g}), set --model.clip, or look for extreme values in the data."
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the iteration, the private state and what the checkpoint belongs to."""
@@ -250,6 +268,9 @@ class Distiller(LightningModule):
 
     def test_step(self, batch: Any, batch_index: int) -> None:
         """Do nothing: networks are trained and tested by the evaluation callback."""
+
+    def _precision(self) -> AbstractContextManager:
+        return torch.autocast(self.device.type, enabled=False) if self.full_precision else nullcontext()
 
     def _decay(self, step: int) -> float:
         progress = min(1.0, step / max(1, self.trainer.max_steps))

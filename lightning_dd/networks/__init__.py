@@ -4,6 +4,7 @@ from lightning_dd.networks.alexnet import AlexNet
 from lightning_dd.networks.base import Network
 from lightning_dd.networks.build import NetworkFactory, build
 from lightning_dd.networks.convnet import ConvNet
+from lightning_dd.networks.dd_networks import AlexCifarNet, DDLeNet
 from lightning_dd.networks.foreign import Timm, Torchvision
 from lightning_dd.networks.frepo import FRePoNet
 from lightning_dd.networks.kip import KIPConvNet
@@ -15,8 +16,10 @@ from lightning_dd.networks.vgg import VGG11
 __all__ = [
     "MLP",
     "VGG11",
+    "AlexCifarNet",
     "AlexNet",
     "ConvNet",
+    "DDLeNet",
     "FRePoNet",
     "KIPConvNet",
     "LeNet",

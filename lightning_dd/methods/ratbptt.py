@@ -1,0 +1,76 @@
+"""RaT-BPTT: DD through a window at a random place of a long training."""
+
+from typing import Any, Literal
+
+from lightning_dd.methods.dd import DD
+
+
+class RaTBPTT(DD):
+    """Embarrassingly Simple Dataset Distillation (Feng, Vedantam and Kempe, ICLR 2024, arXiv 2311.07025).
+
+    DD with other choices: Adam for the inner steps, at a fixed step size; random mini-batches; T steps of which only W,
+    from a random one on, are differentiated; the gradient of the images kept below twice its running average. The
+    paper learns labels where there are many classes; here they stay fixed and hard.
+
+    Args:
+        ipc: images per class.
+        init: standard normal noise scaled to unit length per image, as published; or see `DD`.
+        unroll: T.
+        window: W.
+        images_per_step: images of each class in a mini-batch; None for all.
+        shuffle: whether mini-batches are random.
+        step_size: of Adam in the inner steps.
+        step_sizes: whether it is learned, see `DD`.
+        optimizer: of the inner steps.
+        real_batch: real images in a step.
+        augmentation: one operation for each mini-batch and for the real images; digits leave `flip` out.
+        lr: learning rate of the images.
+        momentum: Adam's first beta, of the images.
+        halve_every: passes over the real images after which `lr` is halved; None for never.
+        clip_to_average: largest gradient of the images, as a multiple of its running average.
+
+    Raises:
+        UserError: an option is out of its range, or does not go with another.
+    """
+
+    paper = "Embarrassingly Simple Dataset Distillation (ICLR 2024, arXiv 2311.07025)"
+    published_passes = 60_000
+    published_steps = 600_000  # 60,000 passes over CIFAR-10
+
+    def __init__(
+        self,
+        ipc: int,
+        init: Literal["noise", "unit_noise", "real"] = "unit_noise",
+        unroll: int = 200,
+        window: int | None = 60,
+        images_per_step: int | None = None,
+        shuffle: bool = True,
+        step_size: float = 0.001,
+        step_sizes: Literal["per_step", "scalar", "fixed"] = "fixed",
+        optimizer: Literal["sgd", "adam"] = "adam",
+        real_batch: int = 5000,
+        augmentation: str | None = "flip_rotate",
+        lr: float = 0.001,
+        momentum: float = 0.9,
+        halve_every: int | None = None,
+        clip_to_average: float | None = 2.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            ipc,
+            init=init,
+            unroll=unroll,
+            window=window,
+            images_per_step=images_per_step,
+            shuffle=shuffle,
+            step_size=step_size,
+            step_sizes=step_sizes,
+            optimizer=optimizer,
+            real_batch=real_batch,
+            augmentation=augmentation,
+            lr=lr,
+            momentum=momentum,
+            halve_every=halve_every,
+            clip_to_average=clip_to_average,
+            **options,
+        )

@@ -1,0 +1,130 @@
+"""The two networks of Dataset Distillation (arXiv 1811.10959), and how their weights start."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lightning_dd.errors import UserError
+from lightning_dd.networks.base import Network
+
+
+class _XavierNetwork(Network):
+    """Convolutions and linear layers start Xavier-normal with gain 1, and their biases at 0."""
+
+    @torch.no_grad()
+    def initialize(self, generator: torch.Generator) -> "_XavierNetwork":
+        """Draw all weights anew, in place.
+
+        Args:
+            generator: on the device of the parameters.
+
+        Returns:
+            The network itself.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.xavier_normal_(module.weight, generator=generator)
+                nn.init.zeros_(module.bias)
+        return self
+
+
+class DDLeNet(_XavierNetwork):
+    """LeNet as DD has it: 61,706 parameters for ten classes of 28x28 gray images.
+
+    Args:
+        image_shape: `(C, H, W)` of at least 16x16; 28x28 images are padded to 32x32.
+        num_classes: number of logits.
+
+    Shape:
+        - Input: `(N, C, H, W)`.
+        - Features: `(N, 84)`.
+        - Output: `(N, num_classes)`.
+
+    Raises:
+        UserError: the images are too small.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], num_classes: int) -> None:
+        super().__init__()
+        channels, *size = image_shape
+        padding = 2 if size == [28, 28] else 0
+        height, width = (((side + 2 * padding - 4) // 2 - 4) // 2 for side in size)
+        if min(height, width) < 1:
+            raise UserError(f"DDLeNet takes images of at least 16x16, not {size[0]}x{size[1]}; use ConvNet.")
+        self.blocks = nn.Sequential(
+            nn.Conv2d(channels, 6, 5, padding=padding),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 16, 5),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(16 * height * width, 120),
+            nn.ReLU(inplace=True),
+            nn.Linear(120, 84),
+            nn.ReLU(inplace=True),
+        )
+        self.classifier = nn.Linear(84, num_classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the last hidden layer, `(N, 84)`."""
+        return self.blocks(x)
+
+
+class AlexCifarNet(_XavierNetwork):
+    """DD's network for CIFAR-10: 1,756,426 parameters for ten classes of 32x32 colour images.
+
+    Args:
+        image_shape: `(C, H, W)`.
+        num_classes: number of logits.
+
+    Shape:
+        - Input: `(N, C, H, W)`.
+        - Features: `(N, 192)`.
+        - Output: `(N, num_classes)`.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], num_classes: int) -> None:
+        super().__init__()
+        channels, *size = image_shape
+        height, width = ((side + 3) // 4 for side in size)  # each pooling leaves half of a side, rounded up
+        self.blocks = nn.Sequential(
+            nn.Conv2d(channels, 64, 5, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2, 1),
+            LocalResponseNorm(),
+            nn.Conv2d(64, 64, 5, padding=2),
+            nn.ReLU(inplace=True),
+            LocalResponseNorm(),
+            nn.MaxPool2d(3, 2, 1),
+            nn.Flatten(),
+            nn.Linear(64 * height * width, 384),
+            nn.ReLU(inplace=True),
+            nn.Linear(384, 192),
+            nn.ReLU(inplace=True),
+        )
+        self.classifier = nn.Linear(192, num_classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the last hidden layer, `(N, 192)`."""
+        return self.blocks(x)
+
+
+class LocalResponseNorm(nn.Module):
+    """`nn.LocalResponseNorm(4, alpha=0.001 / 9, beta=0.75, k=1)`: `x (1 + alpha / 4 * sum of 4 squares) ** -0.75`.
+
+    The library's form goes through a three-dimensional pooling and a general power, both slow on a CPU, forwards and
+    twice backwards; three additions and two roots give the same.
+    """
+
+    size, alpha = 4, 0.001 / 9
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `(N, C, H, W)` for `(N, C, H, W)`."""
+        channels = x.shape[1]
+        # the window of channel c reaches from c - 2 to c + 1
+        squares = F.pad(x.square(), (0, 0, 0, 0, self.size // 2, (self.size - 1) // 2))
+        pairs = squares[:, :-1] + squares[:, 1:]
+        total = pairs[:, :channels] + pairs[:, 2:]
+        base = total * (self.alpha / self.size) + 1
+        return x * (base * base.sqrt()).rsqrt()
