@@ -21,7 +21,7 @@ from benchmarks.synthetic import RandomImages
 from benchmarks.tasks.dd import MEMORY
 from benchmarks.trainer import fit
 from lightning_dd.data.batches import RealBatches
-from lightning_dd.inner import fixed_order
+from lightning_dd.inner import Schedule
 from lightning_dd.methods import DD
 from lightning_dd.networks import AlexCifarNet, ConvNet, DDLeNet, NetworkFactory, build
 from lightning_dd.randomness import generator
@@ -59,7 +59,8 @@ def plain(data: RandomImages, side: Side, options: Namespace) -> dict[str, Any]:
     images = torch.randn(shape, generator=generator(options.seed, "init")).to(device).requires_grad_()
     size = torch.tensor(settings["step_size"]).expm1().log()
     raw_sizes = size.expand(settings["unroll"]).clone().to(device).requires_grad_()
-    order = fixed_order(options.classes, options.ipc, settings["images_per_step"], settings["unroll"]).to(device)
+    schedule = Schedule(options.classes, options.ipc, settings["unroll"], settings["images_per_step"])
+    order = schedule.order(0).to(device)
     batches = RealBatches(data.train_labels, options.classes, Uniform(options.real_batch), options.seed, lambda: 0)
     optimizer = torch.optim.Adam([images, raw_sizes], lr=LR, betas=BETAS)
     meter, answer = Meter(options.warmup, device), None
