@@ -4,6 +4,7 @@ from lightning_dd.inner.class_gradients import class_gradients, class_gradients_
 from lightning_dd.inner.functional import CrossEntropy, FlatNetwork
 from lightning_dd.inner.optimizers import SGD, Adam, InnerOptimizer
 from lightning_dd.inner.order import fixed_order, random_order
+from lightning_dd.inner.schedule import Schedule
 from lightning_dd.inner.sources import FreshNetworks
 from lightning_dd.inner.step import InnerStep
 from lightning_dd.inner.training import train_on_synthetic
@@ -17,6 +18,7 @@ __all__ = [
     "FreshNetworks",
     "InnerOptimizer",
     "InnerStep",
+    "Schedule",
     "class_gradients",
     "class_gradients_in_chunks",
     "fixed_order",

@@ -19,6 +19,7 @@ class Side:
         chunk: images in one forward; None takes the default.
         classes: classes in one batched gradient; None takes the default.
         group: sides of one group do the same work.
+        unroll: inner steps; None takes the option's.
     """
 
     form: str
@@ -28,6 +29,7 @@ class Side:
     chunk: int | None = None
     classes: int | None = None
     group: str = ""
+    unroll: int | None = None
 
 
 def references(sides: Mapping[str, Side], group: str) -> dict[str, str]:
