@@ -3,7 +3,6 @@
 from lightning_dd.inner.class_gradients import class_gradients, class_gradients_in_chunks
 from lightning_dd.inner.functional import CrossEntropy, FlatNetwork
 from lightning_dd.inner.optimizers import SGD, Adam, InnerOptimizer
-from lightning_dd.inner.order import fixed_order, random_order
 from lightning_dd.inner.schedule import Schedule
 from lightning_dd.inner.sources import FreshNetworks
 from lightning_dd.inner.step import InnerStep
@@ -21,8 +20,6 @@ __all__ = [
     "Schedule",
     "class_gradients",
     "class_gradients_in_chunks",
-    "fixed_order",
-    "random_order",
     "train_on_synthetic",
     "unroll",
 ]
