@@ -11,6 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+CONF = Path(__file__).parent / "conf"
+
 
 def test_resumed_equals_uninterrupted(fit, product, tmp_path):
     assert fit() == 0
@@ -44,6 +46,17 @@ def _wait_for(path: Path, process: subprocess.Popen) -> None:
     raise TimeoutError(path)
 
 
+def _wait_for_folder(root: Path, process: subprocess.Popen) -> Path:
+    """Return the folder of the only run, once it has a checkpoint."""
+    for _ in range(1200):
+        for folder in root.glob("*/version_0"):
+            _wait_for(folder / "checkpoints" / "last.ckpt", process)
+            return folder
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    raise TimeoutError(root)
+
+
 def test_a_signal_during_the_final_evaluation_stops_at_once(tiny_config, product, tmp_path):
     options = ["--evaluation.enabled", "true", "--evaluation.epochs", "1000000"]
     process = _start(tiny_config, tmp_path, 2, *options)
@@ -55,10 +68,20 @@ def test_a_signal_during_the_final_evaluation_stops_at_once(tiny_config, product
     assert product().info["steps"] == 2
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_killed_and_resumed_equals_uninterrupted(signum, code, fit, product, tiny_config, tmp_path):
-    folder = tmp_path / "dm_digits_ipc1" / "version_0"
-    process = _start(tiny_config, tmp_path, steps=100_000)
+@pytest.mark.parametrize(
+    ("method", "signum", "code"),
+    [
+        ("dm", signal.SIGKILL, -9),
+        ("dm", signal.SIGTERM, 143),
+        ("dm", signal.SIGINT, 130),
+        ("dc", signal.SIGKILL, -9),  # a network is in the middle of its life
+        ("dd", signal.SIGKILL, -9),
+    ],
+)
+def test_killed_and_resumed_equals_uninterrupted(method, signum, code, fit, product, tmp_path):
+    config = CONF / f"{method}_digits.yaml"
+    process = _start(config, tmp_path, 100_000)
+    folder = _wait_for_folder(tmp_path, process)
     _wait_for(folder / "checkpoints" / "last.ckpt", process)
     os.kill(process.pid, signum)
     _, errors = process.communicate(timeout=60)
@@ -70,9 +93,10 @@ def test_killed_and_resumed_equals_uninterrupted(signum, code, fit, product, tin
         assert (folder / "distilled.safetensors").is_file()
     done = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["distiller"]["iteration"]
     total = ("--trainer.max_steps", str(done + 3))
-    assert fit("--ckpt_path", "last", *total) == 0
-    assert fit(*total, root=tmp_path / "b") == 0
-    assert torch.equal(product().images, product(root=tmp_path / "b").images)
+    assert fit("--ckpt_path", "last", *total, config=config) == 0
+    assert fit(*total, config=config, root=tmp_path / "b") == 0
+    resumed, whole = (product(name=folder.parent.name, root=root) for root in (tmp_path, tmp_path / "b"))
+    assert torch.equal(resumed.images, whole.images)
 
 
 def test_last_without_a_run_fails_plainly(fit, capsys):
