@@ -1,7 +1,30 @@
 """Networks: `forward(x)` gives logits, `features(x)` what the classifier sees, `initialize(generator)` new weights."""
 
+from lightning_dd.networks.alexnet import AlexNet
 from lightning_dd.networks.base import Network
 from lightning_dd.networks.build import NetworkFactory, build
 from lightning_dd.networks.convnet import ConvNet
+from lightning_dd.networks.foreign import Timm, Torchvision
+from lightning_dd.networks.frepo import FRePoNet
+from lightning_dd.networks.kip import KIPConvNet
+from lightning_dd.networks.lenet import LeNet
+from lightning_dd.networks.mlp import MLP
+from lightning_dd.networks.resnet import ResNet18, ResNet18_AP
+from lightning_dd.networks.vgg import VGG11
 
-__all__ = ["ConvNet", "Network", "NetworkFactory", "build"]
+__all__ = [
+    "MLP",
+    "VGG11",
+    "AlexNet",
+    "ConvNet",
+    "FRePoNet",
+    "KIPConvNet",
+    "LeNet",
+    "Network",
+    "NetworkFactory",
+    "ResNet18",
+    "ResNet18_AP",
+    "Timm",
+    "Torchvision",
+    "build",
+]

@@ -26,6 +26,8 @@ class Network(nn.Module, ABC):
     """
 
     classifier: nn.Module
+    variant: str = ""
+    """What sets the network apart from its default, for tables."""
 
     @abstractmethod
     def features(self, x: Tensor) -> Tensor:
@@ -37,10 +39,10 @@ class Network(nn.Module, ABC):
 
     @torch.no_grad()
     def initialize(self: _Self, generator: torch.Generator) -> _Self:
-        """Draw all weights anew, in place, as PyTorch does by default; the global generator is not touched.
+        """Draw all weights anew, in place; the global generator is not touched.
 
-        Weights and biases of convolutions and linear layers are uniform in ±1/sqrt(fan_in); norm layers get scale 1
-        and shift 0, and running statistics start again.
+        Weights and biases of convolutions and linear layers are uniform in ±1/sqrt(fan_in), PyTorch's default, unless
+        `draw_layer` says otherwise; norm layers get scale 1 and shift 0, and running statistics start again.
 
         Args:
             generator: on the device of the parameters.
@@ -53,7 +55,7 @@ class Network(nn.Module, ABC):
         """
         for module in self.modules():
             if isinstance(module, _WEIGHTED):
-                _draw_uniform(module, generator)
+                self.draw_layer(module, generator)
             elif isinstance(module, _NORMS):
                 # neither scale nor shift is random, and the statistics start at mean 0, variance 1
                 module.reset_parameters()
@@ -61,20 +63,21 @@ class Network(nn.Module, ABC):
                 raise TypeError(f"{type(self).__name__}.initialize does not know how to draw {type(module).__name__}.")
         return self
 
+    def draw_layer(self, layer: nn.Module, generator: torch.Generator) -> None:
+        """Draw a convolution or a linear layer anew, in place; a network with another distribution overrides this."""
+        # kaiming_uniform with a = sqrt(5), PyTorch's default for weights, is this very bound
+        bound = 1 / math.sqrt(layer.weight[0].numel())
+        layer.weight.uniform_(-bound, bound, generator=generator)
+        if layer.bias is not None:
+            layer.bias.uniform_(-bound, bound, generator=generator)
+
     @property
     def description(self) -> str:
-        """A short name for tables; a subclass adds what sets it apart from its default."""
-        return type(self).__name__
+        """A short name for tables: the class, and in brackets what sets it apart from its default."""
+        name = type(self).__name__
+        return f"{name} ({self.variant})" if self.variant else name
 
     @property
     def mixes_examples(self) -> bool:
         """Whether an example's output in training mode depends on the others of its batch (BatchNorm)."""
         return any(isinstance(module, _BATCH_NORMS) for module in self.modules())
-
-
-def _draw_uniform(module: nn.Module, generator: torch.Generator) -> None:
-    # kaiming_uniform with a = sqrt(5), PyTorch's default for weights, is this very bound
-    bound = 1 / math.sqrt(module.weight[0].numel())
-    module.weight.uniform_(-bound, bound, generator=generator)
-    if module.bias is not None:
-        module.bias.uniform_(-bound, bound, generator=generator)

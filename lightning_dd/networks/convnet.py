@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from lightning_dd.errors import UserError
 from lightning_dd.networks.base import Network
+from lightning_dd.networks.options import MNIST_SHAPE, check_choice, check_depth, differences, norm_layers
 from lightning_dd.networks.pooling import AveragePool2x2
 
 Activation = Literal["relu", "leaky_relu", "sigmoid", "swish"]
@@ -62,17 +63,15 @@ class ConvNet(Network):
         pooling: Pooling = "avg",
     ) -> None:
         super().__init__()
-        _check_choice("activation", activation, tuple(_ACTIVATIONS))
-        _check_choice("norm", norm, ("none", "instance", "batch", "layer", "group"))
-        _check_choice("pooling", pooling, (*_POOLINGS, "none"))
+        check_choice("ConvNet", "activation", activation, tuple(_ACTIVATIONS))
+        check_choice("ConvNet", "norm", norm, ("none", "instance", "batch", "layer", "group"))
+        check_choice("ConvNet", "pooling", pooling, (*_POOLINGS, "none"))
         if norm == "group" and width % _GROUPS:
             raise UserError(f"Group normalisation needs a width divisible by {_GROUPS}, but the width is {width}.")
         channels, *size = image_shape
-        # The published network pads MNIST's 28x28 to 32x32. Its code does so for every one-channel image, which is
-        # not the published size elsewhere.
-        padding = 3 if tuple(image_shape) == (1, 28, 28) else 1
+        padding = 3 if tuple(image_shape) == MNIST_SHAPE else 1
         size = [side + 2 * (padding - 1) for side in size]
-        _check_depth(depth, size, pooling)
+        check_depth("ConvNet", depth, size, halves=pooling != "none")
 
         layers: list[nn.Module] = []
         for _ in range(depth):
@@ -85,50 +84,18 @@ class ConvNet(Network):
             channels, padding = width, 1
         self.blocks = nn.Sequential(*layers)
         self.classifier = nn.Linear(width * size[0] * size[1], num_classes)
-        self._variant = _differences(width=width, depth=depth, activation=activation, norm=norm, pooling=pooling)
-
-    @property
-    def description(self) -> str:
-        """The class's name, and in brackets what differs from the published network."""
-        return f"ConvNet ({self._variant})" if self._variant else "ConvNet"
+        self.variant = differences(ConvNet, width=width, depth=depth, activation=activation, norm=norm, pooling=pooling)
 
     def features(self, x: Tensor) -> Tensor:
         """Return the flattened output of the last block, `(N, width * H' * W')`."""
         return self.blocks(x).flatten(1)
 
 
-def _differences(**options: object) -> str:
-    defaults = {"width": 128, "depth": 3, "activation": "relu", "norm": "instance", "pooling": "avg"}
-    return ", ".join(f"{name} {value}" for name, value in options.items() if value != defaults[name])
-
-
 def _normalization(norm: Norm, width: int, size: list[int]) -> list[nn.Module]:
     match norm:
-        case "instance":
-            return [nn.GroupNorm(width, width)]
         case "group":
             return [nn.GroupNorm(_GROUPS, width)]
-        case "batch":
-            return [nn.BatchNorm2d(width)]
         case "layer":
             return [nn.LayerNorm([width, *size])]
         case _:
-            return []
-
-
-def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UserError(f'The ConvNet\'s {option} "{value}" is not one of {", ".join(choices)}.')
-
-
-def _check_depth(depth: int, size: list[int], pooling: Pooling) -> None:
-    if depth < 1:
-        raise UserError(f"A ConvNet needs a depth of at least 1, but the depth is {depth}.")
-    # a side of length L survives floor(log2(L)) halvings
-    largest = min(size).bit_length() - 1
-    if pooling != "none" and depth > largest:
-        height, width = size
-        raise UserError(
-            f"A ConvNet of depth {depth} halves {height}x{width} maps to nothing: the largest depth that fits is "
-            f"{largest}."
-        )
+            return norm_layers(norm, width)
