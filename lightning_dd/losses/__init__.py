@@ -1,5 +1,17 @@
 """The mathematics of the methods: tensors in, scalar out."""
 
 from lightning_dd.losses.feature_mean import feature_mean_distance
+from lightning_dd.losses.kernel_ridge import centred_targets, label_margin, solve_labels, solve_ridge, squared_error
+from lightning_dd.losses.ntk import fc_ntk
+from lightning_dd.losses.surrogate import with_gradient
 
-__all__ = ["feature_mean_distance"]
+__all__ = [
+    "centred_targets",
+    "fc_ntk",
+    "feature_mean_distance",
+    "label_margin",
+    "solve_labels",
+    "solve_ridge",
+    "squared_error",
+    "with_gradient",
+]
