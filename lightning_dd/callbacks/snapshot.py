@@ -19,12 +19,12 @@ def distilled_set(trainer: Trainer, module: LightningModule, record: dict[str, A
         raise UserError("The synthetic images are not finite; lower --model.lr or set --model.clip.")
     data = trainer.datamodule
     preprocessing = data.preprocessing
-    augmentation = module.augmentation.strategy if module.augmentation else None
     return DistilledDataset(
         images=preprocessing.inverse(images.cpu()),
         labels=labels.cpu(),
         class_names=data.class_names,
         preprocessing=preprocessing,
-        recipe={"protocol": module.protocol, "augmentation": augmentation},
+        label_kind=module.label_kind,
+        recipe={"protocol": module.protocol, **module.recipe()},
         info={"paper": module.paper, **(record or {})},
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from lightning_dd.errors import UserError
 from lightning_dd.networks.base import Network
 from lightning_dd.networks.build import NetworkFactory, build
 from lightning_dd.randomness import generator
@@ -29,6 +30,10 @@ class NetworkPool:
         max_age: a member older than this starts again, at age 0.
         lr: learning rate of Adam.
         compile: train through `torch.compile`.
+
+    Raises:
+        UserError: at the first use, where the network is none of this package's: it has no features and cannot draw its
+            weights anew.
     """
 
     def __init__(
@@ -102,6 +107,9 @@ class NetworkPool:
             return
         weights = generator(self.seed, "pool/start", 0, device)
         self._network = build(self.factory, self.image_shape, self.num_classes, weights, device)
+        if not isinstance(self._network, Network):
+            name = type(self._network).__name__
+            raise UserError(f"A pool needs a network with features that can start again, and {name} is none.")
         self._trained = torch.compile(self._network, dynamic=False) if self.compile else self._network
         self._adam = torch.optim.Adam(self._network.parameters(), self.lr)
         if self._state:

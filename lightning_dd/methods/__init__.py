@@ -2,5 +2,7 @@
 
 from lightning_dd.methods.base import Distiller, NonFiniteLossError
 from lightning_dd.methods.dm import DM
+from lightning_dd.methods.frepo import FRePo
+from lightning_dd.methods.kip import KIP
 
-__all__ = ["DM", "Distiller", "NonFiniteLossError"]
+__all__ = ["DM", "KIP", "Distiller", "FRePo", "NonFiniteLossError"]

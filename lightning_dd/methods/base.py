@@ -48,7 +48,7 @@ class Distiller(LightningModule):
 
     Shape:
         - images: `(num_classes * ipc, C, H, W)`, class-major, in normalised or whitened space, never clipped
-        - labels: `(num_classes * ipc,)` class indices
+        - labels: `(num_classes * ipc,)` class indices, or `(num_classes * ipc, num_classes)` targets of a regression
     """
 
     paper: ClassVar[str]
@@ -60,6 +60,8 @@ class Distiller(LightningModule):
     """Steps between two looks at whether the loss is finite."""
     memory_option: ClassVar[str]
     """The option that trades time for memory, named when memory runs out."""
+    label_kind = "index"
+    """What the labels are, as the artefact says it."""
 
     def __init__(
         self,
@@ -97,7 +99,7 @@ class Distiller(LightningModule):
         self.class_names = tuple(class_names)
         self.seed = seed
         self.iteration = 0
-        self._last_finite: Tensor | None = None
+        self._last_finite: list[Tensor] | None = None
         self.stopwatch = Stopwatch()
         self.options: dict[str, Any] = {}  # plain values that this run was made from, and
         self.command = ""  # what made it, for checkpoints and records
@@ -122,6 +124,24 @@ class Distiller(LightningModule):
 
     def load_private_state(self, state: dict[str, Tensor]) -> None:
         """Take back what `private_state` returned."""
+
+    def recipe(self) -> dict[str, Any]:
+        """Return how networks are trained on the set, as plain values: what the artefact says of it."""
+        return {"augmentation": self.augmentation.strategy if self.augmentation else None}
+
+    def set_targets(self, targets: Tensor, learned: bool) -> None:
+        """Replace the class indices by targets of a regression.
+
+        Args:
+            targets: `(num_classes * ipc, num_classes)`.
+            learned: whether they are learned along with the images; they are then a parameter.
+        """
+        del self.labels
+        if learned:
+            self.labels = nn.Parameter(targets)
+        else:
+            self.register_buffer("labels", targets)
+        self.label_kind = "targets"
 
     def decode(self) -> tuple[Tensor, Tensor]:
         """Return the images and labels that are trained on: `(N, C, H, W)` and `(N,)` or `(N, num_classes)`."""
@@ -151,11 +171,16 @@ class Distiller(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the one optimizer, with a named group for each kind of learnable tensor."""
-        optimizer = torch.optim.SGD([{"params": [self.images], "name": "images"}], self.lr, momentum=self.momentum)
+        learned = {name: tensor for name, tensor in self.named_parameters() if tensor.requires_grad}
+        optimizer = self.build_optimizer([{"params": [tensor], "name": name} for name, tensor in learned.items()])
         if self.lr_decay == 1:
             return optimizer
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._decay)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def build_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Return the optimizer of the images and of whatever else is learned."""
+        return torch.optim.SGD(groups, self.lr, momentum=self.momentum)
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """Update the synthetic set once."""
@@ -182,20 +207,21 @@ class Distiller(LightningModule):
     def guard(self, loss: Tensor) -> None:
         """Refuse an update that would spoil the images.
 
-        On a GPU, looking at the loss makes the host wait, so it is looked at every few steps only, and the images go
-        back to those of the last look.
+        On a GPU, looking at the loss makes the host wait, so it is looked at every few steps only. What is learned goes
+        back to what it was when the loss was last seen to be finite.
 
         Raises:
             NonFiniteLossError: the loss or the gradient is not finite.
         """
         if self.iteration % self.look_every:
             return
-        if loss.isfinite() & self.images.grad.isfinite().all():
+        learned = [parameter for parameter in self.parameters() if parameter.grad is not None]
+        if torch.stack([loss.isfinite(), *(parameter.grad.isfinite().all() for parameter in learned)]).all():
             if self.look_every > 1:
-                self._last_finite = self.images.detach().clone()
+                self._last_finite = [parameter.detach().clone() for parameter in learned]
             return
-        if self._last_finite is not None:
-            self.images.data.copy_(self._last_finite)
+        for parameter, values in zip(learned, self._last_finite or (), strict=False):
+            parameter.data.copy_(values)
         raise NonFiniteLossError(
             f"The loss is not finite at step {self.trainer.global_step}; the images before it are kept: "
             f"lower --model.lr (now {self.lr:g}), set --model.clip, or look for extreme values in the data."
