@@ -36,7 +36,7 @@ class DistilledDataset(Dataset):
         class_names: in the order of the class indices.
         preprocessing: from pixel units to the space in which networks are trained; test images need it too.
         label_kind: `"index"`, `"probabilities"`, `"logits"` or `"targets"` (of a regression).
-        recipe: how networks are trained on it: protocol, augmentation, learned step size.
+        recipe: how networks are trained on it: `protocol`, `augmentation`, learned `step_size`.
         tensors: what a method needs besides (step sizes, order of batches, initial weights).
         info: method, paper, data set, config, seed, versions, accuracy.
     """

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_dd.artefact import DistilledDataset
+from lightning_dd.evaluation.labels import training_labels
 from lightning_dd.evaluation.protocols import Protocol
 from lightning_dd.evaluation.training import accuracy_of, augmentation_of, train_network
 from lightning_dd.networks import Network, NetworkFactory, build
@@ -90,8 +91,12 @@ def evaluate(
     result = Accuracies()
     device, dtype = test_set[0].device, torch.get_default_dtype()  # of the networks that are built here
     test_set = test_set[0].to(dtype), test_set[1]
-    ours = distilled.prepared.to(device, dtype), distilled.hard_labels.to(device)
+    protocol = protocol.for_recipe(distilled.recipe)
     augment = augmentation_of(protocol, distilled.recipe.get("augmentation"))
+
+    def ready(images: Tensor, labels: Tensor, kind: str = "index") -> tuple[Tensor, Tensor]:
+        labels = training_labels(labels.to(device), kind, protocol.labels, distilled.num_classes, dtype)
+        return images.to(device, dtype), labels
 
     def accuracy(images: Tensor, labels: Tensor, index: int) -> float:
         weights = generator(seed, "evaluation/weights", index, device)
@@ -100,11 +105,11 @@ def evaluate(
         training = generator(seed, "evaluation/training", index)
         return accuracy_of(train_network(fresh, images, labels, protocol, augment, training), *test_set)
 
+    ours = ready(distilled.prepared, distilled.labels, distilled.label_kind)
     for index in networks:
         result.distilled.append(accuracy(*ours, index))
         if random_real is not None:
-            images, labels = random_real(index)
-            result.random_real.append(accuracy(images.to(device, dtype), labels.to(device), index))
+            result.random_real.append(accuracy(*ready(*random_real(index)), index))
     result.seconds = time.perf_counter() - start
     return result
 

@@ -23,9 +23,10 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 def table(record: dict[str, Any]) -> str:
     """Return one evaluation as a small table for the screen."""
+    length = f" ({record['epochs']} epochs)" if record["epochs"] else ""  # some protocols count steps
     title = (
-        f"step {record['step']}: {record['num_networks']} x {record['network']}, protocol {record['protocol']} "
-        f"({record['epochs']} epochs), {record['split']} split"
+        f"step {record['step']}: {record['num_networks']} x {record['network']}, protocol {record['protocol']}"
+        f"{length}, {record['split']} split"
     )
     rows = [("distilled", record["accuracy_mean"], record["accuracy_std"])]
     if record["random_real_mean"] is not None:

@@ -1,14 +1,15 @@
 """Train one network on a small set, and test it on a large one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
 from lightning_dd.augmentation import DSA
 from lightning_dd.augmentation.dc import DCAugmentation
+from lightning_dd.augmentation.frepo import FRePoAugmentation
 from lightning_dd.evaluation.protocols import Protocol
 
 DEFAULT_STRATEGY = "color_crop_cutout_flip_scale_rotate"
@@ -29,7 +30,8 @@ def augmentation_of(protocol: Protocol, strategy: str | None) -> Augmentation | 
         return None
     if protocol.augmentation == "dsa":
         return DSA(strategy or DEFAULT_STRATEGY)
-    return DCAugmentation(protocol.augmentation.removeprefix("dc_"))
+    kind, _, operations = protocol.augmentation.partition("_")
+    return {"dc": DCAugmentation, "frepo": FRePoAugmentation}[kind](operations)
 
 
 def train_network(
@@ -45,23 +47,25 @@ def train_network(
     Args:
         network: fresh, on the device of the images.
         images: `(N, C, H, W)` in the space in which networks are trained.
-        labels: `(N,)` class indices, or `(N, num_classes)` probabilities.
-        protocol: epochs, learning rate and its drop, batch size.
+        labels: as the protocol wants them: `(N,)` class indices, or `(N, num_classes)`.
+        protocol: optimizer, loss, learning rate at each step, batch size.
         augment: applied to each mini-batch.
         generator: on CPU; draws the order of the images and their augmentation.
     """
     network.train()
     images, labels = images.detach(), labels.detach()
-    optimizer = _sgd(network, protocol, protocol.learning_rate)
-    for epoch in range(protocol.total_epochs):
-        for rows in torch.randperm(len(images), generator=generator).split(protocol.batch_size):
-            batch = images[rows] if augment is None else augment(images[rows], generator)
-            loss = F.cross_entropy(network(batch), labels[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        if epoch == protocol.drop_after:
-            optimizer = _sgd(network, protocol, protocol.learning_rate * 0.1)
+    total, rate = protocol.num_steps(len(images)), protocol.highest_rate(network, images)
+    optimizer = protocol.optimizer(network)
+    for step, rows in enumerate(islice(_batches(protocol, len(images), generator), total)):
+        if protocol.starts_anew(step, len(images)):
+            optimizer = protocol.optimizer(network)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * protocol.rate_factor(step, len(images))
+        batch = images[rows] if augment is None else augment(images[rows], generator)
+        loss = protocol.loss(network(batch), labels[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
     return network
 
 
@@ -88,7 +92,7 @@ def accuracy_of(network: nn.Module, images: Tensor, labels: Tensor, chunk: int |
     return 100 * accuracy.compute().item()
 
 
-def _sgd(network: nn.Module, protocol: Protocol, learning_rate: float) -> torch.optim.SGD:
-    return torch.optim.SGD(
-        network.parameters(), learning_rate, momentum=protocol.momentum, weight_decay=protocol.weight_decay
-    )
+def _batches(protocol: Protocol, num_images: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Give the rows of one mini-batch after another, without end."""
+    while True:
+        yield from protocol.order(num_images, generator).split(protocol.batch_size)

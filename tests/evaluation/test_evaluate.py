@@ -185,3 +185,47 @@ def test_record_without_random_real():
 def test_plain_values_travel_between_processes():
     accuracies = Accuracies([1.0], [2.0], "ConvNet", 3.0)
     assert Accuracies(**accuracies.plain()) == accuracies
+
+
+def test_soft_labels_are_trained_on_where_the_protocol_says_so():
+    soft = torch.full((4, 4), 0.2) + 0.2 * torch.eye(4)
+    distilled = _distilled(labels=soft, label_kind="probabilities", recipe={"augmentation": "crop"})
+    hard = _distilled(recipe={"augmentation": "crop"})
+    common, common_soft = (find_protocol(name, epochs=12) for name in ("common", "common_soft"))
+    trained = {
+        (which, protocol.name): _trained_weights(distilled if which == "soft" else hard, protocol)
+        for which in ("soft", "hard")
+        for protocol in (common, common_soft)
+    }
+    assert torch.equal(trained["soft", "common"], trained["hard", "common"])
+    assert torch.equal(trained["hard", "common_soft"], trained["hard", "common"])
+    assert not torch.equal(trained["soft", "common_soft"], trained["soft", "common"])
+
+
+def _trained_weights(distilled, protocol):
+    networks = []
+
+    def keeping(image_shape, num_classes):
+        networks.append(_network(image_shape, num_classes))
+        return networks[-1]
+
+    _evaluate([0], distilled=distilled, random_real=None, network=keeping, protocol=protocol)
+    return torch.cat([p.detach().flatten() for p in networks[-1].parameters()])
+
+
+def test_the_learned_step_size_is_used():
+    protocol = find_protocol("mtt", epochs=3)
+    recipes = [{"augmentation": "crop", **more} for more in ({}, {"step_size": 0.01}, {"step_size": 0.03})]
+    default, same, other = (_trained_weights(_distilled(recipe=recipe), protocol) for recipe in recipes)
+    assert torch.equal(default, same)
+    assert not torch.equal(default, other)
+
+
+@pytest.mark.parametrize("name", ["frepo", "kip"])
+@pytest.mark.parametrize("kind", ["index", "targets"])
+def test_regression_learns_a_separable_set(name, kind):
+    labels = torch.arange(4) if kind == "index" else torch.eye(4) - 0.25
+    distilled = _distilled(labels=labels, label_kind=kind)
+    result = _evaluate([0], distilled=distilled, protocol=find_protocol(name, epochs=400))
+    assert result.distilled[0] > 60
+    assert len(result.random_real) == 1

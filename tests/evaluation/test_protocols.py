@@ -23,6 +23,10 @@ def _rates(protocol):
         ("dsa", 1001, 501, 502, 499),
         ("dm", 1001, 501, 502, 499),
         ("common", 1001, 501, 502, 499),
+        ("common_soft", 1001, 501, 502, 499),
+        ("mtt", 1001, 501, 502, 499),
+        ("dcbench", 301, 151, 152, 149),
+        ("dcbench_dsa", 1001, 501, 502, 499),
     ],
 )
 def test_schedule_of_the_dc_family(name, total, index, high, low):
@@ -32,12 +36,26 @@ def test_schedule_of_the_dc_family(name, total, index, high, low):
 
 
 def test_what_is_alike():
-    for name, protocol in PROTOCOLS.items():
-        assert protocol.name == name
+    assert all(protocol.name == name for name, protocol in PROTOCOLS.items())
+    for protocol in (PROTOCOLS[name] for name in PROTOCOLS if name not in ("frepo", "kip")):
         assert (protocol.momentum, protocol.weight_decay, protocol.batch_size) == (0.9, 5e-4, 256)
 
 
-@pytest.mark.parametrize(("name", "augmentation"), [("dc", None), ("dsa", "dsa"), ("dm", "dsa"), ("common", "dsa")])
+@pytest.mark.parametrize(
+    ("name", "augmentation"),
+    [
+        ("dc", None),
+        ("dsa", "dsa"),
+        ("dm", "dsa"),
+        ("mtt", "dsa"),
+        ("dcbench", None),
+        ("dcbench_dsa", "dsa"),
+        ("common", "dsa"),
+        ("common_soft", "dsa"),
+        ("frepo", "frepo_flip_color_crop_rotate_translate_cutout"),
+        ("kip", None),
+    ],
+)
 def test_augmentation(name, augmentation):
     assert find_protocol(name).augmentation == augmentation
     assert find_protocol(name, data="cifar10").augmentation == augmentation
@@ -67,7 +85,9 @@ def test_shortest():
 
 
 def test_mistakes():
-    with pytest.raises(UserError, match=r"'dmm'.*dc, dsa, dm, common"):
+    with pytest.raises(
+        UserError, match=r"'dmm'.*dc, dsa, dm, mtt, frepo, kip, dcbench, dcbench_dsa, common, common_soft"
+    ):
         find_protocol("dmm")
     for epochs in (0, -5):
         with pytest.raises(UserError, match=f"--evaluation.epochs.*{epochs}"):
@@ -80,3 +100,42 @@ def test_plain_values_for_records():
     assert description["epochs"] == 1000
     assert description["learning_rate"] == 0.01
     assert "2006.05929" in description["source"]
+
+
+def test_frepo():
+    frepo = find_protocol("frepo", data="cifar10")
+    steps = {10: 1000, 100: 2000, 200: 20_000, 400: 5000, 500: 5000, 1000: 10_000, 2000: 40_000, 5000: 40_000}
+    assert {size: frepo.num_steps(size) for size in steps} == steps
+    assert [frepo.num_steps(size) for size in (2, 20, 300, 501, 9000)] == [1000, 2000, 5000, 10_000, 40_000]
+    assert (frepo.learning_rate, frepo.batch_size, frepo.labels) == (3e-4, 500, "targets")
+    for data in ("mnist", "fashion_mnist"):
+        assert find_protocol("frepo", data=data).augmentation == "frepo_color_crop_rotate_translate_cutout"
+    assert frepo.length(10) == "1000 steps"
+    assert find_protocol("frepo", epochs=7).num_steps(1001) == 21
+
+
+def test_frepo_s_learning_rate():
+    factors = [find_protocol("frepo").rate_factor(step, 100) for step in range(2000)]
+    # a line over 500 steps, then (1 + cos) / 2 between 1 and 0.01 over 1500
+    assert [factors[step] for step in (0, 1, 250, 499)] == pytest.approx([0, 0.002, 0.5, 0.998])
+    assert [factors[step] for step in (500, 1250)] == pytest.approx([1, 0.505])
+    assert factors[1999] == pytest.approx(0.01, abs=1e-5)
+    short = [find_protocol("frepo", epochs=10).rate_factor(step, 100) for step in range(10)]
+    assert max(short) == short[5] == 1  # the warm-up is at most half of all
+
+
+def test_kip():
+    kip = find_protocol("kip")
+    assert (kip.num_steps(10), kip.num_steps(500), kip.batch_size, kip.momentum) == (5001, 5001, 100, 0.9)
+    factors = [kip.rate_factor(step, 500) for step in range(5001)]
+    assert (factors[0], factors[2500], factors[5000]) == pytest.approx((1, 0.5, 0))
+    assert find_protocol("kip", epochs=1).rate_factor(0, 10) == 1
+
+
+def test_mtt_trains_with_the_learned_step_size():
+    mtt = find_protocol("mtt")
+    assert mtt.for_recipe({"step_size": 0.023}).learning_rate == 0.023
+    assert mtt.for_recipe({}).learning_rate == 0.01
+    assert find_protocol("dsa").for_recipe({"step_size": 0.023}).learning_rate == 0.01
+    with pytest.raises(UserError, match=r"step size is -0\.1"):
+        mtt.for_recipe({"step_size": -0.1})

@@ -1,6 +1,7 @@
 """Training and testing of one network, against plain loops."""
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from lightning_dd.augmentation import DSA
 from lightning_dd.augmentation.dc import DCAugmentation
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import find_protocol, training
+from lightning_dd.evaluation.stable_rate import largest_stable_rate
 from lightning_dd.networks import ConvNet, build
 
 SHORT = replace(find_protocol("dc", epochs=4), batch_size=4)  # five epochs, the drop after index 3
@@ -233,3 +235,40 @@ def test_accuracy_needs_no_gradient_and_changes_nothing():
 def test_accuracy_with_one_class():
     network = nn.Sequential(nn.Flatten(), nn.Linear(6, 1))
     assert training.accuracy_of(network, _data()[0], torch.zeros(10, dtype=torch.int64)) == 100
+
+
+def test_frepo_equals_a_plain_loop():
+    images, _ = _data(6)
+    targets = torch.randn(6, 3, generator=_generator(7))
+    protocol = replace(find_protocol("frepo", epochs=5), batch_size=4)
+    network, expected = _linear(), _linear()
+    training.train_network(network, images, targets, protocol, None, _generator())
+    optimizer = torch.optim.Adam(expected.parameters())
+    # ten steps: the first five warm up; always the same two batches
+    factors = [0, 0.2, 0.4, 0.6, 0.8, *(0.01 + 0.99 * (1 + math.cos(math.pi * step / 5)) / 2 for step in range(5))]
+    for step, factor in enumerate(factors):
+        rows = [0, 1, 2, 3] if step % 2 == 0 else [4, 5]
+        optimizer.param_groups[0]["lr"] = 3e-4 * factor
+        optimizer.zero_grad()
+        (0.5 * (expected(images[rows]) - targets[rows]).square().sum() / len(rows)).backward()
+        optimizer.step()
+    for ours, theirs in zip(network.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+def test_kip_equals_a_plain_loop():
+    images, _ = _data(6)
+    targets = torch.randn(6, 3, generator=_generator(7))
+    protocol = find_protocol("kip", epochs=4)
+    network, expected = _linear(), _linear()
+    training.train_network(network, images, targets, protocol, None, _generator())
+    rate, velocities = largest_stable_rate(expected, images), [0.0, 0.0]
+    for step in range(4):
+        loss = 0.5 * (expected(images) - targets).square().mean()
+        loss = loss + 0.5 * 1e-3 * sum(w.square().sum() for w in expected.parameters())
+        gradients = torch.autograd.grad(loss, list(expected.parameters()))
+        for index, (weight, gradient) in enumerate(zip(expected.parameters(), gradients, strict=True)):
+            velocities[index] = 0.9 * velocities[index] + gradient
+            weight.data -= rate * (1 + math.cos(math.pi * step / 3)) / 2 * velocities[index]
+    for ours, theirs in zip(network.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
