@@ -47,6 +47,8 @@ class FRePo(Distiller):
         max_age: a network older than this is drawn anew.
         pool_lr: learning rate (Adam) of the networks.
         pool_batch: synthetic images in a step of a network; all of them where there are fewer.
+        augmentation: DSA operations with which protocols that use such train networks on the set; nothing is augmented
+            here.
         lr: learning rate (LAMB) of X and Y.
 
     Raises:
@@ -72,13 +74,21 @@ class FRePo(Distiller):
         max_age: int = 100,
         pool_lr: float = 3e-4,
         pool_batch: int = 1000,
+        augmentation: str | None = None,
         lr: float = 3e-4,
         lr_decay: float = 0.1,
         compile: bool = False,
         **options: object,
     ) -> None:
         super().__init__(
-            ipc, network=network, lr=lr, lr_decay=lr_decay, compile=compile, momentum=0.0, augmentation=None, **options
+            ipc,
+            network=network,
+            augmentation=augmentation,
+            lr=lr,
+            lr_decay=lr_decay,
+            momentum=0.0,
+            compile=compile,
+            **options,
         )
         counts = {"real_batch": real_batch, "real_chunk": real_chunk, "synthetic_chunk": synthetic_chunk}
         counts |= {"pool_size": pool_size, "max_age": max_age, "pool_batch": pool_batch}

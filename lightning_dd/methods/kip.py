@@ -43,6 +43,7 @@ class KIP(Distiller):
         target_augmentation: operations on the real images out of rotate, shift, flip and channel, joined by `_`; None
             for none.
         ridge: λ relative to the mean of the diagonal of K_ss.
+        augmentation: DSA operations with which protocols that use such train networks on the set; not used here.
         lr: learning rate (Adam) of images and labels.
 
     Raises:
@@ -64,11 +65,14 @@ class KIP(Distiller):
         labels: Labels = "fixed",
         target_augmentation: str | None = None,
         ridge: float = 1e-6,
+        augmentation: str | None = None,
         lr: float = 0.04,
         compile: bool = False,
         **options: object,
     ) -> None:
-        super().__init__(ipc, network=network, lr=lr, compile=compile, momentum=0.0, augmentation=None, **options)
+        super().__init__(
+            ipc, network=network, augmentation=augmentation, lr=lr, momentum=0.0, compile=compile, **options
+        )
         if real_batch < self.num_classes:
             raise UserError(f"--model.real_batch holds every class: at least {self.num_classes}, not {real_batch}.")
         for name, value in (("depth", depth), ("real_chunk", real_chunk)):
