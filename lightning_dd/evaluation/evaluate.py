@@ -102,7 +102,7 @@ def evaluate(
     def accuracy(images: Tensor, labels: Tensor, index: int) -> float:
         if isinstance(protocol, KernelProtocol):
             result.network = protocol.kernel
-            return kernel_accuracy(images, labels, *test_set, protocol.depth, protocol.ridge)
+            return kernel_accuracy(images, labels, *test_set, protocol.function, protocol.depth, protocol.ridge)
         weights = generator(seed, "evaluation/weights", index, device)
         fresh = build(network, distilled.image_shape, distilled.num_classes, weights, device)
         result.network = fresh.description if isinstance(fresh, Network) else type(fresh).__name__

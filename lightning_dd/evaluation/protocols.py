@@ -229,30 +229,32 @@ class KernelProtocol(RegressionProtocol):
     """No network is trained: the set is scored by ridge regression with the kernel that its recipe names.
 
     Attributes:
-        depth: hidden layers of the infinitely wide fully-connected network.
+        function: name of the kernel.
+        depth: of its infinitely wide network.
         ridge: relative to the mean of the kernel's diagonal.
     """
 
+    function: str = "fc_ntk"
     depth: int = 1
     ridge: float = 1e-6
 
     @property
     def kernel(self) -> str:
         """The kernel's name, in place of a network's."""
-        return f"fc_ntk (depth {self.depth})"
+        return f"{self.function} (depth {self.depth})"
 
     def for_recipe(self, recipe: dict[str, Any]) -> Protocol:
         """Return the protocol with the recipe's kernel.
 
         Raises:
-            UserError: the set was not distilled with a kernel that is here.
+            UserError: the set was not distilled with a kernel.
         """
-        kernel = recipe.get("kernel", {})
-        if kernel.get("name") != "fc_ntk":
+        kernel = recipe.get("kernel")
+        if kernel is None:
             raise UserError(
                 "--evaluation.protocol krr scores a set by its own kernel, and this one has none: use another protocol."
             )
-        return replace(self, depth=kernel["depth"], ridge=kernel["ridge"])
+        return replace(self, function=kernel["name"], depth=kernel["depth"], ridge=kernel["ridge"])
 
     def length(self, num_images: int) -> str:
         """Return what takes the place of training, for the screen."""

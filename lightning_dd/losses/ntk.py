@@ -48,21 +48,31 @@ def fc_ntk(
     covariance = weight_variance * (first @ second.T) / size + bias_variance
     variances = [weight_variance * x.square().mean(1) + bias_variance for x in (first, second)]
     kernel = covariance
+    equal = torch.eye(len(first), dtype=torch.bool, device=first.device) if same else None
     for _ in range(depth):
-        expected, slope = _relu(covariance, *variances, same)
+        scale = (variances[0][:, None] * variances[1]).sqrt()
+        expected, slope = relu_expectations(covariance, scale, equal)
         covariance = weight_variance * expected + bias_variance
         kernel = covariance + weight_variance * kernel * slope
         variances = [weight_variance * variance / 2 + bias_variance for variance in variances]
     return kernel
 
 
-def _relu(covariance: Tensor, rows: Tensor, columns: Tensor, same: bool) -> tuple[Tensor, Tensor]:
-    """Return E[relu(u) relu(v)] and E[relu'(u) relu'(v)] for Gaussian pairs (u, v)."""
-    scale = (rows[:, None] * columns).sqrt()
+def relu_expectations(covariance: Tensor, scale: Tensor, equal: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return `E[relu(u) relu(v)]` and `E[relu'(u) relu'(v)]` for Gaussian pairs (u, v).
+
+    Args:
+        covariance: of each pair.
+        scale: the product of the two standard deviations.
+        equal: which pairs are a number with itself; their angle is exactly 0. None where there is none.
+
+    Returns:
+        Two tensors of the shape of `covariance`.
+    """
     cosine = covariance / scale
     coincident = cosine > 1 - COINCIDENT
-    if same:
-        coincident = coincident | torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+    if equal is not None:
+        coincident = coincident | equal
     opposite = cosine < COINCIDENT - 1
     # both selections are needed: the gradient of what is not selected is multiplied by 0, and infinity times 0 is NaN
     angle = torch.arccos(cosine.masked_fill(coincident | opposite, 0))

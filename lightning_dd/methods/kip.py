@@ -1,7 +1,7 @@
 """KIP: ridge regression of real labels with the kernel of an infinitely wide network."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
@@ -10,12 +10,13 @@ from torch.utils.checkpoint import checkpoint
 
 from lightning_dd.augmentation.kip import NUM_UNIFORMS, KIPAugmentation
 from lightning_dd.errors import UserError
-from lightning_dd.losses import centred_targets, fc_ntk, solve_labels, solve_ridge, squared_error, with_gradient
+from lightning_dd.losses import KERNELS, centred_targets, solve_labels, solve_ridge, squared_error, with_gradient
 from lightning_dd.methods.base import Distiller
 from lightning_dd.networks import KIPConvNet, NetworkFactory
 from lightning_dd.randomness import generator
 from lightning_dd.sampling import Batch, ClassBalanced
 
+Kernel = Literal["fc_ntk", "conv_ntk"]
 Labels = Literal["fixed", "learned", "solved"]
 
 
@@ -27,14 +28,17 @@ class KIP(Distiller):
 
         `L = mean_(t, c) (K_ts (K_ss + λI)^-1 Y - y_t)^2 / 2`.
 
-    K is the neural tangent kernel of an infinitely wide fully-connected ReLU network, always in float64. The published
-    figures for convolutional kernels are of another kernel, which is not here: with pooling it needs the covariances of
-    all pairs of pixels of all pairs of images.
+    K is the neural tangent kernel of an infinitely wide ReLU network, always in float64. The figures that are usually
+    quoted (arXiv 2107.13034) are of the convolutional kernel, whose cost is that of all pairs of pixels of all pairs of
+    images: here it is for small images only, and the fully-connected one is the default.
 
     Args:
         ipc: images per class.
         network: not used here; networks of this kind are trained where the set is evaluated by protocol `kip`.
-        depth: hidden layers of the infinitely wide network.
+        kernel: `fc_ntk`, of a fully-connected network; or `conv_ntk`, of the paper's convolutional one, which is for
+            small images and a small `real_chunk`.
+        depth: hidden layers of the fully-connected network, or blocks with pooling of the convolutional one (3 in the
+            paper).
         real_batch: real images in a step, equally many of each class.
         real_chunk: real images whose kernel is in memory at a time; it is then computed again for its gradient. Trades
             time for memory without changing the result; None takes all at once.
@@ -59,6 +63,7 @@ class KIP(Distiller):
         self,
         ipc: int,
         network: NetworkFactory = KIPConvNet,
+        kernel: Kernel = "fc_ntk",
         depth: int = 1,
         real_batch: int = 5000,
         real_chunk: int | None = None,
@@ -80,8 +85,13 @@ class KIP(Distiller):
                 raise UserError(f"--model.{name} is at least 1 and cannot be {value}.")
         if ridge <= 0:
             raise UserError(f"--model.ridge is above 0 and cannot be {ridge}.")
-        if labels not in ("fixed", "learned", "solved"):
-            raise UserError(f"--model.labels is fixed, learned or solved, not '{labels}'.")
+        for name, value, kind in (("labels", labels, Labels), ("kernel", kernel, Kernel)):
+            if value not in get_args(kind):
+                raise UserError(f"--model.{name} is one of {', '.join(get_args(kind))}, not '{value}'.")
+        if kernel == "conv_ntk" and min(self.image_shape[1:]) < 2**depth:
+            height, width = self.image_shape[1:]
+            raise UserError(f"--model.depth {depth} halves {height}x{width} images to nothing: make it smaller.")
+        self.kernel = kernel
         self.depth = depth
         self.real_batch = real_batch
         self.real_chunk = real_chunk
@@ -90,8 +100,8 @@ class KIP(Distiller):
         self.target_augmentation = KIPAugmentation(target_augmentation) if target_augmentation else None
         self.set_targets(centred_targets(self.labels, self.num_classes), learned=labels != "fixed")
         self.images.requires_grad_(not self.solved)
-        kernel = partial(fc_ntk, depth=depth)
-        self._kernel = torch.compile(kernel, dynamic=False) if compile else kernel
+        function = partial(KERNELS[kernel], depth=depth)
+        self._kernel = torch.compile(function, dynamic=False) if compile else function
 
     @property
     def sampling(self) -> ClassBalanced:
@@ -112,7 +122,7 @@ class KIP(Distiller):
 
     def recipe(self) -> dict[str, Any]:
         """Return the kernel, for scoring the set by it."""
-        return {**super().recipe(), "kernel": {"name": "fc_ntk", "depth": self.depth, "ridge": self.ridge}}
+        return {**super().recipe(), "kernel": {"name": self.kernel, "depth": self.depth, "ridge": self.ridge}}
 
     def build_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return Adam; solved labels are put where the step wants them."""

@@ -56,7 +56,7 @@ def test_is_the_formula():
     ridge = 1e-3 * kernel.trace() / 3 * torch.eye(3)
     predictions = fc_ntk(images, ours, depth=2) @ torch.linalg.solve(kernel + ridge, distilled.labels.double())
     expected = 100 * (predictions.argmax(1) == labels).double().mean().item()
-    accuracy = kernel_accuracy(distilled.prepared, distilled.labels, images, labels, depth=2, ridge=1e-3)
+    accuracy = kernel_accuracy(distilled.prepared, distilled.labels, images, labels, "fc_ntk", depth=2, ridge=1e-3)
     assert accuracy == pytest.approx(expected)
     assert accuracy > 60  # chance is 33
 

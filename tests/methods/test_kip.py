@@ -124,6 +124,15 @@ def test_other_labels_run(labels, fit, product):
     assert product(name=NAME).label_kind == "targets"
 
 
+def test_the_convolutional_kernel_runs_and_scores(fit, product):
+    options = "--model.kernel conv_ntk --model.depth 2 --model.real_batch 20 --model.real_chunk 7 --trainer.max_steps 1"
+    evaluation = "--evaluation.enabled true --evaluation.protocol krr --evaluation.random_real false"
+    assert fit(*options.split(), *evaluation.split(), config=CONF) == 0
+    last = product(name=NAME).info["evaluations"][-1]
+    assert last["network"] == "conv_ntk (depth 2)"
+    assert last["accuracy_mean"] > 30  # chance is 10
+
+
 def test_low_precision_is_refused(fit, capsys):
     assert fit("--trainer.precision", "bf16-mixed", config=CONF) == 1
     assert "KIP's kernel needs --trainer.precision 32-true or 64-true" in capsys.readouterr().err
@@ -137,6 +146,8 @@ def test_low_precision_is_refused(fit, capsys):
         {"depth": 0},
         {"ridge": 0.0},
         {"labels": "guessed"},
+        {"kernel": "rbf"},
+        {"kernel": "conv_ntk", "depth": 6},
         {"target_augmentation": "blur"},
     ],
 )
