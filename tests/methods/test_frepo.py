@@ -115,6 +115,15 @@ def test_the_synthetic_set_predicts_its_own_labels():
     torch.testing.assert_close(own, module.labels, atol=1e-3, rtol=0)
 
 
+def test_says_when_the_ridge_had_to_be_raised():
+    module = _module(ridge=1e-20)
+    with torch.no_grad():
+        module.images.copy_(module.images[:1].expand_as(module.images))  # equal images: a singular kernel
+    with pytest.warns(UserWarning, match="too ill-conditioned"):
+        loss = module.loss(_batch(module))
+    assert all(gradient.isfinite().all() for gradient in _gradients(module, loss))
+
+
 def test_a_network_trains_on_the_set_and_leaves_it_alone():
     module = _module(pool_batch=100)
     module.loss(_batch(module))
