@@ -89,6 +89,11 @@ def _unknown_class(found: re.Match, option: str, message: str, parser: Any) -> s
     return f"There is no {kind} '{found[1]}'{_nearest(found[1], classes)}."
 
 
+def _foreign_network(found: re.Match, option: str, message: str, parser: Any) -> str:
+    library = found[1].capitalize()
+    return f"Networks of {found[1]} are given by name: {option} {library} {option}.name {found[2]}."
+
+
 def _wrong_choice(found: re.Match, option: str, message: str, parser: Any) -> str:
     choices = found[1].replace("'", "")
     return f"{option} is one of {choices}, not '{found[2]}'."
@@ -129,6 +134,7 @@ def _no_config(found: re.Match, option: str, message: str, parser: Any) -> str:
 
 
 EXPLANATIONS = (
+    (r"Expected '(torchvision|timm)\.(?:\w+\.)*(\w+)' to be a", _foreign_network),
     (r"unrecognized arguments: (\S+)", _unrecognized),
     (r"Subcommand '\w+' does not accept option '([\w.]+)'", _not_of_command),
     (r"Option '([\w.]+)' is not accepted", _not_accepted),

@@ -11,7 +11,7 @@ from lightning_dd.errors import UserError
 
 
 def run_name(config: Any) -> str:
-    """Return the name of a run's folder, `<method>_<data>_ipc<k>`.
+    """Return the name of a run's folder, `<method>_<data>_ipc<k>` and a coreset's rule.
 
     Args:
         config: the parsed configuration of a command.
@@ -21,7 +21,8 @@ def run_name(config: Any) -> str:
     root = config.data.init_args.get("root")
     if data in ("image_folder", "parquet") and root:
         data = re.sub(r"\W+", "_", Path(root).resolve().stem.lower())
-    return f"{method}_{data}_ipc{config.model.init_args.get('ipc')}"
+    selection = config.model.init_args.get("selection")  # of a coreset
+    return f"{method}_{data}_ipc{config.model.init_args.get('ipc')}{f'_{selection}' if selection else ''}"
 
 
 def snake_case(name: str) -> str:

@@ -28,7 +28,8 @@ def test_instantiates(path, tmp_path, monkeypatch):
     assert seen["trainer"].max_steps > 0
     if path.parent.name != "configs":
         assert path.parent.name == type(model).__name__.lower()
-        assert path.stem.removesuffix("_short") == f"{data.name}_ipc{model.ipc}"
+        rule = f"_{model.selection}" if hasattr(model, "selection") else ""
+        assert path.stem.removesuffix("_short") == f"{data.name}_ipc{model.ipc}{rule}"
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=_identity)

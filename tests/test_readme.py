@@ -57,11 +57,14 @@ def test_options_exist(option, fit, capsys):
     if option.startswith(("--model.", "--data.")):
         from lightning_dd.cli_errors import _parameters
 
-        home = {"--model": ["lightning_dd.methods.DM"], "--data": ["ImageFolder", "MNIST", "Parquet"]}
+        home = {
+            "--model": ["lightning_dd.methods.DM", "lightning_dd.methods.Coreset"],
+            "--data": ["ImageFolder", "MNIST", "Parquet"],
+        }
         paths = home[option.split(".")[0]]
         known = {name for path in paths for name in _parameters(path if "." in path else f"lightning_dd.data.{path}")}
         assert option.split(".")[1] in known
         return
     with pytest.raises(SystemExit):
         main(["fit", "--help"])
-    assert option in capsys.readouterr().out
+    assert ".".join(option.split(".")[:2]) in capsys.readouterr().out  # a network's own options come with its name

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lightning_dd.errors import UserError
+from lightning_dd.coresets.classes import check_sizes
 
 
 def random_real(
@@ -36,23 +36,10 @@ def random_real(
         tensor([0, 0, 1, 1])
     """
     labels = labels.cpu()
-    sizes = torch.bincount(labels, minlength=num_classes)[:num_classes].tolist()
-    for index, size in enumerate(sizes):
-        if size < (1 if repeat else ipc):
-            raise UserError(_too_few(class_names[index] if class_names else str(index), size, ipc))
+    sizes = check_sizes(labels, num_classes, ipc, class_names, repeat)
     # shuffle everything once, then gather each class's images, keeping their shuffled order
     shuffled = torch.randperm(len(labels), generator=generator)
     by_class = shuffled[labels[shuffled].argsort(stable=True)]
     classes = by_class.split([*sizes, len(labels) - sum(sizes)])[:num_classes]
     turns = torch.arange(ipc)
     return torch.cat([images[turns % len(images)] for images in classes])
-
-
-def _too_few(name: str, size: int, ipc: int) -> str:
-    if size == 0:
-        return f'Class "{name}" has no images to start from: use --model.init noise.'
-    images = "training image" if size == 1 else "training images"
-    return (
-        f'Class "{name}" has only {size} {images}, fewer than the {ipc} per class asked for: '
-        f"use --model.init noise, --model.repeat_images true, or --model.ipc {size} or smaller."
-    )

@@ -8,8 +8,9 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lightning_dd.augmentation import DSA
-from lightning_dd.coresets import random_real
+from lightning_dd.coresets import select
 from lightning_dd.errors import UserError
+from lightning_dd.methods.features import run_features
 from lightning_dd.networks import ConvNet, NetworkFactory
 from lightning_dd.randomness import generator
 from lightning_dd.sampling import Batch, Sampling
@@ -32,14 +33,17 @@ class Distiller(LightningModule):
     Args:
         ipc: images per class.
         network: the network that the method matches on; called with an image shape and a number of classes.
-        init: how the images start: `"noise"` (standard normal) or `"real"` (random training images of the class).
-        repeat_images: with `init: real`, use images of a class more than once where it has fewer than `ipc`.
+        init: how the images start: `"noise"` (standard normal), `"real"` (random training images of the class), or
+            training images chosen by the rule of a coreset, which trains a network on the whole training set first.
+        repeat_images: where they start from training images, use those of a class more than once if it has fewer than
+            `ipc`.
         augmentation: DSA operations joined by `_`, for example `"color_crop_cutout_flip_scale_rotate"`; None for none.
         lr: learning rate of the images (SGD).
         momentum: momentum of the images.
         clip: largest norm of the gradient of the images in one step; None leaves it as it is.
         lr_decay: factor on the learning rates at the end, reached along a cosine over `trainer.max_steps`; 1 is
             constant, as published.
+        feature_epochs: passes over the training set in which that network is trained; only with `init` of a coreset.
         compile: compile the objective with `torch.compile` (slow once, then faster steps).
         num_classes: number of classes (linked to the data on the command line).
         image_shape: `(C, H, W)` (linked to the data on the command line).
@@ -67,13 +71,14 @@ class Distiller(LightningModule):
         self,
         ipc: int,
         network: NetworkFactory = ConvNet,
-        init: Literal["real", "noise"] = "real",
+        init: Literal["real", "noise", "herding", "k_center", "forgetting", "k_means"] = "real",
         repeat_images: bool = False,
         augmentation: str | None = None,
         lr: float = 1.0,
         momentum: float = 0.5,
         clip: float | None = None,
         lr_decay: float = 1.0,
+        feature_epochs: int = 10,
         compile: bool = False,
         num_classes: int = 10,
         image_shape: tuple[int, int, int] = (3, 32, 32),
@@ -91,6 +96,7 @@ class Distiller(LightningModule):
         self.network = network
         self.init = init
         self.repeat_images = repeat_images
+        self.feature_epochs = feature_epochs
         self.augmentation = DSA(augmentation) if augmentation else None
         self.lr, self.momentum, self.clip, self.lr_decay = lr, momentum, clip, lr_decay
         self.compile_objective = compile
@@ -164,8 +170,15 @@ class Distiller(LightningModule):
         if self.init == "noise":
             return torch.randn(self.images.shape, generator=draw)
         data = self.trainer.datamodule
-        indices = random_real(
-            data.train_labels, self.num_classes, self.ipc, draw, data.class_names, repeat=self.repeat_images
+        indices = select(
+            "random" if self.init == "real" else self.init,
+            data.train_labels,
+            self.num_classes,
+            self.ipc,
+            draw,
+            lambda: run_features(self.trainer, self.network, self.feature_epochs, self.seed),
+            data.class_names,
+            repeat=self.repeat_images,
         )
         return data.real_images(indices)
 

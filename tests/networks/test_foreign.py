@@ -1,0 +1,110 @@
+"""Networks of torchvision and timm, by name."""
+
+import builtins
+from functools import partial
+
+import pytest
+import torch
+
+from lightning_dd.errors import UserError
+from lightning_dd.inner import FreshNetworks
+from lightning_dd.networks import Timm, Torchvision, build
+
+
+def _generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def _weights(network):
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+
+@pytest.mark.parametrize(("name", "features"), [("resnet18", 512), ("mobilenet_v3_small", 1024)])
+def test_torchvision(name, features):
+    network = build(partial(Torchvision, name=name), (1, 32, 32), 7, _generator()).eval()
+    images = torch.randn(2, 1, 32, 32, generator=_generator(1))
+    assert network.features(images).shape == (2, features)
+    assert network(images).shape == (2, 7)
+    assert network.mixes_examples
+    assert network.description == f"torchvision {name}"
+
+
+def test_equals_the_library_s_own():
+    from torchvision.models import resnet18
+
+    network = Torchvision((3, 32, 32), 7).eval()
+    plain = resnet18(num_classes=7).eval()
+    named = {f"body.{name}": tensor for name, tensor in plain.state_dict().items() if not name.startswith("fc")}
+    network.load_state_dict({**named, "classifier.weight": plain.fc.weight, "classifier.bias": plain.fc.bias})
+    images = torch.randn(2, 3, 32, 32, generator=_generator(1))
+    torch.testing.assert_close(network(images), plain(images))
+
+
+def test_weights_depend_on_the_generator_alone():
+    state = torch.get_rng_state()
+    network = build(Torchvision, (3, 32, 32), 7, _generator(5))
+    first = _weights(network)
+    assert not torch.equal(_weights(network.initialize(_generator(6))), first)
+    assert torch.equal(_weights(network.initialize(_generator(5))), first)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_serves_as_a_source_of_fresh_networks():
+    source = FreshNetworks(Torchvision, (3, 32, 32), 7, seed=0)
+    first = source.at(0, torch.device("cpu"))
+    weights = _weights(first)
+    assert source.at(1, torch.device("cpu")) is first
+    assert not torch.equal(_weights(first), weights)
+
+
+def test_options_reach_the_constructor():
+    whole, half = (Torchvision((3, 32, 32), 7, "mobilenet_v3_small", {"width_mult": width}) for width in (1.0, 0.5))
+    assert _weights(half).numel() < _weights(whole).numel()
+    with pytest.raises(UserError, match=r"cannot be made from these options.*colour"):
+        Torchvision((3, 32, 32), 7, options={"colour": 1})
+
+
+def test_what_cannot_be():
+    with pytest.raises(UserError, match="no network 'resnet81' in torchvision; did you mean resnet18"):
+        Torchvision((3, 32, 32), 7, "resnet81")
+    with pytest.raises(UserError, match="torchvision alexnet does not take images of 3x16x16"):
+        Torchvision((3, 16, 16), 7, "alexnet")
+    with pytest.raises(UserError, match="does not take images of 2x32x32"):
+        Torchvision((2, 32, 32), 7)
+    with pytest.raises(UserError, match="does not end in a linear layer"):
+        Torchvision((3, 64, 64), 7, "squeezenet1_1")
+
+
+def test_timm_where_it_is_missing(monkeypatch):
+    real = builtins.__import__
+
+    def refusing(name, *arguments, **named):
+        if name == "timm":
+            raise ImportError(name)
+        return real(name, *arguments, **named)
+
+    monkeypatch.setattr(builtins, "__import__", refusing)
+    with pytest.raises(UserError, match="pip install timm"):
+        Timm((3, 32, 32), 7)
+
+
+def test_timm():
+    pytest.importorskip("timm")
+    network = build(partial(Timm, name="resnet18"), (1, 32, 32), 7, _generator()).eval()
+    assert network.features(torch.zeros(2, 1, 32, 32)).shape == (2, 512)
+    assert network(torch.zeros(2, 1, 32, 32)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("option", ["--evaluation.network", "--model.network"])
+def test_on_the_command_line(option, fit, product):
+    names = [option, "Torchvision", f"{option}.name", "resnet18"]
+    evaluation = ["--evaluation.enabled", "true", "--evaluation.num_networks", "1", "--evaluation.epochs", "1"]
+    steps = ["--trainer.max_steps", "1", "--data.held_out", "0.5", "--evaluation.split", "held_out"]
+    assert fit(*names, *evaluation, *steps) == 0
+    assert product().info["evaluations"][-1]["network"] == "torchvision resnet18"
+
+
+@pytest.mark.parametrize("option", ["--evaluation.network", "--model.network"])
+def test_the_library_s_own_path_is_explained(option, fit, capsys):
+    assert fit(option, "torchvision.models.resnet18") == 1
+    assert f"{option} Torchvision {option}.name resnet18" in capsys.readouterr().err
