@@ -32,7 +32,7 @@ def test_instantiates(path, tmp_path, monkeypatch):
         # DD's two settings are known by their initial weights rather than by the number of images
         weights = "fixed" if getattr(model, "fixed_weights", False) else "random"
         rule = f"_{model.selection}" if hasattr(model, "selection") else ""
-        assert path.stem in (f"{data.name}_ipc{model.ipc}{rule}", f"{data.name}_{weights}")
+        assert path.stem.removesuffix("_short") in (f"{data.name}_ipc{model.ipc}{rule}", f"{data.name}_{weights}")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=_identity)

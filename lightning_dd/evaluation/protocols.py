@@ -235,6 +235,43 @@ class KIPProtocol(RegressionProtocol):
         return self.learning_rate * largest_stable_rate(network, images)
 
 
+@dataclass(frozen=True)
+class KernelProtocol(RegressionProtocol):
+    """No network is trained: the set is scored by ridge regression with the kernel that its recipe names.
+
+    Attributes:
+        function: name of the kernel.
+        depth: of its infinitely wide network.
+        ridge: relative to the mean of the kernel's diagonal.
+    """
+
+    function: str = "fc_ntk"
+    depth: int = 1
+    ridge: float = 1e-6
+
+    @property
+    def kernel(self) -> str:
+        """The kernel's name, in place of a network's."""
+        return f"{self.function} (depth {self.depth})"
+
+    def for_recipe(self, recipe: dict[str, Any]) -> Protocol:
+        """Return the protocol with the recipe's kernel.
+
+        Raises:
+            UserError: the set was not distilled with a kernel.
+        """
+        kernel = recipe.get("kernel")
+        if kernel is None:
+            raise UserError(
+                "--evaluation.protocol krr scores a set by its own kernel, and this one has none: use another protocol."
+            )
+        return replace(self, function=kernel["name"], depth=kernel["depth"], ridge=kernel["ridge"])
+
+    def length(self, num_images: int) -> str:
+        """Return what takes the place of training, for the screen."""
+        return "infinite width"
+
+
 _COMMON = "for comparing methods: DSA augmentation for all, "
 
 PROTOCOLS = {
@@ -248,6 +285,7 @@ PROTOCOLS = {
         RecordedProtocol("dd", "Dataset Distillation (arXiv 1811.10959)", None, random_real="dc"),
         FRePoProtocol("frepo", "Neural Feature Regression (arXiv 2206.00719)"),
         KIPProtocol("kip", "Infinitely Wide Convolutional Networks (arXiv 2107.13034)"),
+        KernelProtocol("krr", "Kernel Ridge-Regression (arXiv 2011.00050): no network, the kernel itself"),
         Protocol("dcbench", "DC-BENCH (arXiv 2207.09639), without augmentation", 300),
         Protocol("dcbench_dsa", "DC-BENCH (arXiv 2207.09639), with DSA augmentation", 1000, "dsa"),
         Protocol("common", f"{_COMMON}hard labels", 1000, "dsa"),

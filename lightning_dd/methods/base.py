@@ -54,7 +54,7 @@ class Distiller(LightningModule):
 
     Shape:
         - images: `(num_classes * ipc, C, H, W)`, class-major, in normalised or whitened space, never clipped
-        - labels: `(num_classes * ipc,)` class indices
+        - labels: `(num_classes * ipc,)` class indices, or `(num_classes * ipc, num_classes)` targets of a regression
     """
 
     paper: ClassVar[str]
@@ -68,6 +68,8 @@ class Distiller(LightningModule):
     """Whether the objective and its gradient run without autocast: second derivatives do not survive less."""
     memory_option: ClassVar[str]
     """The option that trades time for memory, named when memory runs out."""
+    label_kind = "index"
+    """What the labels are, as the artefact says it."""
 
     def __init__(
         self,
@@ -141,6 +143,20 @@ class Distiller(LightningModule):
         """Return the tensors that training on the set needs besides images and labels, for the artefact."""
         return {}
 
+    def set_targets(self, targets: Tensor, learned: bool) -> None:
+        """Replace the class indices by targets of a regression.
+
+        Args:
+            targets: `(num_classes * ipc, num_classes)`.
+            learned: whether they are learned along with the images; they are then a parameter.
+        """
+        del self.labels
+        if learned:
+            self.labels = nn.Parameter(targets)
+        else:
+            self.register_buffer("labels", targets)
+        self.label_kind = "targets"
+
     def decode(self) -> tuple[Tensor, Tensor]:
         """Return the images and labels that are trained on: `(N, C, H, W)` and `(N,)` or `(N, num_classes)`."""
         return self.images, self.labels
@@ -176,11 +192,16 @@ class Distiller(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the one optimizer, with a named group for each kind of learnable tensor."""
-        optimizer = torch.optim.SGD([{"params": [self.images], "name": "images"}], self.lr, momentum=self.momentum)
+        learned = {name: tensor for name, tensor in self.named_parameters() if tensor.requires_grad}
+        optimizer = self.build_optimizer([{"params": [tensor], "name": name} for name, tensor in learned.items()])
         if self.lr_decay == 1:
             return optimizer
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._decay)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def build_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Return the optimizer of the images and of whatever else is learned."""
+        return torch.optim.SGD(groups, self.lr, momentum=self.momentum)
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """Update the synthetic set once."""

@@ -86,7 +86,7 @@ def test_shortest():
 
 def test_mistakes():
     with pytest.raises(
-        UserError, match=r"'dmm'.*dc, dsa, dm, mtt, dd, frepo, kip, dcbench, dcbench_dsa, common, common_soft"
+        UserError, match=r"'dmm'.*dc, dsa, dm, mtt, dd, frepo, kip, krr, dcbench, dcbench_dsa, common, common_soft"
     ):
         find_protocol("dmm")
     for epochs in (0, -5):

@@ -44,7 +44,17 @@ def test_both_forms_of_dd_have_the_gradient_of_the_plain_form(tmp_path):
         assert rows[name]["relative_error"] < 1e-3
 
 
+@pytest.mark.parametrize("task", ["frepo", "kip"])
+def test_benchmarks_of_regressions_have_equal_gradients_on_both_sides(task, tmp_path):
+    sizes = [word for name, value in SIZES.items() if name != "real_per_class" for word in (f"--{name}", str(value))]
+    options = [*sizes, "--real_batch", "40", "--sides", PLAIN, "ours", "--out", str(tmp_path / "report.json")]
+    result = run(task, *options)
+    assert result.returncode == 0, result.stderr
+    ours = json.loads((tmp_path / "report.json").read_text())["sides"]["ours"]
+    assert ours["cosine"] == pytest.approx(1, abs=1e-4)
+
+
 def test_benchmark_refuses_an_unknown_task_in_one_sentence():
     result = run("speed")
     assert result.returncode == 2
-    assert result.stderr == "error: there is no task 'speed': choose one of dd, dm, evaluate.\n"
+    assert result.stderr == "error: there is no task 'speed': choose one of dc, dd, dm, evaluate, frepo, kip.\n"

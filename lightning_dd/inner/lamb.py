@@ -1,0 +1,62 @@
+"""LAMB (arXiv 1904.00962) as optax has it: one ratio for each tensor, neither clamped nor skipped."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class LAMB(Optimizer):
+    """Adam's direction, scaled to the norm of the tensor that it changes.
+
+    With Adam's bias-corrected moments, `u = m / (sqrt(v) + eps)` and `p <- p - lr (||p|| / ||u||) u`; the ratio is 1
+    where either norm is 0. Norms are over the whole tensor: for a set of images that is one ratio for all images.
+
+    Args:
+        params: tensors or groups of them.
+        lr: learning rate.
+        betas: decay rates of the two moments.
+        eps: added to the root of the second moment.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 3e-4,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update every tensor that has a gradient; return what the closure returns, if there is one."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for tensor in group["params"]:
+                if tensor.grad is not None:
+                    direction = self._direction(tensor, group["betas"], group["eps"])
+                    tensor.sub_(_trust_ratio(tensor, direction) * group["lr"] * direction)
+        return loss
+
+    def _direction(self, tensor: Tensor, betas: tuple[float, float], eps: float) -> Tensor:
+        state = self.state[tensor]
+        if not state:
+            state.update(step=0, exp_avg=torch.zeros_like(tensor), exp_avg_sq=torch.zeros_like(tensor))
+        state["step"] += 1
+        first = state["exp_avg"].lerp_(tensor.grad, 1 - betas[0])
+        second = state["exp_avg_sq"].mul_(betas[1]).addcmul_(tensor.grad, tensor.grad, value=1 - betas[1])
+        unbiased = (moment / (1 - beta ** state["step"]) for moment, beta in zip((first, second), betas, strict=True))
+        mean, square = unbiased
+        return mean / (square.sqrt() + eps)
+
+
+def _trust_ratio(tensor: Tensor, direction: Tensor) -> Tensor:
+    norms = tensor.norm(), direction.norm()
+    ratio = norms[0] / norms[1]
+    return torch.where((norms[0] > 0) & (norms[1] > 0), ratio, torch.ones_like(ratio))

@@ -1,0 +1,33 @@
+"""FRePo and KIP in several processes, which share the real batch, give what one gives."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def _fit(config, root, *options):
+    precision = ["--trainer.precision", "64-true", "--trainer.max_steps", "5", "--model.lr_decay", "1"]
+    command = [sys.executable, "-m", "lightning_dd", "fit", "--config", str(CONF / config), *precision, *options]
+    command += ["--trainer.default_root_dir", str(root)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    (path,) = root.glob("*/version_0/checkpoints/last.ckpt")
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+@pytest.mark.ddp
+@pytest.mark.parametrize("config", ["frepo_digits.yaml", "kip_digits.yaml"])
+def test_two_processes_equal_one(config, tmp_path):
+    start = _fit(config, tmp_path / "start", "--trainer.max_steps", "1", "--model.lr", "1e-30")
+    one = _fit(config, tmp_path / "one")
+    two = _fit(config, tmp_path / "two", "--trainer.devices", "2", "--trainer.strategy", "ddp")
+    for name in ("images", "labels"):
+        assert one[name].dtype == torch.float64
+        largest_update = (one[name] - start[name]).abs().max()
+        assert largest_update > 1e-5
+        assert (two[name] - one[name]).abs().max() < 1e-6 * largest_update
