@@ -21,7 +21,7 @@ def _fit(config, root, *options):
 
 
 @pytest.mark.ddp
-@pytest.mark.parametrize("config", ["frepo_digits.yaml", "kip_digits.yaml"])
+@pytest.mark.parametrize("config", ["frepo_digits.yaml", pytest.param("kip_digits.yaml", marks=pytest.mark.slow)])
 def test_two_processes_equal_one(config, tmp_path):
     start = _fit(config, tmp_path / "start", "--trainer.max_steps", "1", "--model.lr", "1e-30")
     one = _fit(config, tmp_path / "one")
