@@ -252,10 +252,10 @@ def test_bf16_stays_close():
 @pytest.mark.slow
 def test_beats_random_real_images(fit, product):
     torch.set_default_dtype(torch.float32)
-    options = (
-        "--trainer.max_steps 400 --model.lr 0.01 --model.real_batch 256 --model.max_age 20 --model.network.width 32"
-    )
-    evaluation = "--evaluation.enabled true --evaluation.num_networks 3 --evaluation.epochs 300"
-    assert fit(*options.split(), *evaluation.split(), config=CONF) == 0
+    options = "--trainer.max_steps 400 --model.lr 0.01 --model.real_batch 256 --model.max_age 20"
+    widths = "--model.network.width 32 --evaluation.network.width 32"
+    evaluation = "--evaluation.enabled true --evaluation.num_networks 3 --evaluation.epochs 1000"
+    assert fit(*options.split(), *widths.split(), *evaluation.split(), config=CONF) == 0
     last = product(name=NAME).info["evaluations"][-1]
+    assert last["protocol"] == "frepo"
     assert last["accuracy_mean"] > last["random_real_mean"] + 5
