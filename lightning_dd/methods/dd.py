@@ -70,7 +70,7 @@ class DD(Distiller):
     published_passes = 400
     protocol = "dd"
     full_precision = True
-    memory_option = "--model.real_chunk, --model.images_per_step or --model.window"
+    memory_option = "--model.real_chunk or --model.images_per_step"
 
     def __init__(
         self,
@@ -204,12 +204,11 @@ class DD(Distiller):
         if self.clip_to_average is None:
             return
         norm = torch.linalg.vector_norm(self.images.grad)
-        if self._average_norm is None:
-            self._average_norm = norm
-        limited = torch.minimum(norm, self.clip_to_average * self._average_norm)
+        average = norm if self._average_norm is None else self._average_norm.to(norm.device)
+        limited = torch.minimum(norm, self.clip_to_average * average)
         self.images.grad.mul_(torch.where(norm > 0, limited / norm, 1.0))
         # what is averaged is limited too: one wild step must not open the way for the next
-        self._average_norm = torch.lerp(limited, self._average_norm, AVERAGE_DECAY)
+        self._average_norm = torch.lerp(limited, average, AVERAGE_DECAY)
 
     def private_state(self) -> dict[str, Tensor]:
         """Return the running average of the gradient's norm, where it is used."""
@@ -217,8 +216,7 @@ class DD(Distiller):
 
     def load_private_state(self, state: dict[str, Tensor]) -> None:
         """Take back what `private_state` returned."""
-        average = state.get("average_norm")
-        self._average_norm = None if average is None else average.to(self.device)
+        self._average_norm = state.get("average_norm")
 
     def recipe(self) -> dict[str, Any]:
         """Return how the inner steps use their gradient."""
