@@ -1,0 +1,34 @@
+"""What ends a run: memory that runs out is told with the method's own option, and what was learned is kept."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_dd.methods import DC, DM
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+@pytest.mark.parametrize(
+    ("method", "config", "option"),
+    [(DM, "dm_digits.yaml", "--model.real_chunk"), (DC, "dc_digits.yaml", "--model.class_chunk")],
+)
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_out_of_memory_names_the_option(method, config, option, error, fit, tmp_path, monkeypatch, capsys):
+    loss = method.loss
+
+    def fails_at_the_third_step(self, batch):
+        if self.iteration == 2:
+            raise error
+        return loss(self, batch)
+
+    monkeypatch.setattr(method, "loss", fails_at_the_third_step)
+    assert fit(config=CONF / config) == 1
+    printed = capsys.readouterr().err
+    assert "error: Out of memory; make" in printed
+    assert option in printed
+    assert "Traceback" not in printed
+    (checkpoint,) = tmp_path.glob("*/version_0/checkpoints/last.ckpt")
+    assert torch.load(checkpoint, weights_only=True)["distiller"]["iteration"] == 2
+    assert list(tmp_path.glob("*/version_0/distilled.safetensors"))
