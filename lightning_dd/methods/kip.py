@@ -100,8 +100,8 @@ class KIP(Distiller):
         self.target_augmentation = KIPAugmentation(target_augmentation) if target_augmentation else None
         self.set_targets(centred_targets(self.labels, self.num_classes), learned=labels != "fixed")
         self.images.requires_grad_(not self.solved)
-        function = partial(KERNELS[kernel], depth=depth)
-        self._kernel = torch.compile(function, dynamic=False) if compile else function
+        function = torch.compile(KERNELS[kernel], dynamic=False) if compile else KERNELS[kernel]
+        self._kernel = partial(function, depth=depth)
 
     @property
     def sampling(self) -> ClassBalanced:

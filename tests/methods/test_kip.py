@@ -133,6 +133,14 @@ def test_the_convolutional_kernel_runs_and_scores(fit, product):
     assert last["accuracy_mean"] > 30  # chance is 10
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("chunk", [None, 5])
+def test_compiled_equals_eager(chunk):
+    eager, compiled = (_module(labels="learned", real_chunk=chunk, compile=compile) for compile in (False, True))
+    expected = _gradients(eager, eager.loss(_batch()))
+    torch.testing.assert_close(_gradients(compiled, compiled.loss(_batch())), expected)
+
+
 def test_low_precision_is_refused(fit, capsys):
     assert fit("--trainer.precision", "bf16-mixed", config=CONF) == 1
     assert "KIP's kernel needs --trainer.precision 32-true or 64-true" in capsys.readouterr().err
