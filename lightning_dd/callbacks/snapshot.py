@@ -24,6 +24,7 @@ def distilled_set(trainer: Trainer, module: LightningModule, record: dict[str, A
         labels=labels.cpu(),
         class_names=data.class_names,
         preprocessing=preprocessing,
+        label_kind=module.label_kind,
         recipe={"protocol": module.protocol, **module.recipe()},
         tensors={name: tensor.detach().cpu() for name, tensor in module.recipe_tensors().items()},
         info={"paper": module.paper, **(record or {})},

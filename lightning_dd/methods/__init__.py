@@ -4,6 +4,15 @@ from lightning_dd.methods.base import Distiller, NonFiniteLossError
 from lightning_dd.methods.coreset import Coreset
 from lightning_dd.methods.dd import DD
 from lightning_dd.methods.dm import DM
+from lightning_dd.methods.experts import Experts
 from lightning_dd.methods.ratbptt import RaTBPTT
 
-__all__ = ["DD", "DM", "Coreset", "Distiller", "NonFiniteLossError", "RaTBPTT"]
+__all__ = [
+    "DD",
+    "DM",
+    "Coreset",
+    "Distiller",
+    "Experts",
+    "NonFiniteLossError",
+    "RaTBPTT",
+]
