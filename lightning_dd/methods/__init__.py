@@ -5,14 +5,17 @@ from lightning_dd.methods.coreset import Coreset
 from lightning_dd.methods.dd import DD
 from lightning_dd.methods.dm import DM
 from lightning_dd.methods.experts import Experts
+from lightning_dd.methods.mtt import MTT, NegativeStepSizeError
 from lightning_dd.methods.ratbptt import RaTBPTT
 
 __all__ = [
     "DD",
     "DM",
+    "MTT",
     "Coreset",
     "Distiller",
     "Experts",
+    "NegativeStepSizeError",
     "NonFiniteLossError",
     "RaTBPTT",
 ]
