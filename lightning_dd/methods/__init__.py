@@ -7,11 +7,13 @@ from lightning_dd.methods.dm import DM
 from lightning_dd.methods.experts import Experts
 from lightning_dd.methods.mtt import MTT, NegativeStepSizeError
 from lightning_dd.methods.ratbptt import RaTBPTT
+from lightning_dd.methods.tesla import TESLA
 
 __all__ = [
     "DD",
     "DM",
     "MTT",
+    "TESLA",
     "Coreset",
     "Distiller",
     "Experts",
