@@ -2,6 +2,7 @@
 
 from lightning_dd.methods.base import Distiller, NonFiniteLossError
 from lightning_dd.methods.coreset import Coreset
+from lightning_dd.methods.datm import DATM
 from lightning_dd.methods.dd import DD
 from lightning_dd.methods.dm import DM
 from lightning_dd.methods.experts import Experts
@@ -10,6 +11,7 @@ from lightning_dd.methods.ratbptt import RaTBPTT
 from lightning_dd.methods.tesla import TESLA
 
 __all__ = [
+    "DATM",
     "DD",
     "DM",
     "MTT",
