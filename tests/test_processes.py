@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ def _fit(config, root, *options):
     command += ["--trainer.default_root_dir", str(root), "--data.held_out", "0.5"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
-    folder = root / "dm_digits_ipc1" / "version_0"
+    (folder,) = root.glob("*/version_0")
     state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]["images"]
     return state, result, folder
 
@@ -38,3 +39,19 @@ def test_three_processes_equal_one(tiny_config, tmp_path):
     records = [json.loads((where / "results.json").read_text()) for where in (folder_of_one, folder)]
     accuracies = [record["evaluations"][-1]["accuracies"] for record in records]
     assert accuracies[0] == accuracies[1]  # networks are shared out, in the same order
+
+
+@pytest.mark.ddp
+@pytest.mark.parametrize("networks", ["1", "2"])
+def test_dd_shares_the_real_batch_or_the_networks(networks, tmp_path):
+    config = Path(__file__).parent / "conf" / "dd_digits.yaml"
+    options = ["--model.networks_per_step", networks]
+    start, _, _ = _fit(config, tmp_path / "start", *options, "--trainer.max_steps", "1", "--model.lr", "1e-30")
+    one, _, _ = _fit(config, tmp_path / "one", *options)
+    several, _, folder = _fit(
+        config, tmp_path / "several", *options, "--trainer.devices", "3", "--trainer.strategy", "ddp"
+    )
+    largest_update = (one - start).abs().max()
+    assert largest_update > 0.01
+    assert (several - one).abs().max() < 1e-6 * largest_update
+    assert load(folder).tensors["step_sizes"].shape == (4,)

@@ -2,7 +2,7 @@
 
 from lightning_dd.inner.functional import CrossEntropy, FlatNetwork
 from lightning_dd.inner.optimizers import SGD, Adam, InnerOptimizer
-from lightning_dd.inner.order import fixed_order, random_order
+from lightning_dd.inner.schedule import Schedule
 from lightning_dd.inner.sources import FreshNetworks
 from lightning_dd.inner.step import InnerStep
 from lightning_dd.inner.unroll import unroll
@@ -15,7 +15,6 @@ __all__ = [
     "FreshNetworks",
     "InnerOptimizer",
     "InnerStep",
-    "fixed_order",
-    "random_order",
+    "Schedule",
     "unroll",
 ]

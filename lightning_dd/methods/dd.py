@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from lightning_dd.augmentation.crop_flip import CropFlip
 from lightning_dd.augmentation.dsa import Draw
 from lightning_dd.errors import UserError
-from lightning_dd.inner import SGD, Adam, CrossEntropy, FlatNetwork, FreshNetworks, InnerStep, fixed_order, random_order
+from lightning_dd.inner import SGD, Adam, CrossEntropy, FlatNetwork, FreshNetworks, InnerStep, Schedule
 from lightning_dd.inner.chunks import chunk_size, gradient_of, sum_in_chunks
+from lightning_dd.inner.schedule import check_number
 from lightning_dd.inner.unroll import Inputs, unroll
 from lightning_dd.methods.base import Distiller
 from lightning_dd.randomness import generator
@@ -69,7 +70,7 @@ class DD(Distiller):
     published_passes = 400
     protocol = "dd"
     full_precision = True
-    memory_option = "--model.real_chunk, --model.images_per_step or --model.window"
+    memory_option = "--model.real_chunk or --model.images_per_step"
 
     def __init__(
         self,
@@ -99,17 +100,14 @@ class DD(Distiller):
         **options: Any,
     ) -> None:
         super().__init__(ipc, init=init, lr=lr, momentum=momentum, **options)
-        self.unroll = _count("unroll", unroll)
-        self.images_per_step = _count("images_per_step", images_per_step or ipc, ipc)
-        self.shuffle = shuffle
-        self.classes_per_step = classes_per_step and _count("classes_per_step", classes_per_step, self.num_classes)
-        self.window = window and _count("window", window, unroll)
-        self.window_at = window_at
-        self.networks_per_step = _count("networks_per_step", networks_per_step)
-        self.real_batch = _count("real_batch", real_batch)
-        self.real_chunk = real_chunk and _count("real_chunk", real_chunk)
-        self.keep_every = _count("keep_every", keep_every)
-        self.halve_every = halve_every and _count("halve_every", halve_every)
+        for name, value in (
+            ("networks_per_step", networks_per_step),
+            ("real_batch", real_batch),
+            ("real_chunk", real_chunk),
+            ("keep_every", keep_every),
+            ("halve_every", halve_every),
+        ):
+            check_number(name, value)
         for name, value in (("step_size", step_size), ("clip_to_average", clip_to_average)):
             if value is not None and value <= 0:
                 raise UserError(f"--model.{name} is above 0 and cannot be {value}.")
@@ -117,13 +115,25 @@ class DD(Distiller):
             raise UserError(f"--model.inner_momentum lies in [0, 1) and cannot be {inner_momentum}.")
         if fixed_weights and networks_per_step > 1:
             raise UserError("--model.fixed_weights means one network; leave --model.networks_per_step out.")
-        if classes_per_step and not shuffle:
-            raise UserError("--model.classes_per_step draws classes at random; set --model.shuffle true as well.")
+        self.schedule = Schedule(
+            self.num_classes,
+            ipc,
+            unroll,
+            ipc if images_per_step is None else images_per_step,
+            shuffle,
+            classes_per_step,
+            window,
+            window_at,
+            self.seed,
+        )
+        self.networks_per_step = networks_per_step
+        self.real_batch, self.real_chunk = real_batch, real_chunk
+        self.halve_every = halve_every
         self.step_size = step_size
         self.inner = Adam() if optimizer == "adam" else SGD(inner_momentum)
         self.fixed_weights = fixed_weights
         self.crop_flip = CropFlip() if real_augmentation else None
-        self.recompute = recompute
+        self.recompute, self.keep_every = recompute, keep_every
         self.clip_to_average = clip_to_average
         raw = torch.full((unroll,) if step_sizes == "per_step" else (), math.log(math.expm1(step_size)))
         if step_sizes == "fixed":
@@ -143,7 +153,7 @@ class DD(Distiller):
     @property
     def step_sizes(self) -> Tensor:
         """η, `(T,)`."""
-        return F.softplus(self.raw_step_sizes).expand(self.unroll)
+        return F.softplus(self.raw_step_sizes).expand(self.schedule.steps)
 
     def setup(self, stage: str) -> None:
         """Give the images their first values, and count the steps of a pass over the real images."""
@@ -171,8 +181,8 @@ class DD(Distiller):
         """Return the cross-entropy on the real batch after the inner steps, averaged over networks."""
         images, labels = self.decode()
         real = self._augment_real(batch.images)
-        order = self._order("order", self.iteration).to(self.device)
-        first, last = self._window()
+        order = self.schedule.order(self.iteration).to(self.device)
+        window = self.schedule.differentiated(self.iteration, self._steps_per_pass)
         losses = [self.images.sum() * 0 + self.raw_step_sizes.sum() * 0]  # a process may have no network
         for weights in self._weights():
             trained = unroll(
@@ -180,8 +190,8 @@ class DD(Distiller):
                 weights,
                 (images, labels),
                 lambda inputs, t: self._mini_batch(inputs, order[t], t),
-                self.step_sizes[:last],
-                first,
+                self.step_sizes[: window.stop],
+                window.start,
                 self.recompute,
                 self.keep_every,
             )
@@ -194,12 +204,11 @@ class DD(Distiller):
         if self.clip_to_average is None:
             return
         norm = torch.linalg.vector_norm(self.images.grad)
-        if self._average_norm is None:
-            self._average_norm = norm
-        limited = torch.minimum(norm, self.clip_to_average * self._average_norm)
+        average = norm if self._average_norm is None else self._average_norm.to(norm.device)
+        limited = torch.minimum(norm, self.clip_to_average * average)
         self.images.grad.mul_(torch.where(norm > 0, limited / norm, 1.0))
         # what is averaged is limited too: one wild step must not open the way for the next
-        self._average_norm = torch.lerp(limited, self._average_norm, AVERAGE_DECAY)
+        self._average_norm = torch.lerp(limited, average, AVERAGE_DECAY)
 
     def private_state(self) -> dict[str, Tensor]:
         """Return the running average of the gradient's norm, where it is used."""
@@ -207,8 +216,7 @@ class DD(Distiller):
 
     def load_private_state(self, state: dict[str, Tensor]) -> None:
         """Take back what `private_state` returned."""
-        average = state.get("average_norm")
-        self._average_norm = None if average is None else average.to(self.device)
+        self._average_norm = state.get("average_norm")
 
     def recipe(self) -> dict[str, Any]:
         """Return how the inner steps use their gradient."""
@@ -217,7 +225,7 @@ class DD(Distiller):
 
     def recipe_tensors(self) -> dict[str, Tensor]:
         """Return `step_sizes` `(T,)`, `order` `(T, B)` (rows of the images), and fixed initial weights by name."""
-        tensors = {"step_sizes": self.step_sizes, "order": self._order("order of the artefact")}
+        tensors = {"step_sizes": self.step_sizes, "order": self.schedule.order(0, "order of the artefact")}
         if self.fixed_weights:
             (weights,) = self._weights()
             tensors |= {f"initial_weights.{name}": part for name, part in self._flat.named(weights).items()}
@@ -275,29 +283,6 @@ class DD(Distiller):
         draw = self.augmentation.draw(1, draws, self.image_shape[1:], self.real_batch).to(self.device)
         return self.augmentation.apply(Draw(draw.operations, draw.values[:, share]), images[None])[0]
 
-    def _order(self, purpose: str, iteration: int = 0) -> Tensor:
-        shape = self.num_classes, self.ipc, self.images_per_step, self.unroll
-        if not self.shuffle:
-            return fixed_order(*shape)
-        return random_order(*shape, generator(self.seed, purpose, iteration), self.classes_per_step)
-
-    def _window(self) -> tuple[int, int]:
-        """Return the first differentiated step and the one after the last."""
-        if self.window is None:
-            return 0, self.unroll
-        latest = self.unroll - self.window
-        if self.window_at != "end":
-            drawn_for = self.iteration if self.window_at == "step" else self.iteration // self._steps_per_pass
-            latest = torch.randint(latest + 1, (), generator=generator(self.seed, "window", drawn_for)).item()
-        return latest, latest + self.window
-
     def _decay(self, step: int) -> float:
         halvings = step // (self._steps_per_pass * self.halve_every) if self.halve_every else 0
         return super()._decay(step) * 0.5**halvings
-
-
-def _count(name: str, value: int, largest: int | None = None) -> int:
-    if value < 1 or (largest is not None and value > largest):
-        limits = "at least 1" if largest is None else f"from 1 to {largest}"
-        raise UserError(f"--model.{name} is a number {limits} and cannot be {value}.")
-    return value

@@ -43,7 +43,7 @@ def _naive_loss(module: DD, batch: Batch) -> torch.Tensor:
     network = build(module.network, SHAPE, 3, generator(7, "network", module.iteration))
     parameters = {name: p.detach().double().requires_grad_() for name, p in network.named_parameters()}
     call = functools.partial(torch.func.functional_call, network)
-    for t in range(module.unroll):
+    for t in range(module.schedule.steps):
         images = torch.stack([module.images[label * module.ipc + t % module.ipc] for label in range(3)])
         loss = F.cross_entropy(call(parameters, images), torch.arange(3))
         found = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
@@ -122,32 +122,20 @@ def test_initial_weights_are_fresh_or_fixed():
     assert torch.equal(weights(fixed, 0), weights(random, 0))
 
 
-@pytest.mark.parametrize("where", ["pass", "step", "end"])
-def test_windows(where):
-    module = _module(unroll=9, window=2, window_at=where)
-    module._steps_per_pass = 5
-    spans = []
-    for module.iteration in range(40):
-        spans.append(module._window())
-    assert all(last - first == 2 and first >= 0 and last <= 9 for first, last in spans)
-    if where == "end":
-        assert set(spans) == {(7, 9)}
-    else:
-        assert len(set(spans)) > 4
-        alike = [len(set(spans[start : start + 5])) == 1 for start in range(0, 40, 5)]
-        assert all(alike) == (where == "pass")
+def test_only_the_window_learns():
+    module = _module(unroll=9, window=2)
     module.iteration = 3
     _, sizes = _gradients(module)
-    assert sizes.nonzero().flatten().tolist() == list(range(*spans[3]))
+    window = module.schedule.differentiated(3, 1)
+    assert sizes.nonzero().flatten().tolist() == list(window)
 
 
-def test_random_mini_batches_are_drawn_anew_and_again():
-    module = _module(shuffle=True, images_per_step=1, classes_per_step=2)
-    assert module._order("order", 0).shape == (3, 2)
-    assert torch.equal(module._order("order", 4), module._order("order", 4))
-    many = torch.cat([module._order("order", iteration) for iteration in range(50)])
-    assert many.unique().tolist() == list(range(6))
-    assert ((many // 2)[:, 0] != (many // 2)[:, 1]).all()
+def test_random_mini_batches_are_drawn_anew_for_every_step():
+    module = _module(shuffle=True, images_per_step=1, unroll=1)
+    gradients = [_gradients(module)[0] for module.iteration in range(8)]
+    learned = {tuple(gradient.flatten(1).any(1).tolist()) for gradient in gradients}
+    assert len(learned) > 1
+    assert all(sum(rows) == 3 for rows in learned)  # one image of each class
 
 
 def test_ratbptt_keeps_the_gradient_near_its_average():
@@ -175,6 +163,8 @@ def test_noise_of_unit_length():
         {"unroll": 0},
         {"images_per_step": 3},
         {"window": 4},
+        {"window": 0},
+        {"images_per_step": 0},
         {"step_size": 0.0},
         {"inner_momentum": 1.0},
         {"networks_per_step": 0},

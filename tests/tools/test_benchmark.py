@@ -32,7 +32,19 @@ def test_benchmark_times_ours_against_the_plain_form_and_compares_their_gradient
     assert ours["relative_error"] < 1e-4
 
 
+def test_both_forms_of_dd_have_the_gradient_of_the_plain_form(tmp_path):
+    sides = [PLAIN, "ours", "10 steps, plain", "10 steps, ours, full graph"]
+    sizes = {"shape": "1,28,28", "ipc": 2, "unroll": 3, "real_batch": 20, "repeats": 1, "steps": 1, "warmup": 0}
+    words = [word for name, value in {**sizes, "width": 4}.items() for word in (f"--{name}", str(value))]
+    result = run("dd", *words, "--sides", *sides, "--out", str(tmp_path / "report.json"))
+    assert result.returncode == 0, result.stderr
+    rows = json.loads((tmp_path / "report.json").read_text())["sides"]
+    for name in (sides[1], sides[3]):
+        assert rows[name]["cosine"] == pytest.approx(1, abs=1e-6)
+        assert rows[name]["relative_error"] < 1e-3
+
+
 def test_benchmark_refuses_an_unknown_task_in_one_sentence():
     result = run("speed")
     assert result.returncode == 2
-    assert result.stderr == "error: there is no task 'speed': choose one of dm, evaluate.\n"
+    assert result.stderr == "error: there is no task 'speed': choose one of dd, dm, evaluate.\n"

@@ -18,6 +18,7 @@ class Side:
         precision: of the Trainer; `bf16-mixed` is autocast elsewhere.
         chunk: images in one forward; None takes the default.
         group: sides of one group do the same work.
+        unroll: inner steps; None takes the option's.
     """
 
     form: str
@@ -26,6 +27,7 @@ class Side:
     precision: str = "32-true"
     chunk: int | None = None
     group: str = ""
+    unroll: int | None = None
 
 
 def references(sides: Mapping[str, Side], group: str) -> dict[str, str]:

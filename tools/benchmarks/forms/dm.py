@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.meter import Meter
-from benchmarks.plain import with_library_pooling
+from benchmarks.plain import with_library_operations
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from benchmarks.trainer import fit
@@ -87,7 +87,7 @@ def plain_loss(real: Tensor, rows: Tensor, synthetic: Tensor, iteration: int, op
     weights = generator(options.seed, "network", iteration, real.device)
     network = build(partial(ConvNet, width=options.width), options.shape, options.classes, weights, real.device)
     network.requires_grad_(False)
-    with_library_pooling(network)
+    with_library_operations(network)
     augmentation = DSA(STRATEGY)
     draws = generator(options.seed, "augmentation", iteration)
     draw = augmentation.draw(options.classes, draws, options.shape[1:]).to(real.device)

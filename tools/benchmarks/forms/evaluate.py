@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.meter import Meter
-from benchmarks.plain import with_library_pooling
+from benchmarks.plain import with_library_operations
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from lightning_dd.evaluation.protocols import find_protocol
@@ -30,7 +30,7 @@ def _testing(side: Side, options: Namespace) -> dict[str, Any]:
     images, labels = _images(options.test_images, options)
     network = _network(options)
     if side.form == "plain":
-        with_library_pooling(network)
+        with_library_operations(network)
     test = plain_test if side.form == "plain" else partial(accuracy_of, chunk=side.chunk)
     meter = Meter(options.warmup, images.device)
     meter.begin()
@@ -62,7 +62,7 @@ def _training(side: Side, options: Namespace) -> dict[str, Any]:
         draws = generator(options.seed, "training", number)
         network = _network(options)
         if side.form == "plain":
-            with_library_pooling(network)
+            with_library_operations(network)
         train_network(network, images, labels, protocol, augment, draws)
         meter.tick()
     return meter.report()
