@@ -10,6 +10,7 @@ from typing import Any
 
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they are for us, not for users
 
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_dd import data, networks  # noqa: F401  (short class names resolve among what is imported)
@@ -20,8 +21,9 @@ from lightning_dd.data import ImageData
 from lightning_dd.errors import UserError
 from lightning_dd.memory import keep_freed_memory
 from lightning_dd.methods import Distiller
+from lightning_dd.methods.task import Task
 from lightning_dd.resuming import apply_checkpoint, find_last, run_name
-from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, check_precision, quiet
+from lightning_dd.running import ABOUT_A_SET, CALLBACKS, TRAINER_DEFAULTS, check_precision, quiet
 
 LINKED = ("num_classes", "image_shape", "class_names")
 """What the data say and the model is told."""
@@ -85,6 +87,13 @@ class DistillationCLI(LightningCLI):
                     "version": self.version,
                 },
             }
+
+    def instantiate_trainer(self, **options: Any) -> Trainer:
+        """Return the trainer, without the callbacks of a synthetic set where the model makes none."""
+        trainer = super().instantiate_trainer(**options)
+        if not isinstance(self.model, Distiller):
+            trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, ABOUT_A_SET)]
+        return trainer
 
     def after_instantiate_classes(self) -> None:
         """Give the method the plain values that it was made from, for checkpoints and records."""
@@ -153,7 +162,7 @@ def _explain(error: BaseException) -> int:
 def _run(args: Sequence[str] | None) -> None:
     quiet()
     DistillationCLI(
-        Distiller,
+        Task,
         ImageData,
         subclass_mode_model=True,
         subclass_mode_data=True,

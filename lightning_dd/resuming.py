@@ -11,7 +11,7 @@ from lightning_dd.errors import UserError
 
 
 def run_name(config: Any) -> str:
-    """Return the name of a run's folder, `<method>_<data>_ipc<k>` and a coreset's rule.
+    """Return the name of a run's folder, `<method>_<data>_ipc<k>` and a coreset's rule; experts have no `ipc`.
 
     Args:
         config: the parsed configuration of a command.
@@ -22,7 +22,8 @@ def run_name(config: Any) -> str:
     if data in ("image_folder", "parquet") and root:
         data = re.sub(r"\W+", "_", Path(root).resolve().stem.lower())
     selection = config.model.init_args.get("selection")  # of a coreset
-    return f"{method}_{data}_ipc{config.model.init_args.get('ipc')}{f'_{selection}' if selection else ''}"
+    ipc = config.model.init_args.get("ipc")
+    return f"{method}_{data}{f'_ipc{ipc}' if ipc else ''}{f'_{selection}' if selection else ''}"
 
 
 def snake_case(name: str) -> str:

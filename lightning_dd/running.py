@@ -28,6 +28,10 @@ CALLBACKS = {
 """In the order in which they are called: what is written at the end holds what was measured before."""
 
 
+ABOUT_A_SET = (Evaluation, Gallery, Cost, Product, LastCheckpoint)
+"""Those that look at a synthetic set, which experts have none of."""
+
+
 def check_precision(precision: object) -> None:
     """Refuse what would lose the images' gradients.
 

@@ -24,6 +24,10 @@ def test_instantiates(path, tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "fit", fit)
     assert main(["fit", "--config", str(path), "--trainer.default_root_dir", str(tmp_path)]) == 0
     model, data = seen["model"], seen["data"]
+    if path.parent.name == "experts":
+        assert path.stem.startswith(data.name)
+        assert model.folder == Path("experts") / path.stem  # where the methods' configs look for them
+        return
     assert model.images.shape == (data.num_classes * model.ipc, *data.image_shape)
     assert seen["trainer"].max_steps > 0
     if path.parent.name != "configs":

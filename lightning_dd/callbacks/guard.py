@@ -3,7 +3,7 @@
 import signal
 import threading
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -18,9 +18,9 @@ class InterruptedRunError(UserError):
         exit_code: 128 and the signal's number, as shells have it.
     """
 
-    def __init__(self, signum: int, step: int) -> None:
+    def __init__(self, signum: int, step: int, going_on: str) -> None:
         name = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}.get(signum, str(signum))
-        super().__init__(f"Stopped by {name} after {step} steps; the same command with --ckpt_path last goes on.")
+        super().__init__(f"Stopped by {name} after {step} steps; {going_on}.")
         self.exit_code = 128 + signum
 
 
@@ -52,7 +52,7 @@ class Guard(Callback):
         """Stop here if a signal came during the step."""
         self._in_step = False
         if self._received is not None:
-            raise InterruptedRunError(self._received, trainer.global_step)
+            self._stop(self._received)
 
     def teardown(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         """Give the signals back."""
@@ -75,7 +75,10 @@ class Guard(Callback):
         first, self._received = self._received is None, signum
         if self._in_step and first:
             return
-        raise InterruptedRunError(signum, self._trainer.global_step)
+        self._stop(signum)
+
+    def _stop(self, signum: int) -> NoReturn:
+        raise InterruptedRunError(signum, self._trainer.global_step, self._trainer.lightning_module.going_on)
 
 
 def out_of_memory(error: BaseException) -> bool:

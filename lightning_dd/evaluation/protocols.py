@@ -103,7 +103,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class LearnedRateProtocol(Protocol):
-    """MTT's: the set's learned step size in place of the learning rate, which a set without one is trained with."""
+    """MTT's and DATM's: the set's learned step size in place of the learning rate, which sets without one keep."""
 
     def for_recipe(self, recipe: dict[str, Any]) -> Protocol:
         """Return the protocol with the recipe's `step_size`.
@@ -281,6 +281,14 @@ PROTOCOLS = {
         Protocol("dsa", "Differentiable Siamese Augmentation (arXiv 2102.08259)", 1000, "dsa"),
         Protocol("dm", "Distribution Matching (arXiv 2110.04181)", 1000, "dsa"),
         LearnedRateProtocol("mtt", "Matching Training Trajectories (arXiv 2203.11932)", 1000, "dsa"),
+        LearnedRateProtocol(
+            "datm",
+            "Difficulty-Aligned Trajectory Matching (arXiv 2310.05773)",
+            1000,
+            "dsa",
+            batch_size=128,
+            labels="soft",
+        ),
         # step sizes that were learned with some images are the wrong ones for others, so those are trained as usual
         RecordedProtocol("dd", "Dataset Distillation (arXiv 1811.10959)", None, random_real="dc"),
         FRePoProtocol("frepo", "Neural Feature Regression (arXiv 2206.00719)"),

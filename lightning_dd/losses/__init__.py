@@ -6,6 +6,7 @@ from lightning_dd.losses.gradient_distance import DISTANCES, cosine_distance, ro
 from lightning_dd.losses.kernel_ridge import centred_targets, label_margin, solve_labels, solve_ridge, squared_error
 from lightning_dd.losses.ntk import fc_ntk
 from lightning_dd.losses.surrogate import with_gradient
+from lightning_dd.losses.trajectory_distance import trajectory_distance
 
 KERNELS = {"fc_ntk": fc_ntk, "conv_ntk": conv_ntk}
 """Kernels of infinitely wide networks, called with two sets of images and `depth`."""
@@ -24,5 +25,6 @@ __all__ = [
     "solve_ridge",
     "squared_distance",
     "squared_error",
+    "trajectory_distance",
     "with_gradient",
 ]

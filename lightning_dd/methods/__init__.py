@@ -2,12 +2,32 @@
 
 from lightning_dd.methods.base import Distiller, NonFiniteLossError
 from lightning_dd.methods.coreset import Coreset
+from lightning_dd.methods.datm import DATM
 from lightning_dd.methods.dc import DC
 from lightning_dd.methods.dd import DD
 from lightning_dd.methods.dm import DM
 from lightning_dd.methods.dsa import DSA
+from lightning_dd.methods.experts import Experts
 from lightning_dd.methods.frepo import FRePo
 from lightning_dd.methods.kip import KIP
+from lightning_dd.methods.mtt import MTT, NegativeStepSizeError
 from lightning_dd.methods.ratbptt import RaTBPTT
+from lightning_dd.methods.tesla import TESLA
 
-__all__ = ["DC", "DD", "DM", "DSA", "KIP", "Coreset", "Distiller", "FRePo", "NonFiniteLossError", "RaTBPTT"]
+__all__ = [
+    "DATM",
+    "DC",
+    "DD",
+    "DM",
+    "DSA",
+    "KIP",
+    "MTT",
+    "TESLA",
+    "Coreset",
+    "Distiller",
+    "Experts",
+    "FRePo",
+    "NegativeStepSizeError",
+    "NonFiniteLossError",
+    "RaTBPTT",
+]

@@ -5,17 +5,16 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lightning_dd.augmentation import DSA
 from lightning_dd.coresets import select
 from lightning_dd.errors import UserError
 from lightning_dd.methods.features import run_features
+from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, NetworkFactory
 from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch, Sampling
-from lightning_dd.timing import Stopwatch
+from lightning_dd.sampling import Batch
 
 
 class NonFiniteLossError(UserError):
@@ -26,7 +25,7 @@ Init = Literal["real", "noise", "herding", "k_center", "forgetting", "k_means"]
 LOOK_EVERY_ON_GPU = 10
 
 
-class Distiller(LightningModule):
+class Distiller(Task):
     """A method: an objective whose parameters are the synthetic images.
 
     A subclass writes `sampling` and `loss(batch)`, and `update_networks()` where it trains networks. One call of
@@ -66,8 +65,6 @@ class Distiller(LightningModule):
     """Steps between two looks at whether the loss is finite."""
     full_precision: ClassVar[bool] = False
     """Whether the objective and its gradient run without autocast: second derivatives do not survive less."""
-    memory_option: ClassVar[str]
-    """The option that trades time for memory, named when memory runs out."""
     label_kind = "index"
     """What the labels are, as the artefact says it."""
 
@@ -89,8 +86,7 @@ class Distiller(LightningModule):
         class_names: tuple[str, ...] = (),
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.automatic_optimization = False
+        super().__init__(num_classes, image_shape, class_names, seed)
         _require(ipc >= 1, f"--model.ipc is the number of images per class, at least 1, and cannot be {ipc}.")
         _require(lr > 0, f"--model.lr is a learning rate, above 0, and cannot be {lr}.")
         _require(0 <= momentum < 1, f"--model.momentum lies in [0, 1) and cannot be {momentum}.")
@@ -104,22 +100,9 @@ class Distiller(LightningModule):
         self.augmentation = DSA(augmentation) if augmentation else None
         self.lr, self.momentum, self.clip, self.lr_decay = lr, momentum, clip, lr_decay
         self.compile_objective = compile
-        self.num_classes = num_classes
-        self.image_shape = tuple(image_shape)
-        self.class_names = tuple(class_names)
-        self.seed = seed
-        self.iteration = 0
         self._last_finite: list[Tensor] | None = None
-        self.stopwatch = Stopwatch()
-        self.options: dict[str, Any] = {}  # plain values that this run was made from, and
-        self.command = ""  # what made it, for checkpoints and records
         self.images = nn.Parameter(torch.zeros(num_classes * ipc, *self.image_shape))
         self.register_buffer("labels", torch.arange(num_classes).repeat_interleave(ipc))
-
-    @property
-    def sampling(self) -> Sampling:
-        """What real images each step wants."""
-        raise NotImplementedError
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the objective of this process's share of the work, a scalar to be summed over processes."""
@@ -286,9 +269,6 @@ class Distiller(LightningModule):
             "image shape": list(self.image_shape),
             "ipc": self.ipc,
         }
-
-    def test_step(self, batch: Any, batch_index: int) -> None:
-        """Do nothing: networks are trained and tested by the evaluation callback."""
 
     def _precision(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, enabled=False) if self.full_precision else nullcontext()

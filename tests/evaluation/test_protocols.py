@@ -25,6 +25,7 @@ def _rates(protocol):
         ("common", 1001, 501, 502, 499),
         ("common_soft", 1001, 501, 502, 499),
         ("mtt", 1001, 501, 502, 499),
+        ("datm", 1001, 501, 502, 499),
         ("dcbench", 301, 151, 152, 149),
         ("dcbench_dsa", 1001, 501, 502, 499),
     ],
@@ -37,7 +38,7 @@ def test_schedule_of_the_dc_family(name, total, index, high, low):
 
 def test_what_is_alike():
     assert all(protocol.name == name for name, protocol in PROTOCOLS.items())
-    for protocol in (PROTOCOLS[name] for name in PROTOCOLS if name not in ("frepo", "kip")):
+    for protocol in (PROTOCOLS[name] for name in PROTOCOLS if name not in ("frepo", "kip", "datm")):
         assert (protocol.momentum, protocol.weight_decay, protocol.batch_size) == (0.9, 5e-4, 256)
 
 
@@ -48,6 +49,7 @@ def test_what_is_alike():
         ("dsa", "dsa"),
         ("dm", "dsa"),
         ("mtt", "dsa"),
+        ("datm", "dsa"),
         ("dcbench", None),
         ("dcbench_dsa", "dsa"),
         ("common", "dsa"),
@@ -86,7 +88,8 @@ def test_shortest():
 
 def test_mistakes():
     with pytest.raises(
-        UserError, match=r"'dmm'.*dc, dsa, dm, mtt, dd, frepo, kip, krr, dcbench, dcbench_dsa, common, common_soft"
+        UserError,
+        match=r"'dmm'.*dc, dsa, dm, mtt, datm, dd, frepo, kip, krr, dcbench, dcbench_dsa, common, common_soft",
     ):
         find_protocol("dmm")
     for epochs in (0, -5):
@@ -130,6 +133,12 @@ def test_kip():
     factors = [kip.rate_factor(step, 500) for step in range(5001)]
     assert (factors[0], factors[2500], factors[5000]) == pytest.approx((1, 0.5, 0))
     assert find_protocol("kip", epochs=1).rate_factor(0, 10) == 1
+
+
+def test_datm_trains_on_soft_labels_with_the_learned_step_size():
+    datm = find_protocol("datm")
+    assert (datm.labels, datm.batch_size) == ("soft", 128)
+    assert datm.for_recipe({"step_size": 0.02}).learning_rate == 0.02
 
 
 def test_mtt_trains_with_the_learned_step_size():

@@ -1,0 +1,50 @@
+"""What `fit` runs: a method of distillation, or what prepares one."""
+
+from typing import Any, ClassVar
+
+from lightning.pytorch import LightningModule
+
+from lightning_dd.sampling import Sampling
+from lightning_dd.timing import Stopwatch
+
+
+class Task(LightningModule):
+    """A module that the command line can run on a data set.
+
+    Args:
+        num_classes: number of classes (linked to the data on the command line).
+        image_shape: `(C, H, W)` (linked to the data on the command line).
+        class_names: names in the order of the class indices (linked to the data on the command line).
+        seed: every random draw is keyed with it (linked to `seed_everything` on the command line).
+    """
+
+    memory_option: ClassVar[str]
+    """The option that trades time for memory, named when memory runs out."""
+    going_on: ClassVar[str] = "the same command with --ckpt_path last goes on"
+    """How a run that was stopped is taken up again."""
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        image_shape: tuple[int, int, int] = (3, 32, 32),
+        class_names: tuple[str, ...] = (),
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.num_classes = num_classes
+        self.image_shape = tuple(image_shape)
+        self.class_names = tuple(class_names)
+        self.seed = seed
+        self.iteration = 0
+        self.stopwatch = Stopwatch()
+        self.options: dict[str, Any] = {}  # plain values that this run was made from, and
+        self.command = ""  # what made it, for checkpoints and records
+
+    @property
+    def sampling(self) -> Sampling:
+        """What real images each step wants."""
+        raise NotImplementedError
+
+    def test_step(self, batch: Any, batch_index: int) -> None:
+        """Do nothing: networks are trained and tested by the evaluation callback."""

@@ -1,0 +1,52 @@
+"""TESLA: trajectory matching whose memory does not grow with the steps, by leaving a part of the gradient out."""
+
+from typing import Any
+
+from torch import Tensor
+
+from lightning_dd.inner.detached import unroll_detached
+from lightning_dd.inner.unroll import Inputs
+from lightning_dd.methods.mtt import MTT
+
+
+class TESLA(MTT):
+    """Scaling Up Dataset Distillation to ImageNet-1K with Constant Memory (Cui et al., ICML 2023, arXiv 2211.10586).
+
+    MTT's loss with another gradient. With G the sum of the N gradients g_n and D the way of the expert, the student
+    ends at `θ*_t - α G`, and
+
+        dL/dS_n = 2 / ||D||² (α D + α² G)' dg_n/dS_n        dL/dα = 2 / ||D||² (D + α G)' G
+
+    with dg_n/dS_n taken at fixed weights θ_n: how a batch changes the steps after its own is left out. That, and not
+    the memory, sets it apart from `MTT`, whose recomputation keeps as little and gives the whole gradient. The released
+    code departs from its formula in that the 2 never reaches the images (it doubles a tuple); its learning rates are
+    for half the gradient, and so are ours by default. Its soft labels for ImageNet-1K are not here.
+
+    Args:
+        ipc: images per class.
+        experts: the folder of the experts (their `--model.folder`).
+        half_gradient: as the released code has it; with False the images' gradient is that of the formula.
+
+    Raises:
+        UserError: an option is out of its range; `setup` raises it where the experts do not go with the run.
+    """
+
+    paper = "Scaling Up Dataset Distillation to ImageNet-1K with Constant Memory (ICML 2023, arXiv 2211.10586)"
+    published_steps = 10_000
+    memory_option = "--model.synthetic_batch"
+
+    def __init__(self, ipc: int, experts: str, half_gradient: bool = True, **options: Any) -> None:
+        super().__init__(ipc, experts, **options)
+        self.half_gradient = half_gradient
+
+    def inputs(self) -> Inputs:
+        """Return all images and labels, the images with half their gradient where the released code is followed."""
+        images, labels = self.decode()
+        if self.half_gradient:
+            images = 0.5 * images + 0.5 * images.detach()  # exactly the same values
+        return images, labels
+
+    def student(self, start: Tensor, inputs: Inputs, index: int) -> Tensor:
+        """Return the student's weights after the synthetic steps; see `MTT.student`."""
+        batches, step_sizes = self.schedule(index)
+        return unroll_detached(self._step.objective, start, inputs, batches, step_sizes)

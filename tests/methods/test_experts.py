@@ -1,0 +1,196 @@
+"""Experts: their training against a plain one, their files, and runs that are interrupted."""
+
+import functools
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from lightning_dd.augmentation import DSA
+from lightning_dd.cli import main
+from lightning_dd.data import Digits
+from lightning_dd.inner.chunks import gradient_of
+from lightning_dd.inner.expert_training import SeparateCrossEntropy, gsam
+from lightning_dd.inner.functional import FlatNetwork
+from lightning_dd.inner.trajectories import Trajectories
+from lightning_dd.methods import Experts
+from lightning_dd.networks import ConvNet, build
+from lightning_dd.randomness import generator
+
+CONF = Path(__file__).parents[1] / "conf" / "experts_digits.yaml"
+STEPS = 5  # mini-batches in an epoch of the configuration
+FACTORY = functools.partial(ConvNet, width=4, depth=2)
+
+
+def _fit(root: Path, *options: str) -> int:
+    folders = ["--trainer.default_root_dir", str(root / "runs"), "--model.folder", str(root / "experts")]
+    return main(["fit", "--config", str(CONF), *folders, *options])
+
+
+def _files(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((root / "experts").glob("*.safetensors"))}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """An uninterrupted run of two experts."""
+    root = tmp_path_factory.mktemp("whole")
+    assert _fit(root) == 0
+    return root
+
+
+def test_trajectory_is_that_of_a_plain_training(whole):
+    data = Digits(held_out=0.8)
+    data.setup()
+    network = build(FACTORY, (1, 8, 8), 10, generator(0, "network", 1))
+    snapshots = [torch.nn.utils.parameters_to_vector(network.parameters()).detach().clone()]
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    step = 0
+    for epoch in range(3):
+        order = torch.randperm(len(data.train_labels), generator=generator(0, "expert 1/order", epoch))
+        for rows in order.split(64):
+            images = DSA("crop_scale_rotate")(data.real_images(rows), generator(0, "expert 1/augmentation", step))
+            optimizer.zero_grad()
+            F.cross_entropy(network(images), data.train_labels[rows]).backward()
+            optimizer.step()
+            step += 1
+        snapshots.append(torch.nn.utils.parameters_to_vector(network.parameters()).detach().clone())
+    assert step == 3 * STEPS
+    trajectories = Trajectories(whole / "experts")
+    assert (len(trajectories), trajectories.epochs) == (2, 3)
+    for epoch, expected in enumerate(snapshots):
+        torch.testing.assert_close(trajectories.weights(1, epoch), expected, rtol=1e-4, atol=1e-6)
+    assert torch.equal(trajectories.weights(1, 3), trajectories.final(1))
+    assert not torch.equal(trajectories.weights(1, 0), trajectories.weights(1, 1))  # snapshots alias nothing
+
+
+def test_the_description_says_what_the_experts_are(whole, capsys):
+    description = json.loads((whole / "experts" / "experts.json").read_text())
+    assert description["data"] == {"name": "digits", "num_classes": 10, "num_images": 287}
+    assert description["network"]["name"] == "ConvNet (width 4, depth 2)"
+    assert description["training"]["epochs"] == 3
+    assert [expert["number"] for expert in description["experts"]] == [0, 1]
+    assert all(10 < expert["test_accuracy"] <= 100 for expert in description["experts"])
+    assert not list((whole / "experts").glob("*.parts"))
+
+
+@pytest.mark.parametrize("steps", [3, STEPS + 2, 3 * STEPS, 4 * STEPS + 1])
+def test_an_interrupted_run_gives_identical_files(steps, whole, tmp_path):
+    assert _fit(tmp_path, "--trainer.max_steps", str(steps)) == 0
+    finished = steps // (3 * STEPS)
+    before = [path.stat().st_mtime_ns for path in sorted((tmp_path / "experts").glob("*.safetensors"))]
+    assert len(before) == finished
+    assert _fit(tmp_path) == 0
+    assert _files(tmp_path) == _files(whole)
+    after = [path.stat().st_mtime_ns for path in sorted((tmp_path / "experts").glob("*.safetensors"))]
+    assert after[:finished] == before  # what was finished has not been made again
+
+
+def test_a_finished_folder_is_left_alone(whole, capsys):
+    before = _files(whole)
+    assert _fit(whole) == 0
+    assert "2 of them finished" in capsys.readouterr().out
+    assert _files(whole) == before
+
+
+def test_several_runs_share_the_work(whole, tmp_path):
+    assert _fit(tmp_path, "--model.first", "1", "--model.number", "1") == 0
+    assert _files(tmp_path) == {"expert_0001.safetensors": _files(whole)["expert_0001.safetensors"]}
+
+
+def test_a_stack_of_experts_gives_the_same(whole, tmp_path):
+    assert _fit(tmp_path, "--model.at_once", "2") == 0
+    pairs = zip(*(sorted((root / "experts").glob("*.safetensors")) for root in (tmp_path, whole)), strict=True)
+    for ours, theirs in pairs:
+        torch.testing.assert_close(load_file(ours), load_file(theirs), rtol=1e-3, atol=1e-5)
+
+
+def test_fewer_epochs_and_half_the_size(whole, tmp_path):
+    assert _fit(tmp_path, "--model.keep_epochs", "1", "--model.storage", "bfloat16", "--model.number", "1") == 0
+    kept, full = (load_file(root / "experts" / "expert_0000.safetensors") for root in (tmp_path, whole))
+    assert kept["trajectory"].dtype == torch.bfloat16
+    assert torch.equal(kept["trajectory"], full["trajectory"][:2].bfloat16())
+    assert torch.equal(kept["final"], full["final"])
+    (expert,) = json.loads((tmp_path / "experts" / "experts.json").read_text())["experts"]
+    assert 0 < expert["largest_normaliser_error"] < 0.1
+
+
+def test_the_disk_size_is_announced_and_refused(tmp_path, capsys, monkeypatch):
+    assert _fit(tmp_path, "--trainer.max_steps", "1", "--model.number", "1000") == 0
+    assert "1000 experts" in (said := capsys.readouterr().out)
+    assert "7.5 MB (4 times 374 weights each, float32)" in said
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+    assert _fit(tmp_path) == 1
+    assert "--model.keep_epochs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--model.lr 0.2", "training lr 0.1, not 0.2; give another --model.folder"),
+        ("--model.network.width 8", "network name ConvNet (width 4, depth 2), not ConvNet (width 8, depth 2)"),
+        ("--data.held_out 0.5", "another --model.folder"),
+        ("--model.network.norm batch", "--model.network.norm instance"),
+        ("--model.keep_epochs 0", "--model.keep_epochs is a number at least 1 and cannot be 0"),
+        ("--model.number 0", "cannot be 0"),
+        ("--model.gsam_rho -1", "cannot be -1.0"),
+        ("--ckpt_path last", "start without it"),
+    ],
+)
+def test_mistakes_are_one_sentence(options, words, whole, capsys):
+    assert _fit(whole, *options.split()) == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+
+
+def _objective(experts: int, dtype: torch.dtype = torch.float64):
+    flat = FlatNetwork(build(FACTORY, (1, 8, 8), 3, torch.Generator().manual_seed(0)).to(dtype))
+    draws = torch.Generator().manual_seed(1)
+    weights = torch.stack([flat.weights() + 0.1 * k for k in range(experts)])
+    images = torch.randn(experts, 6, 1, 8, 8, generator=draws, dtype=dtype)
+    labels = torch.randint(3, (experts, 6), generator=draws)
+    return flat, (weights, images, labels)
+
+
+def test_gradients_of_a_stack_are_each_network_s_own():
+    flat, (weights, images, labels) = _objective(2)
+    gradients, value = gradient_of(SeparateCrossEntropy(flat))(weights, images, labels)
+    one_by_one = zip(weights.split(1), images.split(1), labels.split(1), strict=True)
+    alone = [gradient_of(SeparateCrossEntropy(flat))(*batch) for batch in one_by_one]
+    torch.testing.assert_close(gradients, torch.cat([gradient for gradient, _ in alone]))
+    torch.testing.assert_close(value, alone[0][1] + alone[1][1])
+
+
+def test_gsam_is_its_formula():
+    flat, batch = _objective(2)
+    weights, *rest = batch
+    plain = gradient_of(SeparateCrossEntropy(flat))
+    found, _ = gsam(plain, 0.5, 0.3)(*batch)
+    for k in range(2):
+        own = [tensor[k : k + 1] for tensor in rest]
+        w, g = weights[k], plain(weights[k : k + 1], *own)[0][0]
+        perturbed = plain((w + 0.5 * w**2 * g / (w * g).norm())[None], *own)[0][0]
+        along = perturbed * (g @ perturbed) / (perturbed @ perturbed)
+        torch.testing.assert_close(found[k], perturbed - 0.3 * (g - along))
+
+
+def test_gsam_experts_run(tmp_path, whole):
+    options = "--model.gsam_rho 0.01 --model.gsam_alpha 0.3 --model.number 1 --model.epochs 1"
+    assert _fit(tmp_path, *options.split()) == 0
+    ours, plain = (load_file(root / "experts" / "expert_0000.safetensors")["trajectory"] for root in (tmp_path, whole))
+    assert torch.equal(ours[0], plain[0])
+    assert 0 < (ours[1] - plain[1]).norm() < (plain[1] - plain[0]).norm()
+
+
+def test_an_interrupted_run_says_how_to_go_on():
+    assert Experts.going_on == "the same command goes on"
+
+
+def test_more_steps_than_there_are_end_with_the_last_expert(tmp_path):
+    assert _fit(tmp_path, "--trainer.max_steps", "1000", "--model.number", "1", "--model.epochs", "1") == 0
+    assert len(_files(tmp_path)) == 1
