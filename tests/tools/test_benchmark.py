@@ -15,8 +15,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, str(TOOL), *arguments], capture_output=True, text=True, check=False)
 
 
-def test_benchmark_times_ours_against_the_plain_form_and_compares_their_gradients(tmp_path):
-    result = run("dm", *TINY, "--sides", PLAIN, "ours", "--out", str(tmp_path / "report.json"))
+@pytest.mark.parametrize("task", ["dm", "dc"])
+def test_benchmark_times_ours_against_the_plain_form_and_compares_their_gradients(task, tmp_path):
+    result = run(task, *TINY, "--sides", PLAIN, "ours", "--out", str(tmp_path / "report.json"))
     assert result.returncode == 0, result.stderr
     assert "x tuned" in result.stdout
     report = json.loads((tmp_path / "report.json").read_text())

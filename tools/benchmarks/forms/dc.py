@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.meter import Meter
-from benchmarks.plain import with_library_pooling
+from benchmarks.plain import with_library_operations
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from benchmarks.trainer import fit
@@ -67,7 +67,7 @@ def plain(data: RandomImages, options: Namespace) -> dict[str, Any]:
         network = build(partial(ConvNet, width=options.width), options.shape, options.classes, weights, device)
         rows = batches.draw(iteration).indices.to(device)
         optimizer.zero_grad()
-        plain_loss(with_library_pooling(network), real, rows, synthetic, options.ipc).backward()
+        plain_loss(with_library_operations(network), real, rows, synthetic, options.ipc).backward()
         optimizer.step()
         meter.tick()
         answer = synthetic.grad.cpu().clone() if answer is None else answer

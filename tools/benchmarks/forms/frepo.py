@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.meter import Meter
-from benchmarks.plain import with_library_pooling
+from benchmarks.plain import with_library_operations
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from benchmarks.trainer import fit
@@ -109,7 +109,7 @@ class _Member:
     def __init__(self, factory: NetworkFactory, number: int, options: Namespace) -> None:
         weights = generator(options.seed, "pool/start", number, options.device)
         self.network = build(factory, options.shape, options.classes, weights, options.device)
-        with_library_pooling(self.network)
+        with_library_operations(self.network)
         self.weights = weights
         self.age = number * (MAX_AGE // POOL_SIZE)
         self.adam = torch.optim.Adam(self.network.parameters(), LEARNING_RATE)
