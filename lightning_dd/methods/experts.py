@@ -18,6 +18,7 @@ from lightning_dd.inner.expert_training import SeparateCrossEntropy, accuracy, g
 from lightning_dd.inner.functional import FlatNetwork
 from lightning_dd.inner.provenance import describe_network, describe_preprocessing
 from lightning_dd.inner.recording import Recording
+from lightning_dd.inner.schedule import check_number
 from lightning_dd.inner.sources import FreshNetworks
 from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, Network, NetworkFactory, build
@@ -92,8 +93,7 @@ class Experts(Task):
         super().__init__(num_classes, image_shape, class_names, seed)
         counts = {"number": number, "epochs": epochs, "batch_size": batch_size}
         for name, value in {**counts, "keep_epochs": keep_epochs, "at_once": at_once}.items():
-            if value is not None and value < 1:
-                raise UserError(f"--model.{name} is a number, at least 1, and cannot be {value}.")
+            check_number(name, value)
         for name, value in (("first", first), ("gsam_rho", gsam_rho), ("gsam_alpha", gsam_alpha)):
             if value < 0:
                 raise UserError(f"--model.{name} is not below 0 and cannot be {value}.")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lightning_dd.errors import UserError
 from lightning_dd.inner import SGD, CrossEntropy, FlatNetwork, InnerStep
 from lightning_dd.inner.chunked_order import permuted_chunks
+from lightning_dd.inner.schedule import check_number
 from lightning_dd.inner.trajectories import Trajectories
 from lightning_dd.inner.unroll import Batches, Inputs, unroll
 from lightning_dd.losses.trajectory_distance import trajectory_distance
@@ -60,7 +61,7 @@ class MTT(Distiller):
     published_steps = 5000
     protocol = "mtt"
     full_precision = True
-    memory_option = "--model.synthetic_batch (or, keeping --model.recompute true, --model.synthetic_steps)"
+    memory_option = "--model.synthetic_batch or --model.synthetic_steps"
 
     def __init__(
         self,
@@ -91,8 +92,7 @@ class MTT(Distiller):
             ("segments_per_step", segments_per_step),
             ("keep_every", keep_every),
         ):
-            if value is not None and value < 1:
-                raise UserError(f"--model.{name} is a number, at least 1, and cannot be {value}.")
+            check_number(name, value)
         if step_size <= 0 or step_size_lr < 0:
             raise UserError(
                 f"--model.step_size is above 0 and --model.step_size_lr not below; they cannot be {step_size} and "

@@ -135,7 +135,7 @@ def test_the_disk_size_is_announced_and_refused(tmp_path, capsys, monkeypatch):
         ("--model.network.width 8", "network name ConvNet (width 4, depth 2), not ConvNet (width 8, depth 2)"),
         ("--data.held_out 0.5", "another --model.folder"),
         ("--model.network.norm batch", "--model.network.norm instance"),
-        ("--model.keep_epochs 0", "--model.keep_epochs is a number, at least 1, and cannot be 0"),
+        ("--model.keep_epochs 0", "--model.keep_epochs is a number at least 1 and cannot be 0"),
         ("--model.number 0", "cannot be 0"),
         ("--model.gsam_rho -1", "cannot be -1.0"),
         ("--ckpt_path last", "start without it"),
