@@ -46,7 +46,9 @@ def test_options_exist(option, fit, capsys):
         from lightning_dd.cli_errors import _parameters
 
         home = {
-            "--model": [f"lightning_dd.methods.{name}" for name in ("DM", "DC", "DD", "FRePo", "MTT", "Experts", "Coreset")],
+            "--model": [
+                f"lightning_dd.methods.{name}" for name in ("DM", "DC", "DD", "FRePo", "MTT", "Experts", "Coreset")
+            ],
             "--data": ["ImageFolder", "MNIST", "Parquet"],
         }
         paths = home[option.split(".")[0]]

@@ -55,7 +55,19 @@ def test_benchmarks_of_regressions_have_equal_gradients_on_both_sides(task, tmp_
     assert ours["cosine"] == pytest.approx(1, abs=1e-4)
 
 
+def test_forms_of_mtt_and_of_experts_have_the_gradients_of_the_plain_forms(tmp_path):
+    sides = [PLAIN, "ours, full graph", "ours", "expert, plain", "expert, ours"]
+    sizes = {"shape": "1,8,8", "unroll": 3, "width": 4, "repeats": 1, "steps": 1, "warmup": 0}
+    words = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
+    result = run("mtt", *words, "--sides", *sides, "--out", str(tmp_path / "report.json"))
+    assert result.returncode == 0, result.stderr
+    rows = json.loads((tmp_path / "report.json").read_text())["sides"]
+    for name in (sides[1], sides[2], sides[4]):
+        assert rows[name]["cosine"] == pytest.approx(1, abs=1e-6)
+        assert rows[name]["relative_error"] < 1e-3
+
+
 def test_benchmark_refuses_an_unknown_task_in_one_sentence():
     result = run("speed")
     assert result.returncode == 2
-    assert result.stderr == "error: there is no task 'speed': choose one of dc, dd, dm, evaluate, frepo, kip.\n"
+    assert result.stderr == "error: there is no task 'speed': choose one of dc, dd, dm, evaluate, frepo, kip, mtt.\n"
