@@ -32,6 +32,7 @@ class Evaluation(Callback):
         network: architecture of the networks; None takes the one that was distilled with.
         split: `test`, or `held_out` where `--data.held_out` sets a part of the training images aside for choices.
         random_real: whether to train networks on random real images too.
+        networks_at_once: how many are trained together, as one stacked model; None takes 1 on a CPU and 10 on a GPU.
 
     Raises:
         UserError: a number is not positive, or the protocol is unknown.
@@ -47,8 +48,14 @@ class Evaluation(Callback):
         network: NetworkFactory | None = None,
         split: str = "test",
         random_real: bool = True,
+        networks_at_once: int | None = None,
     ) -> None:
-        for name, value in (("num_networks", num_networks), ("every_n_steps", every_n_steps)):
+        numbers = {
+            "num_networks": num_networks,
+            "every_n_steps": every_n_steps,
+            "networks_at_once": networks_at_once,
+        }
+        for name, value in numbers.items():
             if value is not None and value < 1:
                 raise UserError(f"--evaluation.{name} is at least 1 and cannot be {value}.")
         if protocol is not None or epochs is not None:
@@ -61,6 +68,7 @@ class Evaluation(Callback):
         self.network = network
         self.split = split
         self.random_real = random_real
+        self.networks_at_once = networks_at_once
         self.records: list[dict[str, Any]] = []
 
     @property
@@ -137,6 +145,7 @@ class Evaluation(Callback):
                 protocol,
                 share,
                 module.seed,
+                self.networks_at_once,
             )
         return protocol, _gathered(trainer, accuracies)
 

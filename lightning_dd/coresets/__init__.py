@@ -6,7 +6,7 @@ from lightning_dd.coresets.k_center import k_center
 from lightning_dd.coresets.k_means import k_means
 from lightning_dd.coresets.random_real import random_real
 from lightning_dd.coresets.select import Selection, select
-from lightning_dd.coresets.trained_features import TrainedFeatures, TrainingSet, train_features
+from lightning_dd.coresets.trained_features import TrainedFeatures, TrainingSet, train_features, training_set
 
 __all__ = [
     "Selection",
@@ -20,4 +20,5 @@ __all__ = [
     "random_real",
     "select",
     "train_features",
+    "training_set",
 ]

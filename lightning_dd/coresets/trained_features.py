@@ -8,6 +8,7 @@ momentum 0.9, weight decay 5e-4 and batches of 256 in a new order each epoch, wi
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,11 @@ from tqdm import tqdm
 from lightning_dd.data.cache import cached
 from lightning_dd.errors import UserError
 from lightning_dd.networks import Network, NetworkFactory, build
+from lightning_dd.preprocessing import Normalization
 from lightning_dd.randomness import generator
+
+if TYPE_CHECKING:
+    from lightning_dd.data import ImageData
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, BATCH_SIZE = 0.01, 0.9, 5e-4, 256
 CHUNK = 256
@@ -45,6 +50,23 @@ class TrainingSet:
     preparation: object
 
 
+def training_set(data: "ImageData", device: torch.device) -> TrainingSet:
+    """Return the training images of a data module as the feature network learns them.
+
+    Args:
+        data: set up.
+        device: where the network lives.
+    """
+
+    def prepare(pixels: Tensor) -> Tensor:
+        return data.preprocessing_on(device)(pixels.to(device))
+
+    preprocessing = data.preprocessing
+    channels = preprocessing if isinstance(preprocessing, Normalization) else preprocessing.normalization
+    preparation = [channels.mean, channels.std, data.zca]
+    return TrainingSet(data.train_images, data.train_labels, data.num_classes, prepare, preparation)
+
+
 class TrainedFeatures:
     """A network trained on the whole training set.
 
@@ -63,6 +85,12 @@ class TrainedFeatures:
     def of(self, rows: Tensor) -> Tensor:
         """Return the features `(n, F)` of training images `(n,)`, on the device."""
         parts = [self.network.features(self.data.prepare(self.data.images[part])) for part in rows.split(CHUNK)]
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def probabilities(self, rows: Tensor) -> Tensor:
+        """Return the class probabilities `(n, num_classes)` that it gives training images `(n,)`, on the device."""
+        parts = [self.network(self.data.prepare(self.data.images[part])).softmax(1) for part in rows.split(CHUNK)]
         return torch.cat(parts)
 
 

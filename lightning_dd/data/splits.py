@@ -1,4 +1,4 @@
-"""Stratified splits: the same fraction of each class is set aside."""
+"""Stratified splits and samples: each class gives the same fraction."""
 
 import torch
 from torch import Tensor
@@ -24,3 +24,22 @@ def stratified_split(labels: Tensor, fraction: float, generator: torch.Generator
             count = min(max(round(len(members) * fraction), 1), len(members) - 1)
             aside[members[torch.randperm(len(members), generator=generator)[:count]]] = True
     return (~aside).nonzero().flatten(), aside.nonzero().flatten()
+
+
+def stratified_sample(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Choose images at random, of each class as many as is its share.
+
+    Args:
+        labels: `(N,)` class indices.
+        count: how many images; all of them where there are no more.
+        generator: a CPU generator.
+
+    Returns:
+        `(min(count, N),)` indices, ascending.
+    """
+    shuffled = torch.randperm(len(labels), generator=generator)
+    sizes = labels.bincount()
+    by_class = shuffled[labels[shuffled].argsort(stable=True)]
+    ranks = torch.cat([(torch.arange(size) + 0.5) / size for size in sizes.tolist()])
+    # the first of every class, then the second of every class, and so on, larger classes more often
+    return by_class[ranks.argsort(stable=True)[:count]].sort().values

@@ -16,9 +16,19 @@ PACKAGES = ("torch", "lightning", "torchvision", "kornia")
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Return versions, device and commit."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{_processor()}, {os.cpu_count()} cores"
     versions = {"lightning_dd": __version__, "python": platform.python_version()}
-    return {**versions, **{package: version(package) for package in PACKAGES}, "device": name, "commit": _commit()}
+    return {
+        **versions,
+        **{package: version(package) for package in PACKAGES},
+        "device": device_name(device),
+        "commit": _commit(),
+    }
+
+
+def device_name(device: torch.device | None = None) -> str:
+    """Return what a device is called; without one, that of the GPU where there is one."""
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{_processor()}, {os.cpu_count()} cores"
 
 
 def table(record: dict[str, Any]) -> str:

@@ -58,7 +58,7 @@ def train_network(
     images, labels = images.detach(), labels.detach()
     total, rate = protocol.num_steps(len(images)), protocol.highest_rate(network, images)
     optimizer = protocol.optimizer(network)
-    for step, rows in enumerate(islice(_batches(protocol, len(images), generator), total)):
+    for step, rows in enumerate(islice(batches(protocol, len(images), generator), total)):
         if protocol.starts_anew(step, len(images)):
             optimizer = protocol.optimizer(network)
         for group in optimizer.param_groups:
@@ -82,7 +82,7 @@ def accuracy_of(network: nn.Module, images: Tensor, labels: Tensor, chunk: int |
         chunk: images in one forward; None takes what was measured as best for the device.
     """
     network.eval()
-    chunk = chunk or (TEST_CHUNK_ON_CPU if images.device.type == "cpu" else TEST_CHUNK_ON_GPU)
+    chunk = chunk or test_chunk(images.device)
     accuracy = None
     for part, truth in zip(images.split(chunk), labels.split(chunk), strict=True):
         logits = network(part)
@@ -94,7 +94,12 @@ def accuracy_of(network: nn.Module, images: Tensor, labels: Tensor, chunk: int |
     return 100 * accuracy.compute().item()
 
 
-def _batches(protocol: Protocol, num_images: int, generator: torch.Generator) -> Iterator[Tensor]:
+def test_chunk(device: torch.device) -> int:
+    """Return how many images go through a network at once when it is tested."""
+    return TEST_CHUNK_ON_CPU if device.type == "cpu" else TEST_CHUNK_ON_GPU
+
+
+def batches(protocol: Protocol, num_images: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Give the rows of one mini-batch after another, without end."""
     while True:
         yield from protocol.order(num_images, generator).split(protocol.batch_size)

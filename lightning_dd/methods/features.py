@@ -2,11 +2,9 @@
 
 import torch
 from lightning.pytorch import Trainer
-from torch import Tensor
 
-from lightning_dd.coresets import TrainedFeatures, TrainingSet, train_features
+from lightning_dd.coresets import TrainedFeatures, train_features, training_set
 from lightning_dd.networks import NetworkFactory
-from lightning_dd.preprocessing import Normalization
 
 
 def run_features(trainer: Trainer, factory: NetworkFactory, epochs: int, seed: int) -> TrainedFeatures:
@@ -19,19 +17,6 @@ def run_features(trainer: Trainer, factory: NetworkFactory, epochs: int, seed: i
         seed: of the run.
     """
     data, device = trainer.datamodule, trainer.strategy.root_device
-
-    def prepare(pixels: Tensor) -> Tensor:
-        return data.preprocessing_on(device)(pixels.to(device))
-
-    preprocessing = data.preprocessing
-    channels = preprocessing if isinstance(preprocessing, Normalization) else preprocessing.normalization
-    training_set = TrainingSet(
-        data.train_images,
-        data.train_labels,
-        data.num_classes,
-        prepare,
-        preparation=[channels.mean, channels.std, data.zca],
-    )
     progress = trainer.progress_bar_callback is not None and trainer.is_global_zero
     with torch.enable_grad():  # the images are set without
-        return train_features(training_set, factory, epochs, seed, device, data.cache, progress)
+        return train_features(training_set(data, device), factory, epochs, seed, device, data.cache, progress)

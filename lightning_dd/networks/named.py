@@ -1,0 +1,58 @@
+"""Networks by a compact name, as tables call them: `ConvNet`, `AlexNet:norm=instance`, `ConvNet:width=64,depth=4`."""
+
+import difflib
+import functools
+
+import torch
+import yaml
+from torch import nn
+
+from lightning_dd import networks
+from lightning_dd.errors import UserError
+from lightning_dd.networks.base import Network
+from lightning_dd.networks.build import NetworkFactory
+
+
+def named_network(name: str) -> NetworkFactory:
+    """Return the factory that a compact name stands for.
+
+    Args:
+        name: a class of `lightning_dd.networks`, and behind a colon its options, joined by commas.
+
+    Raises:
+        UserError: there is no such class, or an option has no value.
+
+    Example:
+        >>> named_network("ConvNet:norm=none")((3, 32, 32), 10).description
+        'ConvNet (norm none)'
+    """
+    kind, _, rest = name.partition(":")
+    known = [found for found in networks.__all__ if _is_network(found)]
+    if kind not in known:
+        near = difflib.get_close_matches(kind, known, n=1)
+        raise UserError(f"There is no network '{kind}'{f'; did you mean {near[0]}' if near else f' among {known}'}.")
+    options = {}
+    for part in rest.split(",") if rest else []:
+        option, equals, value = part.partition("=")
+        if not equals or not value:
+            raise UserError(f"'{part}' of network {name} is not OPTION=VALUE, as in ConvNet:norm=none.")
+        options[option] = yaml.safe_load(value)
+    return functools.partial(getattr(networks, kind), **options)
+
+
+def sample_network(name: str, image_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+    """Return a network of that name, to see whether it can be made and what it is; the global generator is untouched.
+
+    Raises:
+        UserError: the network does not take such images or such options.
+    """
+    with torch.random.fork_rng(devices=[]):
+        try:
+            return named_network(name)(image_shape, num_classes)
+        except TypeError as error:
+            raise UserError(f"{name} cannot be made from these options: {error}.") from None
+
+
+def _is_network(name: str) -> bool:
+    found = getattr(networks, name)
+    return isinstance(found, type) and issubclass(found, Network) and found is not Network

@@ -1,0 +1,39 @@
+"""Networks by compact names."""
+
+import pytest
+import torch
+
+from lightning_dd.errors import UserError
+from lightning_dd.networks.named import sample_network
+
+
+@pytest.mark.parametrize(
+    ("name", "description"),
+    [
+        ("ConvNet", "ConvNet"),
+        ("ConvNet:norm=none", "ConvNet (norm none)"),
+        ("ConvNet:width=16,depth=2", "ConvNet (width 16, depth 2)"),
+        ("AlexNet:norm=instance", "AlexNet (norm instance)"),
+        ("ResNet18:norm=batch", "ResNet18 (norm batch)"),
+        ("Torchvision:name=mobilenet_v3_small", "torchvision mobilenet_v3_small"),
+    ],
+)
+def test_names(name, description):
+    state = torch.get_rng_state()
+    assert sample_network(name, (3, 32, 32), 10).description == description
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Convnet", "did you mean ConvNet"),
+        ("Network", "There is no network 'Network'"),
+        ("ConvNet:norm", "not OPTION=VALUE"),
+        ("ConvNet:norm=group_norm", "is not one of none, instance"),
+        ("ConvNet:nomr=none", "cannot be made from these options"),
+    ],
+)
+def test_mistakes_are_sentences(name, words):
+    with pytest.raises(UserError, match=words):
+        sample_network(name, (3, 32, 32), 10)

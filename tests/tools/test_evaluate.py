@@ -1,0 +1,107 @@
+"""The table of networks and artefacts as a command, on the bundled digits."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+
+import evaluate
+
+from lightning_dd.artefact import load
+from lightning_dd.errors import UserError
+
+SMALL = ["--networks", "MLP:width=8", "ConvNet:width=4,norm=batch", "--protocol", "dm", "--epochs", "1"]
+
+
+@pytest.fixture
+def run(fit, tmp_path) -> Path:
+    """A run of DM on digits."""
+    assert fit("--trainer.max_steps", "1") == 0
+    return tmp_path / "dm_digits_ipc1" / "version_0"
+
+
+def _main(*arguments: object) -> int:
+    return evaluate.main([str(word) for word in arguments])
+
+
+def test_a_table_of_our_set_a_foreign_one_and_real_images(run, tmp_path, capsys):
+    ours, out = load(run), tmp_path / "table"
+    torch.save({"data": [[ours.prepared, ours.labels]]}, tmp_path / "res_DC.pt")
+    command = [run, tmp_path / "res_DC.pt", *SMALL, "--num_networks", 1, "MLP=2", "--test_images", 50, "--out", out]
+    assert _main(*command) == 0
+    screen = capsys.readouterr().out
+    assert "6 of 6" in screen
+    report = json.loads((out / "evaluation.json").read_text())
+    found = {(cell["set"], cell["network"]): cell for cell in report["cells"]}
+    assert {name for name, _ in found} == {"DM", "res_DC", "random real"}
+    assert {cell["num_networks"] for (_, network), cell in found.items() if network.startswith("MLP")} == {2}
+    assert found["DM", SMALL[1]]["accuracies"] == found["res_DC", SMALL[1]]["accuracies"]  # the same images
+    assert {cell["labels"] for cell in report["cells"]} == {"hard"}
+    assert str(tmp_path / "data") not in report["command"]
+    rows = list(csv.DictReader((out / "evaluation.csv").open()))
+    assert len(rows) == 6
+    assert (out / "evaluation.md").read_text().count("\n") == 5
+    assert (out / "evaluation.png").stat().st_size > 1000
+    before = (out / "cells.json").read_text()
+    assert _main(*command) == 0  # all cells are finished
+    assert (out / "cells.json").read_text() == before
+
+
+def test_coresets_and_soft_labels_beside(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTNING_DD_CACHE", str(tmp_path / "cache"))
+    beside = ["--coresets", "herding", "--soft_labels", "--feature_epochs", 1, "--num_networks", 1]
+    assert _main(f"ours={run}", *SMALL[:2], *SMALL[3:], *beside, "--out", tmp_path / "table") == 0
+    cells = json.loads((tmp_path / "table" / "evaluation.json").read_text())["cells"]
+    assert [(cell["set"], cell["labels"]) for cell in cells] == [
+        ("ours", "hard"),
+        ("random real", "hard"),
+        ("coreset herding", "hard"),
+        ("random real, soft labels", "soft"),
+    ]
+
+
+def test_scores_of_dd_ranking(run, tmp_path, capsys):
+    command = [run, *SMALL[:2], *SMALL[3:], "--num_networks", 1, "--real_accuracy", 90, "--out", tmp_path / "table"]
+    assert _main(*command) == 0
+    assert "LRS" in capsys.readouterr().out
+    report = json.loads((tmp_path / "table" / "evaluation.json").read_text())
+    (scores,) = report["scores"]
+    assert (scores["set"], scores["network"]) == ("DM", "MLP:width=8")
+    assert 0 < scores["lrs"] < 100
+    assert len(report["cells"]) == 2  # the table is that of the protocol itself
+
+
+def test_mistakes_are_sentences(run, tmp_path, capsys):
+    torch.save([torch.zeros(2, 1, 4, 4), torch.tensor([0, 1])], tmp_path / "small.pt")
+    for words, arguments in {
+        "There is no file": [tmp_path / "nowhere"],
+        "did you mean ConvNet": [run, "--networks", "Convnet"],
+        "VGG11 needs images of at least": [run, "--networks", "VGG11"],
+        "not among --networks": [run, "--num_networks", "LeNet=3"],
+        "cannot be 0": [run, "--test_images", "0"],
+        "leave these in": [run, "--real_accuracy", "90", "--no_random_real"],
+        "cannot be -1": [run, "--epochs", "-1"],
+        "name the data set with --data": [tmp_path / "small.pt"],
+        "has 10 classes of (1, 4, 4) images": [tmp_path / "small.pt", "--data", "Digits"],
+        "There is no data set 'digit'": [run, "--data", "digit"],
+        "cannot be read by its name alone": [run, "--data", "FromDataset"],
+    }.items():
+        assert _main(*arguments, "--out", tmp_path / "table") == 1, words
+        error = capsys.readouterr().err
+        assert words in error
+        assert error.count("\n") == 1
+
+
+def test_how_many_networks():
+    networks = ["ConvNet", "ConvNet:norm=none", "VGG11", "VGG11:norm=batch"]
+    assert evaluate.counts_of(networks, ["4"]) == dict.fromkeys(networks, 4)
+    counts = evaluate.counts_of(networks, ["1", "ConvNet=3", "VGG11:norm=batch=2"])
+    assert list(counts.values()) == [3, 3, 1, 2]
+    for text in ("0", "x", "ConvNet="):
+        with pytest.raises(UserError, match="takes a number"):
+            evaluate.counts_of(networks, [text])

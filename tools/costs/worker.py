@@ -1,0 +1,107 @@
+"""Measures one cell: a method at a number of images per class, in a process of its own."""
+
+import functools
+import inspect
+import logging
+import resource
+import warnings
+from argparse import Namespace
+from typing import Any
+
+import torch
+from benchmarks.synthetic import RandomImages
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lightning_dd import data as data_sets
+from lightning_dd import methods
+from lightning_dd.callbacks import Cost
+from lightning_dd.callbacks.cost import peak_memory
+from lightning_dd.callbacks.guard import out_of_memory
+from lightning_dd.errors import UserError
+from lightning_dd.memory import keep_freed_memory
+from lightning_dd.methods import Distiller
+from lightning_dd.networks import ConvNet
+from lightning_dd.running import TRAINER_DEFAULTS
+
+REAL_IMAGES = 5000
+"""In memory; batches are drawn from them."""
+FULL_BATCH = ("batch_size", "pool_batch", "synthetic_batch")
+"""What methods call the number of synthetic images in a step of their inner training."""
+
+
+def known_methods() -> dict[str, type[Distiller]]:
+    """Return the methods that learn images, by name; a coreset's step does nothing that could be measured."""
+    found = {name: getattr(methods, name) for name in methods.__all__}
+    return {
+        name: method
+        for name, method in found.items()
+        if inspect.isclass(method) and issubclass(method, Distiller) and method.loss is not Distiller.loss
+    }
+
+
+def run(method: str, ipc: int, options: Namespace) -> dict[str, Any]:
+    """Return what a cell costs, or under `failed` why it could not be measured.
+
+    Args:
+        method: name of its class.
+        ipc: images per class.
+        options: of the tool.
+    """
+    keep_freed_memory()
+    warnings.filterwarnings("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    on_gpu = torch.cuda.is_available()
+    if options.limit and not on_gpu:
+        # an allocation beyond fails here, before the system picks a process to end
+        resource.setrlimit(resource.RLIMIT_DATA, (options.limit, options.limit))
+    try:
+        return _measured(known_methods()[method], ipc, options)
+    except UserError as error:
+        return {"failed": str(error)}
+    except (RuntimeError, MemoryError) as error:
+        if out_of_memory(error) or "memory" in str(error).lower() or "bad_alloc" in str(error):
+            return {"failed": "out of memory"}
+        raise
+
+
+def _measured(method: type[Distiller], ipc: int, options: Namespace) -> dict[str, Any]:
+    facts = getattr(data_sets, options.data).facts
+    shape = Namespace(shape=facts.image_shape, classes=len(facts.class_names), seed=0)
+    data = RandomImages(max(REAL_IMAGES, 2 * shape.classes), shape)
+    module = method(**_arguments(method, ipc, shape, options))
+    cost, before = Cost(synchronize=True), _Before()
+    trainer = Trainer(
+        **{name: value for name, value in TRAINER_DEFAULTS.items() if name != "default_root_dir"},
+        devices=1,
+        max_steps=options.steps + 1,  # the first is not counted
+        callbacks=[cost, before],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    trainer.fit(module, data)
+    return {**cost.record(module), "memory_before_bytes": before.bytes, "device": str(before.device)}
+
+
+def _arguments(method: type[Distiller], ipc: int, shape: Namespace, options: Namespace) -> dict[str, Any]:
+    """Return what the method is made with: its published settings, but full batches in its inner training."""
+    accepted = {name for each in method.__mro__ for name in inspect.signature(each.__init__).parameters}
+    everything = shape.classes * ipc
+    arguments: dict[str, Any] = {"ipc": ipc, "num_classes": shape.classes, "image_shape": shape.shape}
+    arguments.update({name: everything for name in FULL_BATCH if name in accepted})
+    if "images_per_step" in accepted:
+        arguments["images_per_step"] = None  # of each class, all
+    if "repeat_images" in accepted:
+        arguments["repeat_images"] = True  # what images show does not matter to a clock
+    if options.width:
+        arguments["network"] = functools.partial(ConvNet, width=options.width)
+    return {**arguments, **options.settings.get(method.__name__, {})}
+
+
+class _Before(Callback):
+    """Memory in use before the first step: what any further step adds to."""
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Look at it."""
+        self.device = module.device
+        self.bytes = peak_memory(module.device)

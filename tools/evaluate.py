@@ -1,0 +1,225 @@
+"""Evaluate distilled sets under many networks: `python tools/evaluate.py ARTEFACT... --networks ... --protocol ...`.
+
+An artefact is a run's folder, a distilled.safetensors, or a `.pt` file of images and labels as the code of DC, MTT and
+DATM writes it; NAME=ARTEFACT gives it a name. Random real images of the same number stand beside them. The table goes
+to the screen and, as CSV, JSON, Markdown and a heat map, into a folder, where the same command later finds the cells
+that are finished and goes on.
+"""
+
+import argparse
+import functools
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from sources import Source, find_data, name_all
+
+from lightning_dd.coresets import TrainedFeatures, train_features, training_set
+from lightning_dd.data import ImageData
+from lightning_dd.data.splits import stratified_sample
+from lightning_dd.errors import UserError
+from lightning_dd.evaluation import PROTOCOLS, find_protocol, tables
+from lightning_dd.evaluation.candidates import Candidate, RealImages, from_sets, groups
+from lightning_dd.evaluation.cells import Cells
+from lightning_dd.evaluation.grid import Cell, Conditions, fill
+from lightning_dd.evaluation.heat_map import save_heat_map
+from lightning_dd.evaluation.records import environment
+from lightning_dd.evaluation.scores import Tables
+from lightning_dd.files import atomic, write_json
+from lightning_dd.memory import keep_freed_memory
+from lightning_dd.networks import ConvNet
+from lightning_dd.networks.named import sample_network
+from lightning_dd.randomness import generator
+
+RULES = ("herding", "k_center", "forgetting", "k_means")
+
+
+def main(arguments: list[str]) -> int:
+    """Fill the table and return the exit code."""
+    options = _parser().parse_args(arguments)
+    keep_freed_memory()
+    try:
+        cells, scores = evaluate(options)
+        write(cells, scores, options, arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nStopped; the same command goes on from what is in {options.out}.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("artefacts", nargs="+", metavar="ARTEFACT", help="what to evaluate, or NAME=ARTEFACT")
+    add("--networks", nargs="+", default=["ConvNet"], metavar="NETWORK", help="such as ConvNet or AlexNet:norm=batch")
+    add("--protocol", default="common", choices=PROTOCOLS, metavar="NAME", help=f"one of {', '.join(PROTOCOLS)}")
+    add("--num_networks", nargs="+", default=["5"], metavar="N", help="fresh networks a cell: 5, or 1 ConvNet=3")
+    add("--epochs", type=int, help="in place of the protocol's")
+    add("--test_images", type=int, metavar="N", help="only so many, of each class its share")
+    add("--coresets", nargs="+", default=[], choices=RULES, metavar="RULE", help=f"rows besides: {', '.join(RULES)}")
+    add("--soft_labels", action="store_true", help="a row besides: random real images, labelled by a trained network")
+    add("--feature_epochs", type=int, default=10, metavar="E", help="training of the network of those rows")
+    add("--no_random_real", action="store_true", help="leave random real images out")
+    add("--data", metavar="NAME", help="data set, such as CIFAR10; needed where only foreign files are given")
+    add("--data.root", dest="root", default="data", metavar="FOLDER", help="where the data are")
+    add("--data.zca", dest="zca", choices=("mtt", "frepo"), help="whitening that foreign sets were made under")
+    add("--augmentation", metavar="OPERATIONS", help="DSA operations for foreign sets; default: those of our sets")
+    add("--networks_at_once", type=int, metavar="K", help="trained as one stacked model; default: 1, on a GPU 10")
+    add("--real_accuracy", type=float, metavar="PERCENT", help="of the whole training set; adds DD-Ranking's scores")
+    add("--seed", type=int, default=0, help="of every draw")
+    add("--out", type=Path, default=Path("runs/evaluation"), metavar="FOLDER", help="where the table goes")
+    return parser
+
+
+def evaluate(options: argparse.Namespace) -> tuple[list[Cell], list[dict[str, Any]]]:
+    """Return the table and, where they are asked for, DD-Ranking's scores.
+
+    Raises:
+        UserError: an option, an artefact or the data cannot be used.
+    """
+    counts = counts_of(options.networks, options.num_networks)
+    if options.real_accuracy is not None and options.no_random_real:
+        raise UserError("--real_accuracy asks for scores, which compare with random real images: leave these in.")
+    find_protocol(options.protocol, options.epochs)
+    sources = [Source.parse(text) for text in options.artefacts]
+    data = find_data([source.info for source in sources], options.data, options.root, options.zca)
+    for network in counts:
+        sample_network(network, data.image_shape, data.num_classes)  # say what is wrong before hours are spent
+    conditions = _conditions(options, data)
+    candidates, beside = _candidates(options, sources, data, conditions)
+    cells = Cells(options.out / "cells.json")
+
+    def table(conditions: Conditions, title: str = "") -> list[Cell]:
+        return fill(candidates, counts, conditions, cells, _Progress(len(candidates) * len(counts), title))
+
+    own = table(conditions)
+    if options.real_accuracy is None:
+        return own, []
+    augmented, plain = (
+        table(replace(conditions, augmented=which), f", {word} augmentation")
+        for which, word in ((True, "with"), (False, "without"))
+    )
+    return own, Tables(own, augmented, plain).scores(beside, options.real_accuracy / 100)
+
+
+class _Progress:
+    """Says each finished cell in a line."""
+
+    def __init__(self, total: int, title: str) -> None:
+        self.total, self.title, self.done = total, title, 0
+
+    def __call__(self, cell: Cell) -> None:
+        self.done += 1
+        name = f"{cell.set} ({cell.labels} labels), {len(cell.accuracies)} x {cell.network}{self.title}"
+        print(f"{self.done} of {self.total}: {name}: {tables.figure(cell)} ({cell.seconds:.0f} s)", flush=True)
+
+
+def counts_of(networks: list[str], numbers: list[str]) -> dict[str, int]:
+    """Return how many of each network a cell has.
+
+    Args:
+        networks: compact names.
+        numbers: one number for all, and NAME=N for those of a class or for one network.
+
+    Raises:
+        UserError: something is not a number, or names no network of the table.
+    """
+    general, special = 5, {}
+    for text in numbers:
+        name, _, number = text.rpartition("=")
+        if not number.isdecimal() or int(number) < 1:
+            raise UserError(f"--num_networks takes a number above 0, or NETWORK=NUMBER, not '{text}'.")
+        if not name:
+            general = int(number)
+        elif name not in networks and name not in [network.partition(":")[0] for network in networks]:
+            raise UserError(f"--num_networks names {name}, which is not among --networks.")
+        else:
+            special[name] = int(number)
+    return {name: special.get(name, special.get(name.partition(":")[0], general)) for name in networks}
+
+
+def write(cells: list[Cell], scores: list[dict[str, Any]], options: argparse.Namespace, arguments: list[str]) -> None:
+    """Print the table and write it in all its forms."""
+    about = f"{options.protocol} protocol" + (f", {options.epochs} epochs" if options.epochs else "")
+    print(f"\naccuracy (%), {about}\n\n{tables.screen(cells)}\n")
+    for row in scores:
+        print(f"{row['set']} ({row['labels']} labels), {row['network']}: LRS {row['lrs']:.1f}, ARS {row['ars']:.1f}")
+    report = {
+        "protocol": options.protocol,
+        "epochs": options.epochs,
+        "test_images": options.test_images,
+        "seed": options.seed,
+        "command": _command(arguments),
+        "cells": [cell.record() for cell in cells],
+        "scores": scores,
+        "environment": environment(torch.device(_device())),
+    }
+    write_json(options.out / "evaluation.json", report)
+    for name, text in (("csv", tables.comma_separated(cells)), ("md", tables.markdown(cells) + "\n")):
+        with atomic(options.out / f"evaluation.{name}") as temporary:
+            temporary.write_text(text)
+    save_heat_map(options.out / "evaluation.png", cells, about)
+    print(f"The table is in {options.out}: evaluation.csv, .json, .md and .png.")
+
+
+def _conditions(options: argparse.Namespace, data: ImageData) -> Conditions:
+    images, labels = data.split("test")
+    if options.test_images is not None:
+        if options.test_images < 1:
+            raise UserError(f"--test_images is a number of images, at least 1, and cannot be {options.test_images}.")
+        rows = stratified_sample(labels, options.test_images, generator(0, "test images"))
+        images, labels = images[rows], labels[rows]
+    about = {"epochs": options.epochs, "seed": options.seed, "at_once": options.networks_at_once, "device": _device()}
+    return Conditions(options.protocol, data.name, images, labels, data.num_classes, **about)
+
+
+def _candidates(
+    options: argparse.Namespace, sources: list[Source], data: ImageData, conditions: Conditions
+) -> tuple[list[Candidate], dict[str, str]]:
+    """Return the rows, the artefacts and the real images beside them, and which random ones are beside which set."""
+    protocol = find_protocol(options.protocol)
+    strategy = options.augmentation or next((found for source in sources if (found := source.augmentation)), None)
+    named = {name: source.sets(data, strategy) for name, source in zip(name_all(sources), sources, strict=True)}
+    if len(named) < len(sources):
+        raise UserError("Two artefacts have the same name; tell them apart with NAME=ARTEFACT.")
+    rows = [row for name, sets in named.items() for row in from_sets(name, sets, protocol.labels)]
+    about = {"network": "ConvNet", "epochs": options.feature_epochs, "seed": options.seed}
+    device, epochs, beside = torch.device(conditions.device), options.feature_epochs, {}
+
+    @functools.cache
+    def trained() -> TrainedFeatures:
+        return train_features(training_set(data, device), ConvNet, epochs, options.seed, device, data.cache, True)
+
+    kinds = groups(((name, each) for name, sets in named.items() for each in sets), protocol)
+    numbers = [next(iter(kind.values())).ipc for kind in kinds]
+    for kind, ipc in zip(kinds, numbers, strict=True):
+        first, like = next(iter(kind.items()))
+        real = RealImages(data, like, options.seed, "" if numbers.count(ipc) == 1 else f" (as for {first})")
+        random = real.random(protocol.labels)
+        beside.update(dict.fromkeys(kind, random.name))
+        rows += [] if options.no_random_real else [random]
+        rows += [real.coreset(rule, trained, about, protocol.labels) for rule in options.coresets]
+        rows += [real.soft_random(trained, about)] if options.soft_labels else []
+    return rows, beside
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _command(arguments: list[str]) -> str:
+    """Return the command with DATA for the data folder."""
+    before = ["", *arguments]
+    words = ["DATA" if previous == "--data.root" else word for previous, word in zip(before, arguments, strict=False)]
+    words = ["--data.root=DATA" if word.startswith("--data.root=") else word for word in words]
+    return shlex.join(["python", "tools/evaluate.py", *words])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,96 @@
+"""Write runs as one self-contained HTML page: `python tools/report.py RUN... [--out report.html]`.
+
+A run is the folder that `fit` leaves behind. The page holds its images with their class names, its accuracies, what it
+cost, its config and how to load it; with `--evaluation FOLDER`, or where `tools/evaluate.py` wrote into the run's own
+folder, the table of other architectures too. Pictures are part of the page: it can be sent as it is.
+"""
+
+import argparse
+import json
+import sys
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from reports import sections
+
+from lightning_dd.artefact import load
+from lightning_dd.callbacks.folder import ARTEFACT, RESULTS
+from lightning_dd.errors import UserError
+from lightning_dd.files import atomic
+
+STYLE = Path(__file__).resolve().parent / "reports" / "style.css"
+EVALUATION = "evaluation.json"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder")
+    parser.add_argument("--evaluation", type=Path, metavar="FOLDER", help="where tools/evaluate.py wrote its table")
+    parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="the page")
+    options = parser.parse_args(arguments)
+    try:
+        text = page(options.runs, options.evaluation)
+        with atomic(options.out) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"The report is in {options.out} ({len(text) / 2**20:.1f} MB).")
+    return 0
+
+
+def page(runs: list[Path], evaluation: Path | None = None) -> str:
+    """Return the page.
+
+    Args:
+        runs: folders.
+        evaluation: folder of a table that belongs to all of them.
+
+    Raises:
+        UserError: a folder is no run's, or there is no such table.
+    """
+    parts = [one_run(run) for run in runs]
+    if evaluation:
+        parts.append(f'<article class="run">{sections.cross_architecture(_read(evaluation / EVALUATION))}</article>')
+    title = escape(", ".join(dict.fromkeys(_read(run / RESULTS)["method"] for run in runs)))
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title} - distilled data</title>\n<style>\n{STYLE.read_text()}</style>\n</head>\n"
+        f"<body>\n<main>\n{''.join(parts)}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def one_run(folder: Path) -> str:
+    """Return the part of a page that speaks of one run.
+
+    Raises:
+        UserError: the folder is no run's.
+    """
+    record, distilled = _read(folder / RESULTS), load(folder / ARTEFACT)
+    own = folder / EVALUATION
+    parts = [
+        sections.heading(record, distilled),
+        sections.images(distilled),
+        sections.accuracy(record),
+        sections.cross_architecture(_read(own) if own.exists() else None),
+        sections.cost(record),
+        sections.loading("/".join(folder.resolve().parts[-3:])),
+        sections.config(record),
+    ]
+    return f'<article class="run">\n{"".join(parts)}\n</article>\n'
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"There is no file {path}; give the folder of a finished run.") from None
+    except ValueError:
+        raise UserError(f"{path} is damaged.") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

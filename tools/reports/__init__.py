@@ -1,0 +1,1 @@
+"""What `tools/report.py` is made of: the sections of a page, its pictures, its style."""

@@ -1,0 +1,74 @@
+"""Pictures that stand in the page itself, as data URIs."""
+
+import base64
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_dd.artefact import DistilledDataset
+from lightning_dd.picture import tile
+
+IMAGES_PER_CLASS = 10
+LARGEST_GRID = 1000
+"""Images on a page; a page of more would be slow to open."""
+
+
+def strips(distilled: DistilledDataset) -> list[tuple[str, str, int]]:
+    """Return for each class its name, its first images in a row as a PNG, and how many these are."""
+    shown = max(1, min(IMAGES_PER_CLASS, LARGEST_GRID // distilled.num_classes))
+    found = []
+    for index, name in enumerate(distilled.class_names):
+        images = distilled.images[distilled.hard_labels == index][:shown]
+        if len(images):
+            found.append((name, png(tile(images, columns=len(images), gap=1)), len(images)))
+    return found
+
+
+def png(page: Tensor) -> str:
+    """Return an image `(H, W, 3)` in [0, 1] as the data URI of a PNG."""
+    from PIL import Image
+
+    text = io.BytesIO()
+    Image.fromarray((page * 255).round().to(torch.uint8).numpy()).save(text, format="png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(text.getvalue()).decode()}"
+
+
+def accuracy_curve(evaluations: Sequence[dict[str, Any]]) -> str:
+    """Return accuracy over steps as an SVG; the band is one standard deviation."""
+
+    def draw(axes: Any) -> None:
+        for number, (key, name) in enumerate((("accuracy", "distilled"), ("random_real", "random real"))):
+            points = [entry for entry in evaluations if entry[f"{key}_mean"] is not None]
+            steps = [entry["step"] for entry in points]
+            means, stds = ([entry[f"{key}_{part}"] for entry in points] for part in ("mean", "std"))
+            if not points:
+                continue
+            axes.plot(steps, means, marker="o", label=name, color=f"C{number}")
+            low, high = ([mean + sign * std for mean, std in zip(means, stds, strict=True)] for sign in (-1, 1))
+            axes.fill_between(steps, low, high, alpha=0.15, color=f"C{number}", linewidth=0)
+        axes.set(xlabel="steps", ylabel="accuracy (%)")
+        axes.legend(frameon=False)
+
+    return _svg(draw)
+
+
+def _svg(draw: Callable[[Any], None]) -> str:
+    """Return a figure as an SVG without size, so that the page decides how wide it is."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "report"}):  # text stays text
+        figure = Figure(figsize=(4.8, 2.7), layout="constrained")
+        axes = figure.subplots()
+        draw(axes)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    return re.sub(r'<svg height="[^"]*" version="1.1" viewBox="([^"]*)" width="[^"]*"', r'<svg viewBox="\1"', svg)

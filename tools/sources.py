@@ -1,0 +1,133 @@
+"""Artefacts as a command names them, and the data set that they were distilled from."""
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_dd import data as data_sets
+from lightning_dd.artefact import DistilledDataset, load
+from lightning_dd.callbacks.folder import ARTEFACT
+from lightning_dd.data import ImageData
+from lightning_dd.errors import UserError
+from lightning_dd.evaluation.foreign import ForeignSet, read_foreign
+
+
+@dataclass(frozen=True)
+class Source:
+    """An artefact that was read.
+
+    Attributes:
+        path: where it lies.
+        name: that the user gave it; empty without.
+        content: ours, or the sets of a foreign file.
+    """
+
+    path: Path
+    name: str
+    content: DistilledDataset | list[ForeignSet]
+
+    @classmethod
+    def parse(cls, text: str) -> "Source":
+        """Read `ARTEFACT` or `NAME=ARTEFACT`.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        name, _, rest = ("", "", text) if Path(text).exists() else text.rpartition("=")
+        path = Path(rest)
+        if path.suffix == ".pt" or (path.is_dir() and not (path / ARTEFACT).exists() and list(path.glob("*.pt"))):
+            return cls(path, name, read_foreign(path))
+        return cls(path, name, load(path))
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What an artefact of ours says about itself."""
+        return self.content.info if isinstance(self.content, DistilledDataset) else {}
+
+    @property
+    def augmentation(self) -> str | None:
+        """DSA operations that an artefact of ours was distilled with."""
+        return self.content.recipe.get("augmentation") if isinstance(self.content, DistilledDataset) else None
+
+    def sets(self, data: ImageData, augmentation: str | None = None) -> list[DistilledDataset]:
+        """Return the sets, foreign ones as if they were ours.
+
+        Args:
+            data: what they were distilled from.
+            augmentation: DSA operations of the foreign ones, which do not say.
+
+        Raises:
+            UserError: they are of other classes or another image shape than the data.
+        """
+        if isinstance(self.content, DistilledDataset):
+            sets = [self.content]
+        else:
+            sets = [foreign.distilled(data.class_names, data.preprocessing) for foreign in self.content]
+            for each in sets:
+                each.recipe["augmentation"] = augmentation
+        for each in sets:
+            if (each.num_classes, each.image_shape) != (data.num_classes, tuple(data.image_shape)):
+                raise UserError(
+                    f"{self.path} has {each.num_classes} classes of {each.image_shape} images, but {data.name} has "
+                    f"{data.num_classes} of {tuple(data.image_shape)}."
+                )
+        return sets
+
+
+def name_all(sources: list[Source]) -> list[str]:
+    """Return a name for each artefact: the user's, or method and, where that says too little, the file."""
+    names = [source.name or source.info.get("method") or _of_file(source.path) for source in sources]
+    return [
+        name if names.count(name) == 1 or source.name else f"{name} ({_of_file(source.path)})"
+        for name, source in zip(names, sources, strict=True)
+    ]
+
+
+def _of_file(path: Path) -> str:
+    """Return the last parts of a path that say something."""
+    parts = [part for part in path.with_suffix("").parts if part not in ("distilled", "images_best", "/", "..")]
+    return "/".join(parts[-2:] if parts and parts[-1].startswith("version_") else parts[-1:]) or str(path)
+
+
+def find_data(infos: list[dict[str, Any]], name: str | None, root: str, zca: str | None) -> ImageData:
+    """Return the data set of some artefacts, set up.
+
+    Args:
+        infos: what the artefacts say; empty for foreign ones.
+        name: class in `lightning_dd.data`; None takes that of the artefacts.
+        root: folder of the data.
+        zca: whitening that foreign sets were made under.
+
+    Raises:
+        UserError: the artefacts say nothing or different things, or the data cannot be read.
+    """
+    known = {info["dataset"] for info in infos if "dataset" in info}
+    if len(known) > 1:
+        raise UserError(f"The artefacts are of different data sets: {', '.join(sorted(known))}; evaluate each apart.")
+    configs = [info["config"]["data"] for info in infos if "data" in info.get("config", {})]
+    if name:
+        options: dict[str, Any] = {}
+    elif configs:
+        name, options = configs[0]["class_path"].rsplit(".", 1)[-1], dict(configs[0].get("init_args") or {})
+    else:
+        raise UserError("The artefacts do not say what they were distilled from; name the data set with --data.")
+    if name not in data_sets.__all__:
+        raise UserError(f"There is no data set '{name}'; there are {', '.join(data_sets.__all__)}.")
+    data = _constructed(getattr(data_sets, name), {**options, "root": root, "zca": zca})
+    # a folder may have been renamed since, and what was distilled from Python has any name
+    if configs and not options and data.name not in known:
+        raise UserError(f"The artefacts are of {known.pop()}, but --data is {data.name}.")
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def _constructed(kind: type[ImageData], options: dict[str, Any]) -> ImageData:
+    parameters = {name for each in kind.__mro__[:-1] for name in inspect.signature(each.__init__).parameters}
+    try:
+        return kind(**{name: value for name, value in options.items() if name in parameters})
+    except TypeError:
+        raise UserError(
+            f"--data {kind.__name__} cannot be read by its name alone; give the artefact of a run on it."
+        ) from None
