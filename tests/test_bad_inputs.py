@@ -180,5 +180,5 @@ def test_an_artefact_that_is_none(tmp_path):
 
 def test_unknown_method_from_python():
     data = torch.utils.data.TensorDataset(torch.rand(8, 1, 8, 8), torch.arange(8) % 2)
-    with pytest.raises(UserError, match="there are coreset, dc, dd, dm"):
+    with pytest.raises(UserError, match="there are coreset, datm, dc, dd, dm"):
         dd.distill(data, method="mtt2", ipc=1, steps=1)

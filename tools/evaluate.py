@@ -35,6 +35,8 @@ from lightning_dd.networks.named import sample_network
 from lightning_dd.randomness import generator
 
 RULES = ("herding", "k_center", "forgetting", "k_means")
+# a set's own training steps, or a kernel, are nothing that other sets and networks could share
+SHARED = tuple(name for name in PROTOCOLS if name not in ("dd", "krr"))
 
 
 def main(arguments: list[str]) -> int:
@@ -58,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("artefacts", nargs="+", metavar="ARTEFACT", help="what to evaluate, or NAME=ARTEFACT")
     add("--networks", nargs="+", default=["ConvNet"], metavar="NETWORK", help="such as ConvNet or AlexNet:norm=batch")
-    add("--protocol", default="common", choices=PROTOCOLS, metavar="NAME", help=f"one of {', '.join(PROTOCOLS)}")
+    add("--protocol", default="common", choices=SHARED, metavar="NAME", help=f"one of {', '.join(SHARED)}")
     add("--num_networks", nargs="+", default=["5"], metavar="N", help="fresh networks a cell: 5, or 1 ConvNet=3")
     add("--epochs", type=int, help="in place of the protocol's")
     add("--test_images", type=int, metavar="N", help="only so many, of each class its share")

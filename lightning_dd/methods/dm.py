@@ -13,7 +13,7 @@ from lightning_dd.methods.class_balanced import ClassBalancedDistiller
 from lightning_dd.networks import Network
 from lightning_dd.sampling import Batch
 
-REAL_CHUNK_ON_CPU = 256  # measured: one forward over all images is slower there (tools/benchmark.py dm)
+REAL_CHUNK_ON_CPU = 256  # of 32x32 pixels, measured: one forward over all images is slower (tools/benchmark.py dm)
 
 Embedding = Callable[[Tensor], Tensor]
 
@@ -29,7 +29,8 @@ class DM(ClassBalancedDistiller):
         ipc: images per class.
         real_per_class: real images of each class in a step (|T_c|, the paper's batch of 256).
         real_chunk: real images in one forward; trades time for memory without changing the result. None takes what was
-            measured as best: 256 on CPU, all at once on a GPU. Refused for networks with batch normalisation.
+            measured as best: on CPU 256 of 32x32 pixels or fewer larger ones, all at once on a GPU. Refused for
+            networks with batch normalisation.
         augmentation: DSA operations joined by `_`, one a class and step; the official code leaves out `flip` for
             digits. None for none.
 
@@ -82,7 +83,10 @@ class DM(ClassBalancedDistiller):
             return everything
         if self.real_chunk is not None:
             return self.real_chunk
-        return REAL_CHUNK_ON_CPU if images.device.type == "cpu" else everything
+        if images.device.type != "cpu":
+            return everything
+        size = images.shape[-2] * images.shape[-1] / 32**2  # at 64x64, 64 images were 1.2 times as fast as 256
+        return max(1, int(REAL_CHUNK_ON_CPU / max(1, size)))
 
     def _embedding(self, network: Network) -> Embedding:
         if not isinstance(network, Network):

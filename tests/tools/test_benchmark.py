@@ -33,6 +33,7 @@ def test_benchmark_times_ours_against_the_plain_form_and_compares_their_gradient
     assert ours["relative_error"] < 1e-4
 
 
+@pytest.mark.slow
 def test_both_forms_of_dd_have_the_gradient_of_the_plain_form(tmp_path):
     sides = [PLAIN, "ours", "10 steps, plain", "10 steps, ours, full graph"]
     sizes = {"shape": "1,28,28", "ipc": 2, "unroll": 3, "real_batch": 20, "repeats": 1, "steps": 1, "warmup": 0}
@@ -45,6 +46,7 @@ def test_both_forms_of_dd_have_the_gradient_of_the_plain_form(tmp_path):
         assert rows[name]["relative_error"] < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["frepo", "kip"])
 def test_benchmarks_of_regressions_have_equal_gradients_on_both_sides(task, tmp_path):
     sizes = [word for name, value in SIZES.items() if name != "real_per_class" for word in (f"--{name}", str(value))]
@@ -55,6 +57,7 @@ def test_benchmarks_of_regressions_have_equal_gradients_on_both_sides(task, tmp_
     assert ours["cosine"] == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_forms_of_mtt_and_of_experts_have_the_gradients_of_the_plain_forms(tmp_path):
     sides = [PLAIN, "ours, full graph", "ours", "expert, plain", "expert, ours"]
     sizes = {"shape": "1,8,8", "unroll": 3, "width": 4, "repeats": 1, "steps": 1, "warmup": 0}
@@ -67,6 +70,7 @@ def test_forms_of_mtt_and_of_experts_have_the_gradients_of_the_plain_forms(tmp_p
         assert rows[name]["relative_error"] < 1e-3
 
 
+@pytest.mark.slow
 def test_benchmark_of_several_networks_compares_what_was_trained(tmp_path):
     sizes = [word for pair in zip(TINY[::2], TINY[1::2], strict=True) if pair[0] != "--real_per_class" for word in pair]
     several = ["--networks", "2", "--epochs", "2", "--sides", "networks in turns", "networks stacked"]
