@@ -63,20 +63,20 @@ def test_dd_shares_the_real_batch_or_the_networks(networks, tmp_path):
 
 
 @pytest.mark.ddp
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["MTT", "DATM"])
 def test_trajectory_matching_shares_the_segments(method, tmp_path):
-    conf = Path(__file__).parent / "conf"
-    command = [sys.executable, "-m", "lightning_dd", "fit", "--config", str(conf / "experts_digits.yaml")]
+    command = [sys.executable, "-m", "lightning_dd", "fit", "--config", str(CONF / "experts_digits.yaml")]
     folders = ["--model.folder", str(tmp_path / "experts"), "--trainer.default_root_dir", str(tmp_path / "recorded")]
     assert subprocess.run([*command, *folders], check=False, timeout=300).returncode == 0
     options = ["--model", method, "--model.experts", str(tmp_path / "experts"), "--model.segments_per_step", "2"]
     options += ["--model.lr", "100", *(["--model.largest_loss", "null"] if method == "DATM" else [])]
     start, _, _ = _fit(
-        conf / "mtt_digits.yaml", tmp_path / "start", *options, "--trainer.max_steps", "1", "--model.lr", "1e-30"
+        CONF / "mtt_digits.yaml", tmp_path / "start", *options, "--trainer.max_steps", "1", "--model.lr", "1e-30"
     )
-    one, _, _ = _fit(conf / "mtt_digits.yaml", tmp_path / "one", *options)
+    one, _, _ = _fit(CONF / "mtt_digits.yaml", tmp_path / "one", *options)
     several, _, _ = _fit(
-        conf / "mtt_digits.yaml", tmp_path / "several", *options, "--trainer.devices", "3", "--trainer.strategy", "ddp"
+        CONF / "mtt_digits.yaml", tmp_path / "several", *options, "--trainer.devices", "3", "--trainer.strategy", "ddp"
     )
     largest_update = (one - start).abs().max()
     assert largest_update > 0.01

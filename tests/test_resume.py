@@ -75,7 +75,7 @@ def test_a_signal_during_the_final_evaluation_stops_at_once(tiny_config, product
         ("dm", signal.SIGTERM, 143),
         ("dm", signal.SIGINT, 130),
         ("dc", signal.SIGKILL, -9),  # a network is in the middle of its life
-        ("dd", signal.SIGKILL, -9),
+        pytest.param("dd", signal.SIGKILL, -9, marks=pytest.mark.slow),
     ],
 )
 def test_killed_and_resumed_equals_uninterrupted(method, signum, code, fit, product, tmp_path):

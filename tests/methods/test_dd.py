@@ -240,6 +240,7 @@ def test_the_protocol_repeats_the_training_from_the_fixed_weights(tmp_path):
     assert 100 * correct.double().mean().item() == pytest.approx(record["accuracies"][0], abs=0.01)
 
 
+@pytest.mark.slow
 def test_beats_random_real_images(tmp_path):
     options = "--trainer.max_steps 120 --model.unroll 10 --model.lr 0.03 --model.ipc 1 --model.network.width 16"
     assert _fit(tmp_path, *options.split(), "--evaluation.enabled", "true") == 0
