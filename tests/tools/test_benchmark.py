@@ -15,7 +15,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, str(TOOL), *arguments], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("task", ["dm", "dc"])
+@pytest.mark.parametrize("task", ["dm", pytest.param("dc", marks=pytest.mark.slow)])
 def test_benchmark_times_ours_against_the_plain_form_and_compares_their_gradients(task, tmp_path):
     result = run(task, *TINY, "--sides", PLAIN, "ours", "--out", str(tmp_path / "report.json"))
     assert result.returncode == 0, result.stderr

@@ -92,6 +92,7 @@ def test_what_will_not_fit_is_not_tried_and_what_fails_ends_alone(tmp_path, monk
     assert rows[-1]["status"] == "would take 3 minutes, not tried"
 
 
+@pytest.mark.slow
 def test_a_cell_that_runs_out_of_memory_ends_alone(tmp_path):
     settings = ["--methods", "DM", "--steps", 1, "--memory", 1.25]  # a GiB is gone before the first step
     (row,) = _main(tmp_path, *settings, "--ipc", 1, data="CIFAR10")
