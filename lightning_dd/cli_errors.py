@@ -75,6 +75,8 @@ def _not_of_command(found: re.Match, option: str, message: str, parser: Any) -> 
 
 def _not_accepted(found: re.Match, option: str, message: str, parser: Any) -> str:
     paths = re.findall(r"class_path[ =]'([\w.]+)'", message)
+    if paths and paths[-1].endswith(".Task"):  # what stands in for the method until it is named
+        return f"{option}.{found[1]} belongs to a method: give --model NAME before it, for example --model DM."
     known = _parameters(paths[-1]) if paths else ()
     owner = f" of {paths[-1].rsplit('.', 1)[-1]}" if paths else ""
     name = f"{option}.{found[1]}".replace("--.", "--")

@@ -182,3 +182,10 @@ def test_unknown_method_from_python():
     data = torch.utils.data.TensorDataset(torch.rand(8, 1, 8, 8), torch.arange(8) % 2)
     with pytest.raises(UserError, match="there are coreset, datm, dc, dd, dm"):
         dd.distill(data, method="mtt2", ipc=1, steps=1)
+
+
+def test_an_option_before_the_method_that_it_belongs_to(capsys):
+    from lightning_dd.cli import main
+
+    assert main(["fit", "--data", "Digits", "--model.ipc", "1", "--model", "DC"]) != 0
+    assert "give --model NAME before it" in capsys.readouterr().err
