@@ -45,4 +45,5 @@ def test_benchmark_of_several_networks_compares_what_was_trained(tmp_path):
 def test_benchmark_refuses_an_unknown_task_in_one_sentence():
     result = run("speed")
     assert result.returncode == 2
-    assert result.stderr == "error: there is no task 'speed': choose one of dm, evaluate.\n"
+    tasks = sorted(path.stem for path in (TOOL.parent / "benchmarks" / "tasks").glob("[!_]*.py"))
+    assert result.stderr == f"error: there is no task 'speed': choose one of {', '.join(tasks)}.\n"
