@@ -1,4 +1,8 @@
-"""A distilled set in the form in which the package `ddranking` (0.2.0) takes it."""
+"""A distilled set in the form in which the package `ddranking` (0.2.0) takes it.
+
+That release trains on the set but then has each hard-label score twice and fails when it writes its table; replace its
+`save_results` meanwhile. `lightning_dd.evaluation.scores` computes the scores without it.
+"""
 
 from typing import Any, Literal
 
