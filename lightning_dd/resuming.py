@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jsonargparse import dict_to_namespace
 
 from lightning_dd.callbacks.folder import CHECKPOINT
 from lightning_dd.errors import UserError
@@ -80,7 +81,7 @@ def apply_checkpoint(config: Any) -> None:
         given = _plain(ours.init_args.get(name))
         if given != value and name in ours.init_args:
             print(f"--model.{name} {given} is overridden by the checkpoint's {value}.")
-            ours.init_args[name] = value
+            ours.init_args[name] = dict_to_namespace(value) if isinstance(value, dict) else value
 
 
 def _plain(value: Any) -> Any:

@@ -122,3 +122,12 @@ def test_a_checkpoint_of_another_data_set_is_refused(fit, tmp_path, capsys):
             Image.new("L", (8, 8), 40 * index).save(folder / name / f"{index}.png")
     assert fit("--data", "ImageFolder", "--data.root", str(folder), "--ckpt_path", str(checkpoint)) == 1
     assert "The checkpoint was made with data set digits, but this run has data set own." in capsys.readouterr().err
+
+
+def test_the_network_of_the_checkpoint_is_taken(fit, product, capsys):
+    """The command that goes on names another width, as a config does that was overridden at first."""
+    assert fit("--trainer.max_steps", "2", "--model.network.width", "4") == 0
+    assert fit("--trainer.max_steps", "3", "--ckpt_path", "last") == 0
+    assert "--model.network" in capsys.readouterr().out
+    network = product().info["config"]["model"]["init_args"]["network"]
+    assert network["init_args"]["width"] == 4
