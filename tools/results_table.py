@@ -80,8 +80,8 @@ def row(config: Path, record: dict[str, Any]) -> list[str]:
         str(record["ipc"]),
         f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
         ", ".join([steps, *changed_options(record["command"])]),
-        _figure(last["accuracy_mean"], last["accuracy_std"]),
-        _figure(last["random_real_mean"], last["random_real_std"]),
+        _figure(last, "accuracy"),
+        _figure(last, "random_real"),
         published.replace("+-", "±"),
         f"{last['accuracy_mean'] - float(value[0]):+.1f}" if value else "-",
         f"{minutes:.0f}, {record['environment']['device']}",
@@ -113,8 +113,12 @@ def changed_options(command: str) -> list[str]:
     return [f"`{option.removeprefix('--model.').removeprefix('--')} {value}`" for option, value in kept]
 
 
-def _figure(mean: float | None, std: float | None) -> str:
-    return "-" if mean is None else f"{mean:.1f} ± {std:.1f}"
+def _figure(evaluation: dict[str, Any], of: str) -> str:
+    mean, std = evaluation[f"{of}_mean"], evaluation[f"{of}_std"]
+    if mean is None:
+        return "-"
+    alone = of == "accuracy" and evaluation["num_networks"] == 1  # one has no spread
+    return f"{mean:.1f}" if alone else f"{mean:.1f} ± {std:.1f}"
 
 
 if __name__ == "__main__":

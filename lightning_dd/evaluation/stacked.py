@@ -18,7 +18,7 @@ from lightning_dd.augmentation import DSA, Draw
 from lightning_dd.evaluation.protocols import KernelProtocol, Protocol, RecordedProtocol
 from lightning_dd.evaluation.training import Augmentation, batches, test_chunk
 
-AT_ONCE_ON_GPU = 10
+AT_ONCE_ON_GPU = 10  # not measured
 
 
 def networks_at_once(asked: int | None, device: torch.device, protocol: Protocol) -> int:

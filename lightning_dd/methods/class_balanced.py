@@ -15,7 +15,7 @@ class ClassBalancedDistiller(Distiller):
     Args:
         ipc: images per class.
         real_per_class: real images of each class in a step.
-        real_chunk: real images in one forward; None takes what was measured as best for the device.
+        real_chunk: real images in one forward; None leaves it to the method.
     """
 
     def __init__(self, ipc: int, real_per_class: int = 256, real_chunk: int | None = None, **options: object) -> None:

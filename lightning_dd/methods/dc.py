@@ -19,7 +19,7 @@ from lightning_dd.sampling import Batch
 
 PUBLISHED_NETWORKS = 1000
 PUBLISHED_LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
-REAL_IMAGES_AT_ONCE_ON_GPU = 2560
+REAL_IMAGES_AT_ONCE_ON_GPU = 2560  # ten published classes; not measured
 BATCH_NORM_IMAGES = 16  # of each class, for running statistics
 
 
@@ -127,8 +127,8 @@ class DC(ClassBalancedDistiller):
         images, labels = self.decode()
         network = self._networks.current.train()
         # weights change in place, which a cache of their bf16 copies would not notice
-        cached = torch.is_autocast_enabled(self.device.type)
-        with torch.autocast(self.device.type, enabled=cached, cache_enabled=False):
+        mixed = torch.is_autocast_enabled(self.device.type)
+        with torch.autocast(self.device.type, enabled=mixed, cache_enabled=False):
             train_on_synthetic(
                 list(network.parameters()),
                 self._logits(network),

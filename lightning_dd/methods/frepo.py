@@ -15,7 +15,7 @@ from lightning_dd.networks import FRePoNet, Network, NetworkFactory
 from lightning_dd.randomness import generator
 from lightning_dd.sampling import Batch, Uniform
 
-REAL_CHUNK_ON_CPU = 256
+REAL_CHUNK_ON_CPU = 256  # DM's; not measured here
 
 Features = Callable[[Tensor], Tensor]
 
