@@ -72,14 +72,15 @@ def row(config: Path, record: dict[str, Any]) -> list[str]:
     last = record["evaluations"][-1]
     published = _published(config)
     value = re.match(r"[\d.]+", published)
+    short = ["settings scaled down"] if config.stem.endswith("_short") else []
     steps = f"{record['steps']:,} ({record['published_steps']:,})"
     minutes = (record["cost"]["seconds"] + last["seconds"]) / 60
     return [
-        record["method"],
+        f"[{record['method']}]({config.relative_to(config.parents[2]).as_posix()})",
         ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("departures", [])]),
         str(record["ipc"]),
         f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
-        ", ".join([steps, *changed_options(record["command"])]),
+        ", ".join([steps, *short, *changed_options(record["command"])]),
         _figure(last, "accuracy"),
         _figure(last, "random_real"),
         published.replace("+-", "±"),

@@ -52,9 +52,16 @@ def root(tmp_path):
 
 def test_a_row(root):
     assert results_table.table(root).splitlines()[-1] == (
-        "| DM | CIFAR-10, JPEG copies | 10 | 5 x ConvNet, `dm` | 300 (20,000), `real_per_class 64` | 47.9 ± 0.3 "
+        "| [DM](configs/dm/cifar10_ipc10.yaml) | CIFAR-10, JPEG copies | 10 | 5 x ConvNet, `dm` "
+        "| 300 (20,000), `real_per_class 64` | 47.9 ± 0.3 "
         "| 31.0 ± 0.5 | 48.9 ± 0.6 | -1.0 | 3, some device |"
     )
+
+
+def test_a_short_config_says_so(root):
+    for path in (root / "configs" / "dm").iterdir():
+        path.rename(path.with_name(path.name.replace("ipc10", "ipc10_short")))
+    assert "| 300 (20,000), settings scaled down, `real_per_class 64` |" in results_table.table(root)
 
 
 def test_a_config_without_a_published_number(root):
@@ -66,7 +73,7 @@ def test_rows_are_sorted_by_data_then_images_then_method(root):
     path = root / "configs" / "dm" / "cifar10_ipc10.results.json"
     path.write_text(json.dumps([_record(), _record(dataset="mnist"), _record(ipc=1), _record(ipc=1, method="DC")]))
     rows = [line.split(" | ")[:3] for line in results_table.table(root).splitlines()[2:]]
-    assert [(method.strip("| "), data.split(",")[0], ipc) for method, data, ipc in rows] == [
+    assert [(method.strip("| [").split("]")[0], data.split(",")[0], ipc) for method, data, ipc in rows] == [
         ("DM", "MNIST", "10"),
         ("DC", "CIFAR-10", "1"),
         ("DM", "CIFAR-10", "1"),
