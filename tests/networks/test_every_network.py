@@ -193,12 +193,14 @@ def test_frepo_normalises_between_blocks_only():
     network = build(partial(networks.FRePoNet, width=4), (3, 32, 32), 10, _generator())
     kinds = [type(module).__name__ for module in network.blocks]
     block = ["Conv2d", "ReLU", "AveragePool2x2"]
-    assert kinds == [*block, "BatchNorm2d", *block, "BatchNorm2d", *block]
+    assert kinds == [*block, "_FlaxBatchNorm2d", *block, "_FlaxBatchNorm2d", *block]
+    assert isinstance(network.blocks[3], nn.BatchNorm2d)
     assert [m.out_channels for m in network.blocks if isinstance(m, nn.Conv2d)] == [4, 8, 16]
     norm = network.blocks[3]
     before = network.blocks[:3](torch.randn(4, 3, 32, 32, generator=_generator(1)))
     norm(before)  # running <- 0.1 old + 0.9 batch
     torch.testing.assert_close(norm.running_mean, 0.9 * before.mean((0, 2, 3)))
+    torch.testing.assert_close(norm.running_var, 0.1 + 0.9 * before.var((0, 2, 3), correction=0), rtol=1e-5, atol=0)
 
 
 def test_frepo_weights_are_lecun_s_truncated_normal():
