@@ -2,6 +2,8 @@
 
 import difflib
 import functools
+import inspect
+from collections.abc import Iterable
 
 import torch
 import yaml
@@ -20,7 +22,7 @@ def named_network(name: str) -> NetworkFactory:
         name: a class of `lightning_dd.networks`, and behind a colon its options, joined by commas.
 
     Raises:
-        UserError: there is no such class, or an option has no value.
+        UserError: there is no such class or option, or an option has no value.
 
     Example:
         >>> named_network("ConvNet:norm=none")((3, 32, 32), 10).description
@@ -37,6 +39,7 @@ def named_network(name: str) -> NetworkFactory:
         if not equals or not value:
             raise UserError(f"'{part}' of network {name} is not OPTION=VALUE, as in ConvNet:norm=none.")
         options[option] = yaml.safe_load(value)
+    _check_options(kind, options)
     return functools.partial(getattr(networks, kind), **options)
 
 
@@ -51,6 +54,16 @@ def sample_network(name: str, image_shape: tuple[int, int, int], num_classes: in
             return named_network(name)(image_shape, num_classes)
         except TypeError as error:
             raise UserError(f"{name} cannot be made from these options: {error}.") from None
+
+
+def _check_options(kind: str, options: Iterable[str]) -> None:
+    parameters = inspect.signature(getattr(networks, kind)).parameters
+    known = [name for name in parameters if name not in ("image_shape", "num_classes")]
+    for option in options:
+        if option not in known and "kwargs" not in known and "options" not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            said = f"; did you mean {near[0]}" if near else f"; there are {', '.join(known)}" if known else ""
+            raise UserError(f"{kind} has no option {option}{said}.")
 
 
 def _is_network(name: str) -> bool:
