@@ -148,6 +148,7 @@ def _no_config(found: re.Match, option: str, message: str, parser: Any) -> str:
 
 EXPLANATIONS = (
     (r"Expected '(torchvision|timm)\.(?:\w+\.)*(\w+)' to be a", _foreign_network),
+    (r"class_path '[\w.]+':\s+unrecognized arguments: --([\w.]+)", _not_accepted),
     (r"unrecognized arguments: (\S+)", _unrecognized),
     (r"Subcommand '\w+' does not accept option '([\w.]+)'", _not_of_command),
     (r"Group '([\w.]+)' does not accept option '([\w.]+)'", _not_of_group),

@@ -124,6 +124,42 @@ def test_one_sentence(options, make, words, fit, tmp_path, capfd):
     assert errors[0].endswith(".")
 
 
+EVALUATED = ("--evaluation.enabled", "true", "--evaluation.epochs", "null")
+ELSEWHERE = Path(__file__).parent / "conf"
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "words"),
+    [
+        ("dm", ["--evaluation.protocol", "dd"], "The set brings no steps of its own"),
+        ("dm", ["--evaluation.protocol", "krr"], "this one has none"),
+        ("dm", ["--evaluation.network", "VGG11"], "VGG11 needs images of at least 17x17 pixels, not 8x8"),
+        ("kip", ["--evaluation.protocol", "krr"], "krr trains no network: leave --evaluation.network out"),
+        (
+            "dd",
+            ["--model.fixed_weights", "true", "--evaluation.protocol", "dd", "--evaluation.network", "MLP"],
+            "this is another network",
+        ),
+    ],
+)
+def test_an_evaluation_that_cannot_be_is_refused_before_the_first_step(config, options, words, fit, tmp_path, capsys):
+    assert fit(*EVALUATED, *options, config=ELSEWHERE / f"{config}_digits.yaml") == 1
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.rglob("last.ckpt"))  # one is kept at every step
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--model.network.width", "64"], "There is no option --model.network.width of KIP."),
+        (["--evaluation.protocol", "krr", "--evaluation.enabled", "true"], "leave --evaluation.epochs out"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(options, words, fit, capsys):
+    assert fit(*options, config=ELSEWHERE / "kip_digits.yaml") == 1
+    assert words in capsys.readouterr().err
+
+
 def test_a_loss_that_is_not_finite_keeps_the_images(fit, product, capsys):
     # an absurd learning rate: the images overflow within a few steps
     assert fit("--model.lr", "1e38", "--trainer.max_steps", "50") == 1

@@ -123,6 +123,16 @@ class LearnedRateProtocol(Protocol):
 class RecordedProtocol(Protocol):
     """DD's: the set brings its own steps, and nothing of what other protocols say matters but `random_real`."""
 
+    def for_recipe(self, recipe: dict[str, Any]) -> Protocol:
+        """Return the protocol as it is.
+
+        Raises:
+            UserError: the set was not learned with steps of its own.
+        """
+        if "inner" not in recipe:
+            raise UserError("The set brings no steps of its own to train with; use --evaluation.protocol common.")
+        return self
+
     def length(self, num_images: int) -> str:
         """Return how long a network trains, for the screen."""
         return "the steps it was learned with"
@@ -322,6 +332,8 @@ def find_protocol(name: str, epochs: int | None = None, data: str = "", batch_no
     found = PROTOCOLS[name]
     if isinstance(found, RecordedProtocol) and epochs is not None:
         raise UserError(f"Protocol {name} trains with the steps that a set brings: leave --evaluation.epochs out.")
+    if isinstance(found, KernelProtocol) and epochs is not None:
+        raise UserError(f"Protocol {name} trains no network: leave --evaluation.epochs out.")
     if name == "dc" and data == "mnist":
         found = replace(found, epochs=1000, augmentation="dc_crop_scale_rotate")
     elif name == "dc" and batch_norm:

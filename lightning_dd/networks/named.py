@@ -5,14 +5,13 @@ import functools
 import inspect
 from collections.abc import Iterable
 
-import torch
 import yaml
 from torch import nn
 
 from lightning_dd import networks
 from lightning_dd.errors import UserError
 from lightning_dd.networks.base import Network
-from lightning_dd.networks.build import NetworkFactory
+from lightning_dd.networks.build import NetworkFactory, sample
 
 
 def named_network(name: str) -> NetworkFactory:
@@ -49,11 +48,7 @@ def sample_network(name: str, image_shape: tuple[int, int, int], num_classes: in
     Raises:
         UserError: the network does not take such images or such options.
     """
-    with torch.random.fork_rng(devices=[]):
-        try:
-            return named_network(name)(image_shape, num_classes)
-        except TypeError as error:
-            raise UserError(f"{name} cannot be made from these options: {error}.") from None
+    return sample(named_network(name), image_shape, num_classes, name)
 
 
 def _check_options(kind: str, options: Iterable[str]) -> None:
