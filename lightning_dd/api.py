@@ -61,6 +61,8 @@ def distill(
         >>> data = torch.utils.data.TensorDataset(images, labels)
         >>> distilled = dd.distill(data, ipc=1, steps=1, evaluation=False)  # doctest: +SKIP
     """
+    if steps is not None and steps < 1:
+        raise UserError(f"steps is a number of updates of the images, at least 1, and cannot be {steps}.")
     quiet()
     keep_freed_memory()
     seed_everything(seed, verbose=False)
@@ -81,7 +83,7 @@ def distill(
         callbacks.append(ProgressBar())
     run = Trainer(
         **settings,
-        max_steps=steps or module.published_steps,
+        max_steps=-1 if steps is None else steps,
         callbacks=callbacks,
         logger=TensorBoardLogger(str(root), f"{method.lower()}_{name}_ipc{ipc}"),
     )

@@ -89,7 +89,7 @@ def _not_accepted(found: re.Match, option: str, message: str, parser: Any) -> st
     known = _parameters(paths[-1]) if paths else ()
     owner = f" of {paths[-1].rsplit('.', 1)[-1]}" if paths else ""
     name = f"{option}.{found[1]}".replace("--.", "--")
-    return f"There is no option {name}{owner}{_nearest(found[1], known)}."
+    return f"There is no option {name}{owner}{_nearest(found[1].partition('.')[0], known)}."
 
 
 def _unknown_class(found: re.Match, option: str, message: str, parser: Any) -> str:

@@ -86,6 +86,7 @@ def test_the_command_line_gives_the_same_images(fit, product, tmp_path):
         ({"evaluation": {"network": "MLPP"}}, "did you mean MLP"),
         ({"evaluation": "no"}, "True, False or a dict"),
         ({"trainer": {"max_stepss": 5}}, "did you mean max_steps"),
+        ({"steps": 0}, "at least 1, and cannot be 0"),
         ({"trainer": {"max_steps": 5}}, "give steps= to distill"),
     ],
 )

@@ -1,10 +1,12 @@
 """The part that all methods share: the synthetic set as parameters, and one update of it as one step."""
 
+import inspect
 import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal
 
 import torch
+from lightning.pytorch.callbacks import Timer
 from torch import Tensor, nn
 
 from lightning_dd.augmentation import DSA
@@ -147,9 +149,29 @@ class Distiller(Task):
     def setup(self, stage: str) -> None:
         """Give the images their first values; a checkpoint, loaded later, replaces them."""
         if stage == "fit":
+            self._set_length()
             self.look_every = LOOK_EVERY_ON_GPU if self.trainer.strategy.root_device.type == "cuda" else 1
             with torch.no_grad():
                 self.images.copy_(self.initial_images())
+
+    def _set_length(self) -> None:
+        """Take the published number of steps where nobody said when to stop: the loader is endless."""
+        trainer = self.trainer
+        timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)
+        counted = trainer.max_epochs not in (None, -1) and trainer.limit_train_batches != 1.0
+        if trainer.max_steps == -1 and not timed and not counted:
+            trainer.fit_loop.epoch_loop.max_steps = self.published_steps
+
+    def resolved(self) -> dict[str, Any]:
+        """Return what the options came to that were None or left out: plain values, by name."""
+        given = self.options.get("model", {}).get("init_args", {})
+        found = {}
+        for kind in type(self).__mro__:
+            for name, parameter in inspect.signature(kind.__init__).parameters.items():
+                value = getattr(self, name, None)
+                if parameter.default is None and given.get(name) is None and isinstance(value, int | float | str):
+                    found.setdefault(name, value)
+        return found
 
     def initial_images(self) -> Tensor:
         """Return `(num_classes * ipc, C, H, W)` starting values.
