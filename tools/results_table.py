@@ -76,7 +76,7 @@ def row(config: Path, record: dict[str, Any]) -> list[str]:
     minutes = (record["cost"]["seconds"] + last["seconds"]) / 60
     return [
         record["method"],
-        ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("departures", [])]),
+        ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("data_departures", [])]),
         str(record["ipc"]),
         f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
         ", ".join([steps, *changed_options(record["command"])]),

@@ -95,7 +95,7 @@ def run_record(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     return {
         "method": type(module).__name__,
         "dataset": data.name,
-        "departures": data.departures,
+        "data_departures": data.departures,
         "ipc": module.ipc,
         "config": module.options,
         "resolved": module.resolved(),

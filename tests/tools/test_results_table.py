@@ -16,7 +16,7 @@ def _record(**changes) -> dict:
     record = {
         "method": "DM",
         "dataset": "cifar10",
-        "departures": ["JPEG copies"],
+        "data_departures": ["JPEG copies"],
         "ipc": 10,
         "command": "python -m lightning_dd fit --config configs/dm/cifar10_ipc10.yaml --data.root DATA "
         "--trainer.max_steps 300 --model.real_per_class 64",
