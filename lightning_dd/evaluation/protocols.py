@@ -19,7 +19,7 @@ class Protocol:
     Attributes:
         name: as in `--evaluation.protocol`.
         source: where the protocol comes from.
-        epochs: E; the loop runs E + 1 epochs, as the official code does.
+        epochs: E, as papers and records count them; the loop makes one more, as the official code does.
         augmentation: None; `"dsa"` (one operation a mini-batch, parameters per image; arXiv 2102.08259), the operations
             being those that the images were distilled with; `"dc_..."` (one of the named operations an image; the
             older augmentation of arXiv 2006.05929); or `"frepo_..."` (one of the named operations a mini-batch,
@@ -94,7 +94,7 @@ class Protocol:
 
     def length(self, num_images: int) -> str:
         """Return how long a network trains, for the screen."""
-        return f"{self.total_epochs} epochs"
+        return f"{self.epochs} epochs"
 
     def describe(self) -> dict[str, Any]:
         """Return plain values, for records and artefacts."""
