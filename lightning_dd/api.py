@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import Dataset
 
 from lightning_dd import methods
@@ -15,7 +14,7 @@ from lightning_dd.data import FromDataset
 from lightning_dd.errors import UserError
 from lightning_dd.memory import keep_freed_memory
 from lightning_dd.python_options import evaluation_options, method_options, plain_number, trainer_options
-from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, check_precision, quiet
+from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, Events, check_precision, quiet
 
 
 def distill(
@@ -85,7 +84,7 @@ def distill(
         **settings,
         max_steps=-1 if steps is None else steps,
         callbacks=callbacks,
-        logger=TensorBoardLogger(str(root), f"{method.lower()}_{name}_ipc{ipc}"),
+        logger=Events(str(root), f"{method.lower()}_{name}_ipc{ipc}"),
     )
     run.fit(module, data)
     return load(run_folder(run) / ARTEFACT)

@@ -80,7 +80,7 @@ class DistillationCLI(LightningCLI):
             self.save_config_callback = None
         elif config.trainer.logger in (None, True):
             config.trainer.logger = {
-                "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
+                "class_path": "lightning_dd.running.Events",
                 "init_args": {
                     "save_dir": config.trainer.default_root_dir,
                     "name": self.run_name,
@@ -170,6 +170,7 @@ def _run(args: Sequence[str] | None) -> None:
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,  # checkpoints hold the method's options themselves
         parser_class=PlainParser,
+        parser_kwargs={"prog": "python -m lightning_dd"},  # not the name of a file
         save_config_kwargs={"overwrite": True},  # a resumed run goes on in its folder
         trainer_defaults=dict(TRAINER_DEFAULTS),
         args=args,

@@ -146,6 +146,7 @@ def test_an_evaluation_that_cannot_be_is_refused_before_the_first_step(config, o
     assert fit(*EVALUATED, *options, config=ELSEWHERE / f"{config}_digits.yaml") == 1
     assert words in capsys.readouterr().err
     assert not list(tmp_path.rglob("last.ckpt"))  # one is kept at every step
+    assert not list(tmp_path.iterdir())  # nor is an empty folder left behind
 
 
 @pytest.mark.parametrize(

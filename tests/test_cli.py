@@ -19,6 +19,7 @@ def test_fit_leaves_everything(fit, product, tmp_path, capsys):
     folder = tmp_path / "dm_digits_ipc1" / "version_0"
     assert all((folder / name).is_file() for name in FILES)
     assert list(folder.glob("events.out.tfevents.*"))
+    assert not (folder / "hparams.yaml").exists()
     record = json.loads((folder / "results.json").read_text())
     assert record["steps"] == 6
     assert record["method"] == "DM"
@@ -135,6 +136,7 @@ def test_test_evaluates_a_checkpoint(fit, tiny_config, tmp_path, capsys):
 def test_the_module_and_the_script_are_the_same_program():
     result = subprocess.run([sys.executable, "-m", "lightning_dd", "fit", "--help"], capture_output=True, text=True)
     assert result.returncode == 0
+    assert result.stdout.startswith("usage: python -m lightning_dd")
     for option in ("--evaluation.num_networks", "--ckpt_path", "--keep_freed_memory"):
         assert option in result.stdout
     from importlib.metadata import entry_points
