@@ -22,7 +22,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.memory import keep_freed_memory
 from lightning_dd.methods import Distiller
 from lightning_dd.methods.task import Task
-from lightning_dd.resuming import apply_checkpoint, find_last, run_name
+from lightning_dd.resuming import apply_checkpoint, find_checkpoint, run_name
 from lightning_dd.running import ABOUT_A_SET, CALLBACKS, TRAINER_DEFAULTS, check_precision, quiet
 
 LINKED = ("num_classes", "image_shape", "class_names")
@@ -59,12 +59,11 @@ class DistillationCLI(LightningCLI):
         self.run_name = run_name(config)
         self.version = None
         if self.config.subcommand == "test" and not config.get("ckpt_path"):
-            raise UserError("`test` needs --ckpt_path: a run's checkpoints/last.ckpt, or `last` for the newest run's.")
-        if config.get("ckpt_path") == "last":
-            path = find_last(Path(config.trainer.default_root_dir) / self.run_name)
-            config.ckpt_path = str(path)
-            self.version = path.parents[1].name
+            raise UserError("`test` needs --ckpt_path: a run's folder, or `last` for the newest run's.")
         if config.get("ckpt_path"):
+            runs = Path(config.trainer.default_root_dir) / self.run_name
+            path, self.version = find_checkpoint(str(config.ckpt_path), runs)
+            config.ckpt_path = str(path)
             apply_checkpoint(config)
 
     def before_instantiate_classes(self) -> None:

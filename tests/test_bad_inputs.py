@@ -105,6 +105,7 @@ CASES = [
     ("no image column", ["--data", "Parquet", "--data.root", "PATH"], _parquet_without_images, "text"),
     ("unreadable image", [*FOLDER, "PATH"], _unreadable, "broken.png"),
     ("missing checkpoint", ["--ckpt_path", "nowhere.ckpt"], None, "nowhere.ckpt"),
+    ("folder without a checkpoint", ["--ckpt_path", "PATH"], lambda folder: folder, "give the folder of a run"),
     ("garbage checkpoint", ["--ckpt_path", "PATH"], _garbage_checkpoint, "garbage.ckpt"),
     ("unwritable output", ["--trainer.default_root_dir", "PATH"], _file_in_the_way, "Not a directory"),
     ("typo in a group", ["--modle.ipc", "2"], None, "did you mean --model.ipc"),
@@ -213,6 +214,15 @@ def test_an_artefact_that_is_none(tmp_path):
     path.write_bytes(b"garbage")
     with pytest.raises(UserError, match="cannot be read"):
         dd.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("nowhere", "There is nothing at .*nowhere; give the folder of a run"), ("", "holds no distilled set; give")],
+)
+def test_an_artefact_that_is_not_there(name, words, tmp_path):
+    with pytest.raises(UserError, match=words):
+        dd.load(tmp_path / name)
 
 
 def test_unknown_method_from_python():
