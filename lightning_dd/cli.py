@@ -124,17 +124,13 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def command_line(words: Sequence[str]) -> str:
-    """Return a command that gives the same images elsewhere.
-
-    The data folder is written `DATA`; going on from a checkpoint is left out, since it gives what one run gives.
+    """Return a command as it was typed, but for the data folder, which is written `DATA`.
 
     Args:
         words: the arguments of the command.
     """
     shown = ["python", "-m", "lightning_dd"]
-    for before, word in zip(["", *words], words, strict=False):
-        if "--ckpt_path" in (before, word) or word.startswith("--ckpt_path="):
-            continue
+    for word in words:
         if shown[-1].startswith("--data") and shown[-1].endswith(".root"):
             word = "DATA"
         shown.append(re.sub(r"^(--data\.(?:init_args\.)?root=).*", r"\1DATA", word))

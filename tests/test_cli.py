@@ -124,11 +124,14 @@ def test_test_evaluates_a_checkpoint(fit, tiny_config, tmp_path, capsys):
     assert fit() == 0
     capsys.readouterr()
     checkpoint = tmp_path / "dm_digits_ipc1" / "version_0" / "checkpoints" / "last.ckpt"
-    options = ["--ckpt_path", str(checkpoint), "--evaluation.enabled", "true", "--evaluation.protocol", "dsa"]
+    folder = str(checkpoint.parents[1])
+    options = ["--ckpt_path", folder, "--evaluation.enabled", "true", "--evaluation.protocol", "dsa"]
     assert main(["test", "--config", str(tiny_config), *options, "--trainer.default_root_dir", str(tmp_path)]) == 0
     assert "step 6: 2 x ConvNet" in capsys.readouterr().out
     (record,) = json.loads((checkpoint.parents[1] / "test_results.json").read_text())
     assert record["evaluations"][-1]["protocol"] == "dsa"
+    assert f"--ckpt_path {folder}" in record["command"]
+    assert [command.split()[3] for command in record["commands"]] == ["fit", "test"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dm_digits_ipc1"]
     assert sorted(path.name for path in (tmp_path / "dm_digits_ipc1").iterdir()) == ["version_0"]
 
@@ -155,7 +158,7 @@ def test_test_without_a_checkpoint_is_refused(tiny_config, capsys):
     [
         (["fit", "--data.root", "/a b", "--model.ipc", "1"], "fit --data.root DATA --model.ipc 1"),
         (["fit", "--data.root=/a b"], "fit --data.root=DATA"),
-        (["fit", "--ckpt_path", "last", "--model.ipc", "1"], "fit --model.ipc 1"),
+        (["fit", "--ckpt_path", "last", "--model.ipc", "1"], "fit --ckpt_path last --model.ipc 1"),
         (["fit", "--data.init_args.root", "data", "--data", "MNIST"], "fit --data.init_args.root DATA --data MNIST"),
     ],
 )

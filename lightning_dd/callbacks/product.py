@@ -100,6 +100,7 @@ def run_record(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
         "config": module.options,
         "resolved": module.resolved(),
         "command": module.command,
+        **({"commands": [*module.earlier_commands, module.command]} if module.earlier_commands else {}),
         "seed": module.seed,
         "steps": module.iteration,
         "published_steps": module.published_steps,

@@ -1,6 +1,5 @@
 """The part that all methods share: the synthetic set as parameters, and one update of it as one step."""
 
-import inspect
 import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal
@@ -162,17 +161,6 @@ class Distiller(Task):
         if trainer.max_steps == -1 and not timed and not counted:
             trainer.fit_loop.epoch_loop.max_steps = self.published_steps
 
-    def resolved(self) -> dict[str, Any]:
-        """Return what the options came to that were None or left out: plain values, by name."""
-        given = self.options.get("model", {}).get("init_args", {})
-        found = {}
-        for kind in type(self).__mro__:
-            for name, parameter in inspect.signature(kind.__init__).parameters.items():
-                value = getattr(self, name, None)
-                if parameter.default is None and given.get(name) is None and isinstance(value, int | float | str):
-                    found.setdefault(name, value)
-        return found
-
     def initial_images(self) -> Tensor:
         """Return `(num_classes * ipc, C, H, W)` starting values.
 
@@ -266,6 +254,7 @@ class Distiller(Task):
             "private_state": self.private_state(),
             "identity": self.identity(),
             "options": self.options,
+            "commands": [*self.earlier_commands, self.command],
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -280,6 +269,7 @@ class Distiller(Task):
             theirs = saved["identity"][name]
             _require(theirs == ours, f"The checkpoint was made with {name} {theirs}, but this run has {name} {ours}.")
         self.iteration = saved["iteration"]
+        self.earlier_commands = saved.get("commands", [])
         self.load_private_state(saved["private_state"])
 
     def identity(self) -> dict[str, Any]:

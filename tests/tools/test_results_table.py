@@ -57,6 +57,16 @@ def test_a_row(root):
     )
 
 
+def test_a_run_that_went_on_has_the_methods_options_of_its_first_command_and_others_of_its_last():
+    start, data = "python -m lightning_dd fit --config c.yaml", "--data.root DATA"
+    commands = [
+        f"{start} --model.lr 1 --evaluation.epochs 5 --trainer.precision 64-true {data}",
+        f"{start} --model.lr 2 --evaluation.epochs 9 --trainer.precision 64-true {data} --ckpt_path last",
+    ]
+    found = results_table.changed_options(results_table.commands(_record(commands=commands)))
+    assert found == ["`lr 1`", "`trainer.precision 64-true`", "`evaluation.epochs 9`"]
+
+
 def test_a_config_without_a_published_number(root):
     (root / "configs" / "dm" / "cifar10_ipc10.yaml").write_text("# DM: nothing published.\n")
     assert "| 31.0 ± 0.5 | - | - |" in results_table.table(root)

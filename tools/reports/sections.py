@@ -141,7 +141,7 @@ def config(record: Record) -> str:
     versions = ", ".join(f"{name} {value}" for name, value in record.get("environment", {}).items())
     return section(
         "Config",
-        f"<pre>{escape(record.get('command') or '')}</pre>"
+        f"<pre>{escape(chr(10).join(record.get('commands') or [record.get('command') or '']))}</pre>"
         f"<details><summary>All options</summary><pre>{escape(options)}</pre></details>"
         f"<p class='quiet' style='margin-top:12px'>{escape(versions)}</p>",
     )
