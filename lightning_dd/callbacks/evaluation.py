@@ -74,6 +74,7 @@ class Evaluation(Callback):
         self.random_real = random_real
         self.networks_at_once = networks_at_once
         self.records: list[dict[str, Any]] = []
+        self.made_up = False  # whether the final evaluation of a run that was stopped before it was made up for
 
     @property
     def latest(self) -> float | None:
@@ -97,6 +98,16 @@ class Evaluation(Callback):
         if isinstance(protocol, RecordedProtocol) and getattr(module, "fixed_weights", False):
             own, theirs = (_sample(factory, module) for factory in (module.network, self.network))
             check_start(theirs, dict(own.named_parameters()))
+
+    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Where a run that goes on has all its steps, make its final evaluation if it was stopped before that."""
+        if not 0 < trainer.max_steps <= module.iteration:
+            return
+        self.made_up = self.enabled and all(record["step"] != module.iteration for record in self.records)
+        if trainer.is_global_zero:
+            print(_what_is_left(module.iteration, self.made_up, self.enabled), flush=True)
+        if self.made_up:
+            self._run(trainer, module)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
         """Evaluate at every n-th step, but leave the last one to `on_train_end`."""
@@ -170,6 +181,13 @@ class Evaluation(Callback):
             return protocol
         parts = _sample(self.network or module.network, module).modules()
         return find_protocol(name, self.epochs, data, any(isinstance(part, _BatchNorm) for part in parts))
+
+
+def _what_is_left(steps: int, made_up: bool, enabled: bool) -> str:
+    if made_up:
+        return f"The run has its {steps:,} steps; its final evaluation is left to do."
+    done = f"the run has its {steps:,} steps{' and its evaluation' if enabled else ''}"
+    return f"Nothing is left to do: {done}; use `test` to evaluate it again, or give a larger --trainer.max_steps."
 
 
 def _training(trainer: Trainer) -> AbstractContextManager:

@@ -28,6 +28,11 @@ class Product(Callback):
     def __init__(self, every_n_steps: int | None = None) -> None:
         self.every_n_steps = every_n_steps
 
+    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Write the accuracies of a final evaluation that was made up for; no step follows."""
+        if any(isinstance(callback, Evaluation) and callback.made_up for callback in trainer.callbacks):
+            self.on_train_end(trainer, module)
+
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Say how long the run is, and what the options came to that were left out."""
         if trainer.is_global_zero:
