@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import Dataset
 
 from lightning_dd import methods
@@ -14,7 +13,8 @@ from lightning_dd.callbacks.folder import ARTEFACT, run_folder
 from lightning_dd.data import FromDataset
 from lightning_dd.errors import UserError
 from lightning_dd.memory import keep_freed_memory
-from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, check_precision, quiet
+from lightning_dd.python_options import evaluation_options, method_options, plain_number, trainer_options
+from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, Events, check_precision, quiet
 
 
 def distill(
@@ -45,7 +45,8 @@ def distill(
         seed: every random draw is keyed with it.
         evaluation: arguments of `lightning_dd.callbacks.Evaluation`; False leaves it out.
         trainer: more arguments of Lightning's `Trainer`.
-        **options: of the method, for example `lr=1.0` or `network=functools.partial(ConvNet, width=64)`.
+        **options: of the method, for example `lr=1.0`. A network, here and in `evaluation`, is a name such as
+            `"ConvNet:width=64"`, or what makes one, such as `functools.partial(ConvNet, width=64)`.
 
     Returns:
         The distilled set; its run folder also holds the picture, the record and the checkpoint.
@@ -59,29 +60,31 @@ def distill(
         >>> data = torch.utils.data.TensorDataset(images, labels)
         >>> distilled = dd.distill(data, ipc=1, steps=1, evaluation=False)  # doctest: +SKIP
     """
+    if steps is not None and steps < 1:
+        raise UserError(f"steps is a number of updates of the images, at least 1, and cannot be {steps}.")
     quiet()
     keep_freed_memory()
     seed_everything(seed, verbose=False)
     data = FromDataset(dataset, test_dataset, class_names, name)
     method_class = find_method(method)
     facts = {"num_classes": data.num_classes, "image_shape": data.image_shape, "class_names": data.class_names}
-    module = _constructed(method_class, ipc=ipc, seed=seed, **facts, **options)
+    evaluation = evaluation_options(evaluation, facts)
+    settings = {**TRAINER_DEFAULTS, **trainer_options(trainer or {}), "default_root_dir": str(root)}
+    options = {"ipc": ipc, **options}
+    module = _constructed(method_class, **method_options(method_class, options, facts), seed=seed, **facts)
     module.options = {
-        "model": {"class_path": f"lightning_dd.methods.{method_class.__name__}", "init_args": _plain(options, ipc)}
+        "model": {"class_path": f"lightning_dd.methods.{method_class.__name__}", "init_args": _plain(options)}
     }
     module.command = f"lightning_dd.distill(..., method={method!r}, ipc={ipc}, steps={steps}, seed={seed})"
-    if isinstance(evaluation, bool):
-        evaluation = {"enabled": evaluation}
     callbacks = [CALLBACKS[key](**evaluation) if key == "evaluation" else CALLBACKS[key]() for key in CALLBACKS]
-    settings = {**TRAINER_DEFAULTS, **(trainer or {}), "default_root_dir": str(root)}
     check_precision(settings.get("precision"))
     if settings.get("enable_progress_bar", True):
         callbacks.append(ProgressBar())
     run = Trainer(
         **settings,
-        max_steps=steps or module.published_steps,
+        max_steps=-1 if steps is None else steps,
         callbacks=callbacks,
-        logger=TensorBoardLogger(str(root), f"{method.lower()}_{name}_ipc{ipc}"),
+        logger=Events(str(root), f"{method.lower()}_{name}_ipc{ipc}"),
     )
     run.fit(module, data)
     return load(run_folder(run) / ARTEFACT)
@@ -108,7 +111,8 @@ def _constructed(method: type[methods.Distiller], **options: Any) -> methods.Dis
         raise UserError(f"{method.__name__} cannot be made from these options: {error}.") from None
 
 
-def _plain(options: dict[str, Any], ipc: int) -> dict[str, Any]:
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
     """Return options as plain values; what is not plain is told by its text."""
+    values = {name: plain_number(value) for name, value in options.items()}
     kept = (int, float, str, bool, type(None))
-    return {"ipc": ipc, **{key: value if isinstance(value, kept) else str(value) for key, value in options.items()}}
+    return {name: value if isinstance(value, kept) else str(value) for name, value in values.items()}

@@ -144,11 +144,12 @@ def load(path: str | os.PathLike) -> DistilledDataset:
     Raises:
         UserError: the file is missing, damaged, of another format or of a newer version.
     """
-    path = Path(path)
+    given, path = path, Path(path)
     if path.is_dir():
         path = _newest(path)
     if not path.is_file():
-        raise UserError(f"There is no file {path}; give the path of a distilled.safetensors.")
+        where = f"The folder {given} holds no distilled set" if path != Path(given) else f"There is nothing at {given}"
+        raise UserError(f"{where}; give the folder of a run that has ended, or its distilled.safetensors.")
     tensors, metadata = _read(path)
     if metadata.get("format") != FORMAT:
         raise UserError(f"{path} is a safetensors file but not a distilled data set of this program.")

@@ -22,7 +22,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.memory import keep_freed_memory
 from lightning_dd.methods import Distiller
 from lightning_dd.methods.task import Task
-from lightning_dd.resuming import apply_checkpoint, find_last, run_name
+from lightning_dd.resuming import apply_checkpoint, find_checkpoint, run_name
 from lightning_dd.running import ABOUT_A_SET, CALLBACKS, TRAINER_DEFAULTS, check_precision, quiet
 
 LINKED = ("num_classes", "image_shape", "class_names")
@@ -59,12 +59,11 @@ class DistillationCLI(LightningCLI):
         self.run_name = run_name(config)
         self.version = None
         if self.config.subcommand == "test" and not config.get("ckpt_path"):
-            raise UserError("`test` needs --ckpt_path: a run's checkpoints/last.ckpt, or `last` for the newest run's.")
-        if config.get("ckpt_path") == "last":
-            path = find_last(Path(config.trainer.default_root_dir) / self.run_name)
-            config.ckpt_path = str(path)
-            self.version = path.parents[1].name
+            raise UserError("`test` needs --ckpt_path: a run's folder, or `last` for the newest run's.")
         if config.get("ckpt_path"):
+            runs = Path(config.trainer.default_root_dir) / self.run_name
+            path, self.version = find_checkpoint(str(config.ckpt_path), runs)
+            config.ckpt_path = str(path)
             apply_checkpoint(config)
 
     def before_instantiate_classes(self) -> None:
@@ -80,7 +79,7 @@ class DistillationCLI(LightningCLI):
             self.save_config_callback = None
         elif config.trainer.logger in (None, True):
             config.trainer.logger = {
-                "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
+                "class_path": "lightning_dd.running.Events",
                 "init_args": {
                     "save_dir": config.trainer.default_root_dir,
                     "name": self.run_name,
@@ -125,17 +124,13 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def command_line(words: Sequence[str]) -> str:
-    """Return a command that gives the same images elsewhere.
-
-    The data folder is written `DATA`; going on from a checkpoint is left out, since it gives what one run gives.
+    """Return a command as it was typed, but for the data folder, which is written `DATA`.
 
     Args:
         words: the arguments of the command.
     """
     shown = ["python", "-m", "lightning_dd"]
-    for before, word in zip(["", *words], words, strict=False):
-        if "--ckpt_path" in (before, word) or word.startswith("--ckpt_path="):
-            continue
+    for word in words:
         if shown[-1].startswith("--data") and shown[-1].endswith(".root"):
             word = "DATA"
         shown.append(re.sub(r"^(--data\.(?:init_args\.)?root=).*", r"\1DATA", word))
@@ -170,6 +165,7 @@ def _run(args: Sequence[str] | None) -> None:
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,  # checkpoints hold the method's options themselves
         parser_class=PlainParser,
+        parser_kwargs={"prog": "python -m lightning_dd"},  # not the name of a file
         save_config_kwargs={"overwrite": True},  # a resumed run goes on in its folder
         trainer_defaults=dict(TRAINER_DEFAULTS),
         args=args,

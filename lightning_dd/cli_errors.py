@@ -58,6 +58,10 @@ BOILERPLATE = (
 )
 
 
+HINTS = {"experts": "the folder of networks trained on the real images, which the method Experts makes first"}
+"""What is meant by options that have no default, where the name does not say it."""
+
+
 def _unrecognized(found: re.Match, option: str, message: str, parser: Any) -> str:
     name = found[1].split("=")[0]
     head, _, rest = name.lstrip("-").partition(".")
@@ -73,6 +77,11 @@ def _not_of_command(found: re.Match, option: str, message: str, parser: Any) -> 
     return f"There is no option {name}{_nearest(name, _options(parser))}."
 
 
+def _not_of_group(found: re.Match, option: str, message: str, parser: Any) -> str:
+    known = [each.rpartition(".")[2] for each in _options(parser) if each.startswith(f"--{found[1]}.")]
+    return f"There is no option --{found[1]}.{found[2]}{_nearest(found[2], known)}."
+
+
 def _not_accepted(found: re.Match, option: str, message: str, parser: Any) -> str:
     paths = re.findall(r"class_path[ =]'([\w.]+)'", message)
     if paths and paths[-1].endswith(".Task"):  # what stands in for the method until it is named
@@ -80,7 +89,7 @@ def _not_accepted(found: re.Match, option: str, message: str, parser: Any) -> st
     known = _parameters(paths[-1]) if paths else ()
     owner = f" of {paths[-1].rsplit('.', 1)[-1]}" if paths else ""
     name = f"{option}.{found[1]}".replace("--.", "--")
-    return f"There is no option {name}{owner}{_nearest(found[1], known)}."
+    return f"There is no option {name}{owner}{_nearest(found[1].partition('.')[0], known)}."
 
 
 def _unknown_class(found: re.Match, option: str, message: str, parser: Any) -> str:
@@ -123,8 +132,10 @@ def _not_yaml(found: re.Match, option: str, message: str, parser: Any) -> str:
 def _required(found: re.Match, option: str, message: str, parser: Any) -> str:
     if option == "--":
         return "Give a method and data: --config FILE (see configs/), or --model and --data."
-    missing = " and ".join(f"{option}.{name}" for name in found[1].split(", "))
-    return f"Give {missing}, which has no default."
+    names = found[1].split(", ")
+    meant = [f": {HINTS[name]}" for name in names if name in HINTS]
+    missing = " and ".join(f"{option}.{name}" for name in names)
+    return f"Give {missing}, which has no default{''.join(meant)}."
 
 
 def _no_command(found: re.Match, option: str, message: str, parser: Any) -> str:
@@ -137,8 +148,10 @@ def _no_config(found: re.Match, option: str, message: str, parser: Any) -> str:
 
 EXPLANATIONS = (
     (r"Expected '(torchvision|timm)\.(?:\w+\.)*(\w+)' to be a", _foreign_network),
+    (r"class_path '[\w.]+':\s+unrecognized arguments: --([\w.]+)", _not_accepted),
     (r"unrecognized arguments: (\S+)", _unrecognized),
     (r"Subcommand '\w+' does not accept option '([\w.]+)'", _not_of_command),
+    (r"Group '([\w.]+)' does not accept option '([\w.]+)'", _not_of_group),
     (r"Option '([\w.]+)' is not accepted", _not_accepted),
     (r"Key '([\w.]+)' is not expected", _not_accepted),
     (r"Expected a dot import path string: (\S+)", _unknown_class),
@@ -154,7 +167,7 @@ EXPLANATIONS = (
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    known = list(known)
+    known = [name for name in known if name != word]  # a parent's option that its child leaves no choice of
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if near:
         return f"; did you mean {near[0]}"

@@ -44,6 +44,27 @@ def find_last(folder: Path) -> Path:
     return checkpoints[-1]
 
 
+def find_checkpoint(given: str, runs: Path) -> tuple[Path, str | None]:
+    """Return the checkpoint that a user means, and the name of its folder where a run goes on in that.
+
+    Args:
+        given: a checkpoint, a run's folder or that of several, or `last`.
+        runs: the folder of all runs of this name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if given == "last":
+        path = find_last(runs)
+    elif not Path(given).is_dir():
+        return Path(given), None
+    elif not (path := Path(given) / CHECKPOINT).is_file():
+        path = max(Path(given).glob(f"version_*/{CHECKPOINT}"), key=lambda path: path.stat().st_mtime, default=None)
+    if path is None:
+        raise UserError(f"There is no checkpoint in {given}; give the folder of a run, which holds {CHECKPOINT}.")
+    return path, path.parents[1].name if path.parents[2].resolve() == runs.resolve() else None
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Return the part of a checkpoint that describes its method.
 
@@ -51,7 +72,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         UserError: the file is missing, damaged or of another program.
     """
     if not Path(path).is_file():
-        raise UserError(f"There is no checkpoint {path}; give a path, or `last` for the newest of this run.")
+        raise UserError(f"There is no checkpoint {path}; give a run's folder, or `last` for the newest run.")
     if Path(path).suffix == ".safetensors":
         raise UserError(f"{path} is a distilled set; give the checkpoint of its run, checkpoints/last.ckpt beside it.")
     try:

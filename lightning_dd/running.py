@@ -4,6 +4,8 @@ import logging
 import warnings
 from typing import Any
 
+from lightning.pytorch.loggers import TensorBoardLogger
+
 from lightning_dd.callbacks import Cost, Evaluation, Gallery, Guard, LastCheckpoint, Product
 from lightning_dd.errors import UserError
 
@@ -26,6 +28,14 @@ CALLBACKS = {
     "guard": Guard,
 }
 """In the order in which they are called: what is written at the end holds what was measured before."""
+
+
+class Events(TensorBoardLogger):
+    """TensorBoard's events alone: `config.yaml` and `results.json` say what a file of hyper-parameters would."""
+
+    def save(self) -> None:
+        """Write the events; Lightning would add an empty `hparams.yaml`."""
+        self.experiment.flush()
 
 
 ABOUT_A_SET = (Evaluation, Gallery, Cost, Product, LastCheckpoint)

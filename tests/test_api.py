@@ -4,6 +4,7 @@ import functools
 import subprocess
 import sys
 
+import numpy
 import pytest
 import torch
 from torch.utils.data import TensorDataset
@@ -73,11 +74,39 @@ def test_the_command_line_gives_the_same_images(fit, product, tmp_path):
         ({"wrong_option": 1}, "wrong_option"),
         ({"ipc": 100}, "--model.init noise"),
         ({"evaluation": {"num_networks": 0}}, "cannot be 0"),
+        ({"real_per_clas": 4}, "There is no option real_per_clas of DM; did you mean real_per_class"),
+        ({"lr": "high"}, "lr takes a number, not 'high'"),
+        ({"method": "dc", "distance": "euclid"}, "distance is one of rowwise, mse, cos, not 'euclid'"),
+        ({"method": "mtt", "real_per_class": None}, "There is no option real_per_class of MTT"),
+        ({"num_classes": 3}, "num_classes is no option of a method here"),
+        ({"network": "ConvNot"}, "did you mean ConvNet"),
+        ({"network": "ConvNet:widht=4"}, "did you mean width"),
+        ({"network": ConvNet((1, 8, 8), 2, depth=2)}, "network is a name"),
+        ({"evaluation": {"epoch": 5}}, "There is no option epoch; did you mean epochs"),
+        ({"evaluation": {"network": "MLPP"}}, "did you mean MLP"),
+        ({"evaluation": "no"}, "True, False or a dict"),
+        ({"trainer": {"max_stepss": 5}}, "did you mean max_steps"),
+        ({"steps": 0}, "at least 1, and cannot be 0"),
+        ({"trainer": {"max_steps": 5}}, "give steps= to distill"),
     ],
 )
 def test_errors_are_sentences(options, words, tmp_path):
     with pytest.raises(UserError, match=words):
         _distill(tmp_path, **options)
+
+
+def test_a_method_that_needs_experts_says_what_they_are(tmp_path):
+    with pytest.raises(UserError, match="Give experts, which has no default: the folder of networks"):
+        dd.distill(_separable(), method="mtt", ipc=1, root=tmp_path)
+
+
+def test_networks_by_name_and_numbers_of_numpy(tmp_path):
+    evaluation = {"network": "MLP", "num_networks": 1, "epochs": 1}
+    numbers = {"ipc": numpy.int64(1), "lr": numpy.float32(0.5)}
+    distilled = _distill(tmp_path, network="ConvNet:width=4,depth=2", evaluation=evaluation, **numbers)
+    assert distilled.info["evaluations"][0]["network"] == "MLP"
+    options = distilled.info["config"]["model"]["init_args"]
+    assert (options["network"], options["ipc"], options["lr"]) == ("ConvNet:width=4,depth=2", 1, 0.5)
 
 
 def test_importing_costs_nothing():

@@ -105,6 +105,7 @@ CASES = [
     ("no image column", ["--data", "Parquet", "--data.root", "PATH"], _parquet_without_images, "text"),
     ("unreadable image", [*FOLDER, "PATH"], _unreadable, "broken.png"),
     ("missing checkpoint", ["--ckpt_path", "nowhere.ckpt"], None, "nowhere.ckpt"),
+    ("folder without a checkpoint", ["--ckpt_path", "PATH"], lambda folder: folder, "give the folder of a run"),
     ("garbage checkpoint", ["--ckpt_path", "PATH"], _garbage_checkpoint, "garbage.ckpt"),
     ("unwritable output", ["--trainer.default_root_dir", "PATH"], _file_in_the_way, "Not a directory"),
     ("typo in a group", ["--modle.ipc", "2"], None, "did you mean --model.ipc"),
@@ -122,6 +123,43 @@ def test_one_sentence(options, make, words, fit, tmp_path, capfd):
     assert len(errors) == 1
     assert words in errors[0]
     assert errors[0].endswith(".")
+
+
+EVALUATED = ("--evaluation.enabled", "true", "--evaluation.epochs", "null")
+ELSEWHERE = Path(__file__).parent / "conf"
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "words"),
+    [
+        ("dm", ["--evaluation.protocol", "dd"], "The set brings no steps of its own"),
+        ("dm", ["--evaluation.protocol", "krr"], "this one has none"),
+        ("dm", ["--evaluation.network", "VGG11"], "VGG11 needs images of at least 17x17 pixels, not 8x8"),
+        ("kip", ["--evaluation.protocol", "krr"], "krr trains no network: leave --evaluation.network out"),
+        (
+            "dd",
+            ["--model.fixed_weights", "true", "--evaluation.protocol", "dd", "--evaluation.network", "MLP"],
+            "this is another network",
+        ),
+    ],
+)
+def test_an_evaluation_that_cannot_be_is_refused_before_the_first_step(config, options, words, fit, tmp_path, capsys):
+    assert fit(*EVALUATED, *options, config=ELSEWHERE / f"{config}_digits.yaml") == 1
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.rglob("last.ckpt"))  # one is kept at every step
+    assert not list(tmp_path.iterdir())  # nor is an empty folder left behind
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--model.network.width", "64"], "There is no option --model.network.width of KIP."),
+        (["--evaluation.protocol", "krr", "--evaluation.enabled", "true"], "leave --evaluation.epochs out"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(options, words, fit, capsys):
+    assert fit(*options, config=ELSEWHERE / "kip_digits.yaml") == 1
+    assert words in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_finite_keeps_the_images(fit, product, capsys):
@@ -176,6 +214,15 @@ def test_an_artefact_that_is_none(tmp_path):
     path.write_bytes(b"garbage")
     with pytest.raises(UserError, match="cannot be read"):
         dd.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("nowhere", "There is nothing at .*nowhere; give the folder of a run"), ("", "holds no distilled set; give")],
+)
+def test_an_artefact_that_is_not_there(name, words, tmp_path):
+    with pytest.raises(UserError, match=words):
+        dd.load(tmp_path / name)
 
 
 def test_unknown_method_from_python():

@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from lightning_dd.cli import command_line, main
+from lightning_dd.methods import DM
 
 FILES = ("config.yaml", "distilled.safetensors", "distilled.png", "results.json", "checkpoints/last.ckpt")
 
@@ -18,6 +19,7 @@ def test_fit_leaves_everything(fit, product, tmp_path, capsys):
     folder = tmp_path / "dm_digits_ipc1" / "version_0"
     assert all((folder / name).is_file() for name in FILES)
     assert list(folder.glob("events.out.tfevents.*"))
+    assert not (folder / "hparams.yaml").exists()
     record = json.loads((folder / "results.json").read_text())
     assert record["steps"] == 6
     assert record["method"] == "DM"
@@ -95,15 +97,41 @@ def test_short_names_without_a_config(tmp_path, product):
     assert len(product()) == 10
 
 
+def test_without_a_number_of_steps_the_published_one_is_taken(fit, product, monkeypatch, capsys):
+    monkeypatch.setattr(DM, "published_steps", 2)
+    assert fit("--trainer.max_steps", "-1") == 0
+    assert "DM: 2 steps (as published)." in capsys.readouterr().out
+    assert product().info["steps"] == 2
+    assert fit("--trainer.max_steps", "-1", "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2") == 0
+    assert "DM: as long as the trainer says (published: 2)." in capsys.readouterr().out
+
+
+def test_a_coreset_takes_its_one_step(fit, product):
+    assert fit("--model", "Coreset", "--model.ipc", "1", "--trainer.max_steps", "-1") == 0
+    assert product(name="coreset_digits_ipc1_random").info["steps"] == 1
+
+
+def test_what_options_came_to_is_shown_and_recorded(fit, product, capsys):
+    options = "--model DC --model.ipc 1 --model.network.width 4 --trainer.max_steps 1"
+    assert fit(*options.split()) == 0
+    assert "DC: 1 step (published: 1,000); outer_loops 1, inner_epochs 1." in capsys.readouterr().out
+    info = product(name="dc_digits_ipc1").info
+    assert info["resolved"] == {"outer_loops": 1, "inner_epochs": 1}
+    assert info["config"]["model"]["init_args"]["outer_loops"] is None
+
+
 def test_test_evaluates_a_checkpoint(fit, tiny_config, tmp_path, capsys):
     assert fit() == 0
     capsys.readouterr()
     checkpoint = tmp_path / "dm_digits_ipc1" / "version_0" / "checkpoints" / "last.ckpt"
-    options = ["--ckpt_path", str(checkpoint), "--evaluation.enabled", "true", "--evaluation.protocol", "dsa"]
+    folder = str(checkpoint.parents[1])
+    options = ["--ckpt_path", folder, "--evaluation.enabled", "true", "--evaluation.protocol", "dsa"]
     assert main(["test", "--config", str(tiny_config), *options, "--trainer.default_root_dir", str(tmp_path)]) == 0
     assert "step 6: 2 x ConvNet" in capsys.readouterr().out
     (record,) = json.loads((checkpoint.parents[1] / "test_results.json").read_text())
     assert record["evaluations"][-1]["protocol"] == "dsa"
+    assert f"--ckpt_path {folder}" in record["command"]
+    assert [command.split()[3] for command in record["commands"]] == ["fit", "test"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dm_digits_ipc1"]
     assert sorted(path.name for path in (tmp_path / "dm_digits_ipc1").iterdir()) == ["version_0"]
 
@@ -111,6 +139,7 @@ def test_test_evaluates_a_checkpoint(fit, tiny_config, tmp_path, capsys):
 def test_the_module_and_the_script_are_the_same_program():
     result = subprocess.run([sys.executable, "-m", "lightning_dd", "fit", "--help"], capture_output=True, text=True)
     assert result.returncode == 0
+    assert result.stdout.startswith("usage: python -m lightning_dd")
     for option in ("--evaluation.num_networks", "--ckpt_path", "--keep_freed_memory"):
         assert option in result.stdout
     from importlib.metadata import entry_points
@@ -129,7 +158,7 @@ def test_test_without_a_checkpoint_is_refused(tiny_config, capsys):
     [
         (["fit", "--data.root", "/a b", "--model.ipc", "1"], "fit --data.root DATA --model.ipc 1"),
         (["fit", "--data.root=/a b"], "fit --data.root=DATA"),
-        (["fit", "--ckpt_path", "last", "--model.ipc", "1"], "fit --model.ipc 1"),
+        (["fit", "--ckpt_path", "last", "--model.ipc", "1"], "fit --ckpt_path last --model.ipc 1"),
         (["fit", "--data.init_args.root", "data", "--data", "MNIST"], "fit --data.init_args.root DATA --data MNIST"),
     ],
 )

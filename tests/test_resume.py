@@ -11,6 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from lightning_dd.errors import UserError
+
 CONF = Path(__file__).parent / "conf"
 
 
@@ -29,6 +31,38 @@ def test_resumed_keeps_earlier_evaluations(fit, product):
     assert fit("--trainer.max_steps", "3", *evaluation) == 0
     assert fit("--ckpt_path", "last", *evaluation) == 0
     assert [entry["step"] for entry in product().info["evaluations"]] == [2, 3, 4, 6]
+
+
+def test_a_final_evaluation_that_was_interrupted_is_made_up_for(fit, product, monkeypatch, tmp_path, capsys):
+    def interrupted(*_):
+        raise UserError("interrupted")
+
+    evaluated = ("--trainer.max_steps", "2", "--evaluation.enabled", "true", "--evaluation.num_networks", "1")
+    folder = tmp_path / "dm_digits_ipc1" / "version_0"
+    with monkeypatch.context() as patch:
+        patch.setattr("lightning_dd.callbacks.evaluation.evaluate", interrupted)
+        assert fit(*evaluated) == 1
+    before = product().info
+    assert before["evaluations"] == []
+    assert fit(*evaluated, "--ckpt_path", str(folder)) == 0
+    assert "its final evaluation is left to do" in capsys.readouterr().out
+    info = product().info
+    assert [entry["step"] for entry in info["evaluations"]] == [2]
+    assert (info["steps"], info["cost"]) == (2, before["cost"])
+    assert fit(*evaluated, "--ckpt_path", "last") == 0
+    assert "Nothing is left to do: the run has its 2 steps and its evaluation; use `test`" in capsys.readouterr().out
+    assert product().info == info
+    assert [path.name for path in folder.parent.iterdir()] == ["version_0"]
+
+
+def test_the_record_of_a_run_that_went_on_has_all_commands(fit, product):
+    assert fit("--trainer.max_steps", "1", "--model.lr", "0.5") == 0
+    assert "commands" not in product().info
+    assert fit("--trainer.max_steps", "2", "--ckpt_path", "last") == 0
+    info = product().info
+    assert info["command"].endswith("--trainer.max_steps 2 --ckpt_path last")
+    assert info["commands"][0].endswith("--trainer.max_steps 1 --model.lr 0.5")
+    assert info["commands"][1:] == [info["command"]]
 
 
 def _start(config: Path, root: Path, steps: int, *more: str) -> subprocess.Popen:

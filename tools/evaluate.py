@@ -10,6 +10,7 @@ import argparse
 import functools
 import shlex
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,7 @@ def evaluate(options: argparse.Namespace) -> tuple[list[Cell], list[dict[str, An
     find_protocol(options.protocol, options.epochs)
     sources = [Source.parse(text) for text in options.artefacts]
     data = find_data([source.info for source in sources], options.data, options.root, options.zca)
-    for network in counts:
-        sample_network(network, data.image_shape, data.num_classes)  # say what is wrong before hours are spent
+    check_networks(counts, data)
     conditions = _conditions(options, data)
     candidates, beside = _candidates(options, sources, data, conditions)
     cells = Cells(options.out / "cells.json")
@@ -144,6 +144,22 @@ def counts_of(networks: list[str], numbers: list[str]) -> dict[str, int]:
         else:
             special[name] = int(number)
     return {name: special.get(name, special.get(name.partition(":")[0], general)) for name in networks}
+
+
+def check_networks(names: Iterable[str], data: ImageData) -> None:
+    """Refuse a table with networks that cannot be made for the images, and name all of them, before any is trained.
+
+    Raises:
+        UserError: a network does not take such images or such options.
+    """
+    wrong = []
+    for name in names:
+        try:
+            sample_network(name, data.image_shape, data.num_classes)
+        except UserError as error:
+            wrong.append(str(error).rstrip("."))
+    if wrong:
+        raise UserError(f"{'; '.join(wrong)}: change --networks; nothing has been trained.")
 
 
 def write(cells: list[Cell], scores: list[dict[str, Any]], options: argparse.Namespace, arguments: list[str]) -> None:

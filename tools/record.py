@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from results_table import changed_options
+from results_table import changed_options, commands
 
 from lightning_dd.errors import UserError
 from lightning_dd.files import write_json
@@ -50,8 +50,10 @@ def add(result: Path, config: Path) -> Path:
     record = json.loads(result.read_text())
     if not record["evaluations"]:
         raise UserError(f"{result} has no evaluation; only measured runs are recorded.")
-    # whatever folder the checkout lies in, the command is given from there
-    record["command"] = re.sub(r"\S*/(configs/\S+\.yaml)", r"\1", record["command"])
+    # whatever folder the checkout lies in, commands are given from there
+    record["command"] = _from_checkout(record["command"])
+    if "commands" in record:
+        record["commands"] = [_from_checkout(command) for command in record["commands"]]
     records_path = config.with_suffix(".results.json")
     records = json.loads(records_path.read_text()) if records_path.exists() else []
     kept = [other for other in records if identity(other) != identity(record)]
@@ -66,10 +68,14 @@ def with_result(line: str, record: dict[str, Any]) -> str:
     """Return the first line of a config with what a run gave in place of what it said before."""
     last = record["evaluations"][-1]
     steps = f"{record['steps']:,} of {record['published_steps']:,} steps"
-    changed = ", ".join([steps, *changed_options(record["command"])]).replace("`", "")
+    changed = ", ".join([steps, *changed_options(commands(record))]).replace("`", "")
     figure = f"{last['accuracy_mean']:.1f} +- {last['accuracy_std']:.1f}"
     before = re.sub(r" (Not run by us yet|Ours [^ ]+ \+- ).*", "", line)
     return f"{before} Ours {figure} ({changed}; {record['environment']['device']})."
+
+
+def _from_checkout(command: str) -> str:
+    return re.sub(r"\S*/(configs/\S+\.yaml)", r"\1", command)
 
 
 def identity(record: dict[str, Any]) -> tuple[str, int, str]:

@@ -77,10 +77,10 @@ def row(config: Path, record: dict[str, Any]) -> list[str]:
     minutes = (record["cost"]["seconds"] + last["seconds"]) / 60
     return [
         f"[{record['method']}]({config.relative_to(config.parents[2]).as_posix()})",
-        ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("departures", [])]),
+        ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("data_departures", [])]),
         str(record["ipc"]),
         f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
-        ", ".join([steps, *short, *changed_options(record["command"])]),
+        ", ".join([steps, *short, *changed_options(commands(record))]),
         _figure(last, "accuracy"),
         _figure(last, "random_real"),
         published.replace("+-", "±"),
@@ -106,12 +106,26 @@ def _published(config: Path) -> str:
     return found[1] if found else "-"
 
 
-def changed_options(command: str) -> list[str]:
-    """Return the options of a command that changed what was computed."""
-    words = shlex.split(command)
-    found = [(option, value) for option, value in pairwise(words) if option.startswith("--") and option not in SILENT]
-    kept = [(option, value) for option, value in found if not option.startswith("--data.")]
-    return [f"`{option.removeprefix('--model.').removeprefix('--')} {value}`" for option, value in kept]
+def commands(record: dict[str, Any]) -> list[str]:
+    """Return the commands of a run: several where it was stopped and went on."""
+    return record.get("commands", [record["command"]])
+
+
+def changed_options(commands: list[str]) -> list[str]:
+    """Return the options that changed what was computed: of the method the first command's, or else the last's.
+
+    A run that goes on keeps the method's options, which are in its checkpoint.
+    """
+    first, last = (_options(command) for command in (commands[0], commands[-1]))
+    found = [each for each in first if each[0].startswith("--model") or each in last]
+    found += [each for each in last if not each[0].startswith("--model") and each not in first]
+    return [f"`{option.removeprefix('--model.').removeprefix('--')} {value}`" for option, value in found]
+
+
+def _options(command: str) -> list[tuple[str, str]]:
+    pairs = pairwise(shlex.split(command))
+    spoken = [(option, value) for option, value in pairs if option.startswith("--") and option not in SILENT]
+    return [(option, value) for option, value in spoken if not option.startswith("--data.")]
 
 
 def _figure(evaluation: dict[str, Any], of: str) -> str:

@@ -5,6 +5,7 @@ import sys
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.folder import CHECKPOINT, run_folder
 from lightning_dd.errors import UserError
 from lightning_dd.files import cannot_write
@@ -35,6 +36,11 @@ class LastCheckpoint(Checkpoint):
     def on_train_end(self, trainer: Trainer, *_: object) -> None:
         """Save what was learned, with the final evaluation."""
         self._save(trainer)
+
+    def on_fit_end(self, trainer: Trainer, *_: object) -> None:
+        """Save a final evaluation that was made up for, now that all of the checkpoint is loaded; no step was made."""
+        if any(isinstance(callback, Evaluation) and callback.made_up for callback in trainer.callbacks):
+            self._save(trainer)
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
         """Save what was learned before something went wrong; with several processes the others may be gone."""

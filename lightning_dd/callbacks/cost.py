@@ -25,6 +25,7 @@ class Cost(Callback):
         self.seconds = 0.0
         self._steps: list[float] = []
         self._start = 0.0
+        self._last: dict[str, Any] = {}  # the record before, for a process that makes no step
         self._first = True
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
@@ -49,22 +50,25 @@ class Cost(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the time spent so far, so that a resumed run adds to it."""
-        return {"seconds": self.seconds}
+        return {"seconds": self.seconds, "record": self._last}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back the time spent before."""
-        self.seconds = state["seconds"]
+        self.seconds, self._last = state["seconds"], state.get("record", {})
 
     def record(self, module: LightningModule) -> dict[str, Any]:
         """Return the entry `cost` of `results.json`."""
+        if self._first and self._last:
+            return self._last
         parts = module.stopwatch.medians() if module.device.type == "cpu" or self.synchronize else {}
-        return {
+        self._last = {
             "seconds": round(self.seconds, 1),
             "seconds_per_step": round(statistics.median(self._steps), 5) if self._steps else None,
             "seconds_loss": parts.get("loss"),
             "seconds_networks": parts.get("networks"),
             "peak_memory_bytes": peak_memory(module.device),
         }
+        return self._last
 
 
 def peak_memory(device: torch.device) -> int:

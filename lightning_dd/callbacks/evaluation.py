@@ -6,14 +6,18 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.coresets import random_real
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import Accuracies, Protocol, evaluate, find_protocol
+from lightning_dd.evaluation.protocols import KernelProtocol, RecordedProtocol
+from lightning_dd.evaluation.recorded import check_start
 from lightning_dd.evaluation.records import table
 from lightning_dd.networks import NetworkFactory
+from lightning_dd.networks.build import sample
 from lightning_dd.randomness import generator
 
 
@@ -70,6 +74,7 @@ class Evaluation(Callback):
         self.random_real = random_real
         self.networks_at_once = networks_at_once
         self.records: list[dict[str, Any]] = []
+        self.made_up = False  # whether the final evaluation of a run that was stopped before it was made up for
 
     @property
     def latest(self) -> float | None:
@@ -77,10 +82,32 @@ class Evaluation(Callback):
         return self.records[-1]["accuracy_mean"] if self.records else None
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        """Find out before the run whether there is something to test on, and a way to train."""
-        if self.enabled:
-            find_protocol(self.protocol or module.protocol, self.epochs)
-            trainer.datamodule.split(self.split)
+        """Find out before the run whether there is something to test on, and a way to train.
+
+        Raises:
+            UserError: there is none: the set will lack what the protocol needs, or the network does not fit the images.
+        """
+        if not self.enabled:
+            return
+        trainer.datamodule.split(self.split)
+        protocol = self._protocol_for(module, trainer.datamodule.name).for_recipe(module.recipe())
+        if self.network is None:
+            return
+        if isinstance(protocol, KernelProtocol):
+            raise UserError(f"Protocol {protocol.name} trains no network: leave --evaluation.network out.")
+        if isinstance(protocol, RecordedProtocol) and getattr(module, "fixed_weights", False):
+            own, theirs = (_sample(factory, module) for factory in (module.network, self.network))
+            check_start(theirs, dict(own.named_parameters()))
+
+    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Where a run that goes on has all its steps, make its final evaluation if it was stopped before that."""
+        if not 0 < trainer.max_steps <= module.iteration:
+            return
+        self.made_up = self.enabled and all(record["step"] != module.iteration for record in self.records)
+        if trainer.is_global_zero:
+            print(_what_is_left(module.iteration, self.made_up, self.enabled), flush=True)
+        if self.made_up:
+            self._run(trainer, module)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
         """Evaluate at every n-th step, but leave the last one to `on_train_end`."""
@@ -118,10 +145,7 @@ class Evaluation(Callback):
 
     def _measure(self, trainer: Trainer, module: LightningModule) -> tuple[Protocol, Accuracies]:
         data, device = trainer.datamodule, module.device
-        factory = self.network or module.network
-        protocol = find_protocol(
-            self.protocol or module.protocol, self.epochs, data.name, _has_batch_norm(factory, module)
-        )
+        protocol = self._protocol_for(module, data.name)
         images, labels = data.split(self.split)
         test_set = data.preprocessing_on(device)(images.to(device)), labels.to(device)
         share = tqdm(
@@ -141,13 +165,29 @@ class Evaluation(Callback):
                 distilled_set(trainer, module),
                 real if self.random_real else None,
                 test_set,
-                factory,
+                self.network or module.network,
                 protocol,
                 share,
                 module.seed,
                 self.networks_at_once,
             )
         return protocol, _gathered(trainer, accuracies)
+
+    def _protocol_for(self, module: LightningModule, data: str) -> Protocol:
+        """Return the protocol in the form that it has for a data set and the network, of which it makes one to see."""
+        name = self.protocol or module.protocol
+        protocol = find_protocol(name, self.epochs, data)
+        if isinstance(protocol, KernelProtocol):
+            return protocol
+        parts = _sample(self.network or module.network, module).modules()
+        return find_protocol(name, self.epochs, data, any(isinstance(part, _BatchNorm) for part in parts))
+
+
+def _what_is_left(steps: int, made_up: bool, enabled: bool) -> str:
+    if made_up:
+        return f"The run has its {steps:,} steps; its final evaluation is left to do."
+    done = f"the run has its {steps:,} steps{' and its evaluation' if enabled else ''}"
+    return f"Nothing is left to do: {done}; use `test` to evaluate it again, or give a larger --trainer.max_steps."
 
 
 def _training(trainer: Trainer) -> AbstractContextManager:
@@ -178,7 +218,5 @@ def _interleaved(lists: list[list[float]]) -> list[float]:
     return [values[row] for row in range(longest) for values in lists if row < len(values)]
 
 
-def _has_batch_norm(factory: NetworkFactory, module: LightningModule) -> bool:
-    with torch.random.fork_rng(devices=[]):
-        network = factory(module.image_shape, module.num_classes)
-    return any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in network.modules())
+def _sample(factory: NetworkFactory, module: LightningModule) -> torch.nn.Module:
+    return sample(factory, module.image_shape, module.num_classes)

@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -68,6 +70,9 @@ class Guard(Callback):
         """
         self._in_step = False
         self.teardown(trainer, module, "fit")
+        folder = getattr(trainer.logger, "log_dir", None)
+        if folder and trainer.state.fn == "fit" and trainer.is_global_zero:
+            remove_beginnings(Path(folder))
         if out_of_memory(exception):
             raise UserError(f"Out of memory; make {module.memory_option} smaller.") from exception
 
@@ -79,6 +84,17 @@ class Guard(Callback):
 
     def _stop(self, signum: int) -> NoReturn:
         raise InterruptedRunError(signum, self._trainer.global_step, self._trainer.lightning_module.going_on)
+
+
+def remove_beginnings(folder: Path) -> None:
+    """Remove a run's folder that holds nothing but what is written before the first step."""
+    files = [path for path in folder.rglob("*") if not path.is_dir()] if folder.is_dir() else []
+    if files and all(path.name == "config.yaml" or path.name.startswith("events.out.tfevents") for path in files):
+        for path in files:
+            path.unlink()
+        with suppress(OSError):  # the folder of all runs of this name goes only if it is empty
+            folder.rmdir()
+            folder.parent.rmdir()
 
 
 def out_of_memory(error: BaseException) -> bool:

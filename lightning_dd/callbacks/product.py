@@ -28,6 +28,16 @@ class Product(Callback):
     def __init__(self, every_n_steps: int | None = None) -> None:
         self.every_n_steps = every_n_steps
 
+    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Write the accuracies of a final evaluation that was made up for; no step follows."""
+        if any(isinstance(callback, Evaluation) and callback.made_up for callback in trainer.callbacks):
+            self.on_train_end(trainer, module)
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Say how long the run is, and what the options came to that were left out."""
+        if trainer.is_global_zero:
+            print(_beginning(trainer, module), flush=True)
+
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
         """Write the distilled set at every n-th step, and all at the last one, before an evaluation that takes long."""
         last = trainer.global_step == trainer.max_steps
@@ -73,6 +83,15 @@ class Product(Callback):
         return folder
 
 
+def _beginning(trainer: Trainer, module: LightningModule) -> str:
+    published = module.published_steps
+    steps = trainer.max_steps
+    length = f"{steps:,} step{'s' * (steps > 1)}" if steps > 0 else "as long as the trainer says"
+    said = "as published" if steps == published else f"published: {published:,}"
+    values = ", ".join(f"{name} {value}" for name, value in module.resolved().items())
+    return f"{type(module).__name__}: {length} ({said}){f'; {values}' if values else ''}."
+
+
 def run_record(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     """Return the content of `results.json`."""
     data = trainer.datamodule
@@ -81,10 +100,12 @@ def run_record(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     return {
         "method": type(module).__name__,
         "dataset": data.name,
-        "departures": data.departures,
+        "data_departures": data.departures,
         "ipc": module.ipc,
         "config": module.options,
+        "resolved": module.resolved(),
         "command": module.command,
+        **({"commands": [*module.earlier_commands, module.command]} if module.earlier_commands else {}),
         "seed": module.seed,
         "steps": module.iteration,
         "published_steps": module.published_steps,

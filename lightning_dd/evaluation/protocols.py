@@ -19,7 +19,7 @@ class Protocol:
     Attributes:
         name: as in `--evaluation.protocol`.
         source: where the protocol comes from.
-        epochs: E; the loop runs E + 1 epochs, as the official code does.
+        epochs: E, as papers and records count them; the loop makes one more, as the official code does.
         augmentation: None; `"dsa"` (one operation a mini-batch, parameters per image; arXiv 2102.08259), the operations
             being those that the images were distilled with; `"dc_..."` (one of the named operations an image; the
             older augmentation of arXiv 2006.05929); or `"frepo_..."` (one of the named operations a mini-batch,
@@ -94,7 +94,7 @@ class Protocol:
 
     def length(self, num_images: int) -> str:
         """Return how long a network trains, for the screen."""
-        return f"{self.total_epochs} epochs"
+        return f"{self.epochs} epochs"
 
     def describe(self) -> dict[str, Any]:
         """Return plain values, for records and artefacts."""
@@ -122,6 +122,16 @@ class LearnedRateProtocol(Protocol):
 @dataclass(frozen=True)
 class RecordedProtocol(Protocol):
     """DD's: the set brings its own steps, and nothing of what other protocols say matters but `random_real`."""
+
+    def for_recipe(self, recipe: dict[str, Any]) -> Protocol:
+        """Return the protocol as it is.
+
+        Raises:
+            UserError: the set was not learned with steps of its own.
+        """
+        if "inner" not in recipe:
+            raise UserError("The set brings no steps of its own to train with; use --evaluation.protocol common.")
+        return self
 
     def length(self, num_images: int) -> str:
         """Return how long a network trains, for the screen."""
@@ -322,6 +332,8 @@ def find_protocol(name: str, epochs: int | None = None, data: str = "", batch_no
     found = PROTOCOLS[name]
     if isinstance(found, RecordedProtocol) and epochs is not None:
         raise UserError(f"Protocol {name} trains with the steps that a set brings: leave --evaluation.epochs out.")
+    if isinstance(found, KernelProtocol) and epochs is not None:
+        raise UserError(f"Protocol {name} trains no network: leave --evaluation.epochs out.")
     if name == "dc" and data == "mnist":
         found = replace(found, epochs=1000, augmentation="dc_crop_scale_rotate")
     elif name == "dc" and batch_norm:

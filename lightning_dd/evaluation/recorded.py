@@ -49,17 +49,26 @@ def train_as_recorded(
     return network
 
 
-@torch.no_grad()
-def _start(network: nn.Module, weights: dict[str, Tensor]) -> None:
-    if not weights:
-        return
+def check_start(network: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Refuse a network that initial weights, by name, are not for.
+
+    Raises:
+        UserError: names or shapes differ.
+    """
     own = dict(network.named_parameters())
     if {name: p.shape for name, p in own.items()} != {name: p.shape for name, p in weights.items()}:
         raise UserError(
             "The set was learned for one network's initial weights, and this is another network; leave "
             "--evaluation.network out, or use --evaluation.protocol common."
         )
-    for name, parameter in own.items():
+
+
+@torch.no_grad()
+def _start(network: nn.Module, weights: dict[str, Tensor]) -> None:
+    if not weights:
+        return
+    check_start(network, weights)
+    for name, parameter in network.named_parameters():
         parameter.copy_(weights[name])
 
 

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal
 
 import torch
+from lightning.pytorch.callbacks import Timer
 from torch import Tensor, nn
 
 from lightning_dd.augmentation import DSA
@@ -147,9 +148,18 @@ class Distiller(Task):
     def setup(self, stage: str) -> None:
         """Give the images their first values; a checkpoint, loaded later, replaces them."""
         if stage == "fit":
+            self._set_length()
             self.look_every = LOOK_EVERY_ON_GPU if self.trainer.strategy.root_device.type == "cuda" else 1
             with torch.no_grad():
                 self.images.copy_(self.initial_images())
+
+    def _set_length(self) -> None:
+        """Take the published number of steps where nobody said when to stop: the loader is endless."""
+        trainer = self.trainer
+        timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)
+        counted = trainer.max_epochs not in (None, -1) and trainer.limit_train_batches != 1.0
+        if trainer.max_steps == -1 and not timed and not counted:
+            trainer.fit_loop.epoch_loop.max_steps = self.published_steps
 
     def initial_images(self) -> Tensor:
         """Return `(num_classes * ipc, C, H, W)` starting values.
@@ -244,6 +254,7 @@ class Distiller(Task):
             "private_state": self.private_state(),
             "identity": self.identity(),
             "options": self.options,
+            "commands": [*self.earlier_commands, self.command],
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -258,6 +269,7 @@ class Distiller(Task):
             theirs = saved["identity"][name]
             _require(theirs == ours, f"The checkpoint was made with {name} {theirs}, but this run has {name} {ours}.")
         self.iteration = saved["iteration"]
+        self.earlier_commands = saved.get("commands", [])
         self.load_private_state(saved["private_state"])
 
     def identity(self) -> dict[str, Any]:

@@ -126,6 +126,7 @@ class DD(Distiller):
             window_at,
             self.seed,
         )
+        self.images_per_step = self.schedule.per_class
         self.networks_per_step = networks_per_step
         self.real_batch, self.real_chunk = real_batch, real_chunk
         self.halve_every = halve_every
@@ -157,10 +158,10 @@ class DD(Distiller):
 
     def setup(self, stage: str) -> None:
         """Give the images their first values, and count the steps of a pass over the real images."""
-        super().setup(stage)
         self._rank, self._world_size = self.trainer.global_rank, self.trainer.world_size
         self._steps_per_pass = math.ceil(len(self.trainer.datamodule.train_labels) / self.real_batch)
         self.published_steps = self.published_passes * self._steps_per_pass
+        super().setup(stage)
 
     def initial_images(self) -> Tensor:
         """Return `(num_classes * ipc, C, H, W)` starting values."""

@@ -12,7 +12,7 @@ from lightning_dd.augmentation.kip import NUM_UNIFORMS, KIPAugmentation
 from lightning_dd.errors import UserError
 from lightning_dd.losses import KERNELS, centred_targets, solve_labels, solve_ridge, squared_error, with_gradient
 from lightning_dd.methods.base import Distiller
-from lightning_dd.networks import KIPConvNet, NetworkFactory
+from lightning_dd.networks import KIPConvNet
 from lightning_dd.randomness import generator
 from lightning_dd.sampling import Batch, ClassBalanced
 
@@ -34,7 +34,6 @@ class KIP(Distiller):
 
     Args:
         ipc: images per class.
-        network: not used here; networks of this kind are trained where the set is evaluated by protocol `kip`.
         kernel: `fc_ntk`, of a fully-connected network; or `conv_ntk`, of the paper's convolutional one, which is for
             small images and a small `real_chunk`.
         depth: hidden layers of the fully-connected network, or blocks with pooling of the convolutional one (3 in the
@@ -62,7 +61,6 @@ class KIP(Distiller):
     def __init__(
         self,
         ipc: int,
-        network: NetworkFactory = KIPConvNet,
         kernel: Kernel = "fc_ntk",
         depth: int = 1,
         real_batch: int = 5000,
@@ -75,8 +73,9 @@ class KIP(Distiller):
         compile: bool = False,
         **options: object,
     ) -> None:
+        # no option: only an evaluation by protocol `kip` trains networks of this kind, and it has an option of its own
         super().__init__(
-            ipc, network=network, augmentation=augmentation, lr=lr, momentum=0.0, compile=compile, **options
+            ipc, network=KIPConvNet, augmentation=augmentation, lr=lr, momentum=0.0, compile=compile, **options
         )
         if real_batch < self.num_classes:
             raise UserError(f"--model.real_batch holds every class: at least {self.num_classes}, not {real_batch}.")

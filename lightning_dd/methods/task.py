@@ -1,5 +1,6 @@
 """What `fit` runs: a method of distillation, or what prepares one."""
 
+import inspect
 from typing import Any, ClassVar
 
 from lightning.pytorch import LightningModule
@@ -40,11 +41,23 @@ class Task(LightningModule):
         self.stopwatch = Stopwatch()
         self.options: dict[str, Any] = {}  # plain values that this run was made from, and
         self.command = ""  # what made it, for checkpoints and records
+        self.earlier_commands: list[str] = []  # of a run that went on, from the first on
 
     @property
     def sampling(self) -> Sampling:
         """What real images each step wants."""
         raise NotImplementedError
+
+    def resolved(self) -> dict[str, Any]:
+        """Return what the options came to that were None or left out: plain values, by name."""
+        given = self.options.get("model", {}).get("init_args", {})
+        found = {}
+        for kind in type(self).__mro__:
+            for name, parameter in inspect.signature(kind.__init__).parameters.items():
+                value = getattr(self, name, None)
+                if parameter.default is None and given.get(name) is None and isinstance(value, int | float | str):
+                    found.setdefault(name, value)
+        return found
 
     def test_step(self, batch: Any, batch_index: int) -> None:
         """Do nothing: networks are trained and tested by the evaluation callback."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from lightning_dd.errors import UserError
 from lightning_dd.networks.base import Network
 
 NetworkFactory = Callable[[tuple[int, int, int], int], Network]
@@ -45,3 +46,24 @@ def build(
             network = factory(image_shape, num_classes)
     network = network.to(device)
     return network.initialize(generator) if isinstance(network, Network) else network
+
+
+def sample(
+    factory: NetworkFactory, image_shape: tuple[int, int, int], num_classes: int, name: str = "A network"
+) -> nn.Module:
+    """Return a network to look at, on the CPU; the global generator is untouched.
+
+    Args:
+        factory: called with `(image_shape, num_classes)`.
+        image_shape: `(C, H, W)`.
+        num_classes: number of logits.
+        name: what the user calls it.
+
+    Raises:
+        UserError: what makes it does not take such images or such options.
+    """
+    with torch.random.fork_rng(devices=[]):
+        try:
+            return factory(image_shape, num_classes)
+        except TypeError as error:
+            raise UserError(f"{name} cannot be made from these options: {error}.") from None

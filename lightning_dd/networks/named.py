@@ -2,15 +2,16 @@
 
 import difflib
 import functools
+import inspect
+from collections.abc import Iterable
 
-import torch
 import yaml
 from torch import nn
 
 from lightning_dd import networks
 from lightning_dd.errors import UserError
 from lightning_dd.networks.base import Network
-from lightning_dd.networks.build import NetworkFactory
+from lightning_dd.networks.build import NetworkFactory, sample
 
 
 def named_network(name: str) -> NetworkFactory:
@@ -20,7 +21,7 @@ def named_network(name: str) -> NetworkFactory:
         name: a class of `lightning_dd.networks`, and behind a colon its options, joined by commas.
 
     Raises:
-        UserError: there is no such class, or an option has no value.
+        UserError: there is no such class or option, or an option has no value.
 
     Example:
         >>> named_network("ConvNet:norm=none")((3, 32, 32), 10).description
@@ -37,6 +38,7 @@ def named_network(name: str) -> NetworkFactory:
         if not equals or not value:
             raise UserError(f"'{part}' of network {name} is not OPTION=VALUE, as in ConvNet:norm=none.")
         options[option] = yaml.safe_load(value)
+    _check_options(kind, options)
     return functools.partial(getattr(networks, kind), **options)
 
 
@@ -46,11 +48,17 @@ def sample_network(name: str, image_shape: tuple[int, int, int], num_classes: in
     Raises:
         UserError: the network does not take such images or such options.
     """
-    with torch.random.fork_rng(devices=[]):
-        try:
-            return named_network(name)(image_shape, num_classes)
-        except TypeError as error:
-            raise UserError(f"{name} cannot be made from these options: {error}.") from None
+    return sample(named_network(name), image_shape, num_classes, name)
+
+
+def _check_options(kind: str, options: Iterable[str]) -> None:
+    parameters = inspect.signature(getattr(networks, kind)).parameters
+    known = [name for name in parameters if name not in ("image_shape", "num_classes")]
+    for option in options:
+        if option not in known and "kwargs" not in known and "options" not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            said = f"; did you mean {near[0]}" if near else f"; there are {', '.join(known)}" if known else ""
+            raise UserError(f"{kind} has no option {option}{said}.")
 
 
 def _is_network(name: str) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lightning_dd.callbacks.guard import remove_beginnings
 from lightning_dd.methods import DC, DM
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -32,3 +33,16 @@ def test_out_of_memory_names_the_option(method, config, option, error, fit, tmp_
     (checkpoint,) = tmp_path.glob("*/version_0/checkpoints/last.ckpt")
     assert torch.load(checkpoint, weights_only=True)["distiller"]["iteration"] == 2
     assert list(tmp_path.glob("*/version_0/distilled.safetensors"))
+
+
+def test_only_what_is_written_before_the_first_step_is_removed(tmp_path):
+    fresh, begun = tmp_path / "a" / "version_0", tmp_path / "b" / "version_0"
+    for folder in (fresh, begun):
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").touch()
+        (folder / "events.out.tfevents.1").touch()
+    (begun / "notes.txt").touch()
+    for folder in (fresh, begun, tmp_path / "nowhere"):
+        remove_beginnings(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert len(list(begun.iterdir())) == 3

@@ -75,7 +75,7 @@ def test_a_set_without_a_kernel_is_refused():
 
 
 def test_stands_in_the_record_under_its_own_name(fit, product):
-    options = "--evaluation.enabled true --evaluation.protocol krr"
+    options = "--evaluation.enabled true --evaluation.protocol krr --evaluation.epochs null --evaluation.network null"
     assert fit(*options.split(), config=CONF) == 0
     last = product(name="kip_digits_ipc1").info["evaluations"][-1]
     assert last["protocol"] == "krr"

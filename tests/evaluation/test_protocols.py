@@ -66,6 +66,7 @@ def test_augmentation(name, augmentation):
 def test_dc_on_mnist_and_with_batch_norm():
     mnist = find_protocol("dc", data="mnist")
     assert (mnist.epochs, mnist.total_epochs, mnist.augmentation) == (1000, 1001, "dc_crop_scale_rotate")
+    assert mnist.length(10) == "1000 epochs"  # as the record says it
     norm = find_protocol("dc", data="cifar10", batch_norm=True)
     assert (norm.epochs, norm.total_epochs, norm.augmentation) == (1000, 1001, "dc_crop_noise")
     assert find_protocol("dc", data="mnist", batch_norm=True).augmentation == "dc_crop_scale_rotate"

@@ -127,6 +127,7 @@ def test_other_labels_run(labels, fit, product):
 def test_the_convolutional_kernel_runs_and_scores(fit, product):
     options = "--model.kernel conv_ntk --model.depth 2 --model.real_batch 20 --model.real_chunk 7 --trainer.max_steps 1"
     evaluation = "--evaluation.enabled true --evaluation.protocol krr --evaluation.random_real false"
+    evaluation += " --evaluation.epochs null --evaluation.network null"
     assert fit(*options.split(), *evaluation.split(), config=CONF) == 0
     last = product(name=NAME).info["evaluations"][-1]
     assert last["network"] == "conv_ntk (depth 2)"
@@ -196,6 +197,7 @@ def test_augmentation_rotates_in_pixels():
 @pytest.mark.slow
 def test_learned_images_beat_real_ones_by_the_kernel(fit, product):
     options = "--trainer.max_steps 200 --model.real_batch 1000 --evaluation.enabled true --evaluation.protocol krr"
+    options += " --evaluation.epochs null --evaluation.network null"
     assert fit(*options.split(), config=CONF) == 0
     last = product(name=NAME).info["evaluations"][-1]
     assert last["accuracy_mean"] > last["random_real_mean"] + 20

@@ -31,7 +31,8 @@ def test_names(name, description):
         ("Network", "There is no network 'Network'"),
         ("ConvNet:norm", "not OPTION=VALUE"),
         ("ConvNet:norm=group_norm", "is not one of none, instance"),
-        ("ConvNet:nomr=none", "cannot be made from these options"),
+        ("ConvNet:nomr=none", "ConvNet has no option nomr; did you mean norm"),
+        ("ConvNet:width=wide", "cannot be made from these options"),
     ],
 )
 def test_mistakes_are_sentences(name, words):

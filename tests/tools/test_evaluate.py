@@ -79,9 +79,10 @@ def test_scores_of_dd_ranking(run, tmp_path, capsys):
 def test_mistakes_are_sentences(run, tmp_path, capsys):
     torch.save([torch.zeros(2, 1, 4, 4), torch.tensor([0, 1])], tmp_path / "small.pt")
     for words, arguments in {
-        "There is no file": [tmp_path / "nowhere"],
+        "There is nothing at": [tmp_path / "nowhere"],
         "did you mean ConvNet": [run, "--networks", "Convnet"],
         "VGG11 needs images of at least": [run, "--networks", "VGG11"],
+        "8x8; LeNet needs images of": [run, "--networks", "ConvNet:width=4,depth=2", "VGG11", "LeNet"],
         "not among --networks": [run, "--num_networks", "LeNet=3"],
         "cannot be 0": [run, "--test_images", "0"],
         "leave these in": [run, "--real_accuracy", "90", "--no_random_real"],

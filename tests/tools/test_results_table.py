@@ -16,7 +16,7 @@ def _record(**changes) -> dict:
     record = {
         "method": "DM",
         "dataset": "cifar10",
-        "departures": ["JPEG copies"],
+        "data_departures": ["JPEG copies"],
         "ipc": 10,
         "command": "python -m lightning_dd fit --config configs/dm/cifar10_ipc10.yaml --data.root DATA "
         "--trainer.max_steps 300 --model.real_per_class 64",
@@ -62,6 +62,16 @@ def test_a_short_config_says_so(root):
     for path in (root / "configs" / "dm").iterdir():
         path.rename(path.with_name(path.name.replace("ipc10", "ipc10_short")))
     assert "| 300 (20,000), settings scaled down, `real_per_class 64` |" in results_table.table(root)
+
+
+def test_a_run_that_went_on_has_the_methods_options_of_its_first_command_and_others_of_its_last():
+    start, data = "python -m lightning_dd fit --config c.yaml", "--data.root DATA"
+    commands = [
+        f"{start} --model.lr 1 --evaluation.epochs 5 --trainer.precision 64-true {data}",
+        f"{start} --model.lr 2 --evaluation.epochs 9 --trainer.precision 64-true {data} --ckpt_path last",
+    ]
+    found = results_table.changed_options(results_table.commands(_record(commands=commands)))
+    assert found == ["`lr 1`", "`trainer.precision 64-true`", "`evaluation.epochs 9`"]
 
 
 def test_a_config_without_a_published_number(root):

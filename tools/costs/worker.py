@@ -93,7 +93,7 @@ def _arguments(method: type[Distiller], ipc: int, shape: Namespace, options: Nam
         arguments["images_per_step"] = None  # of each class, all
     if "repeat_images" in accepted:
         arguments["repeat_images"] = True  # what images show does not matter to a clock
-    if options.width:
+    if options.width and not issubclass(method, methods.KIP):  # its network is infinitely wide
         arguments["network"] = functools.partial(ConvNet, width=options.width)
     return {**arguments, **options.settings.get(method.__name__, {})}
 

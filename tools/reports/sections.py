@@ -26,7 +26,7 @@ def heading(record: Record, distilled: DistilledDataset) -> str:
         facts.insert(0, (f"accuracy, {last['num_networks']} x {last['network']}, {last['protocol']}", _accuracy(last)))
         if last["random_real_mean"] is not None:
             facts.insert(1, ("random real images", _accuracy(last, "random_real")))
-    data = ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("departures", [])])
+    data = ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("data_departures", [])])
     paper = escape(distilled.info.get("paper", ""))
     boxes = "".join(
         f'<div class="fact"><b>{escape(str(value))}</b><span>{escape(name)}</span></div>' for name, value in facts
@@ -141,7 +141,7 @@ def config(record: Record) -> str:
     versions = ", ".join(f"{name} {value}" for name, value in record.get("environment", {}).items())
     return section(
         "Config",
-        f"<pre>{escape(record.get('command') or '')}</pre>"
+        f"<pre>{escape(chr(10).join(record.get('commands') or [record.get('command') or '']))}</pre>"
         f"<details><summary>All options</summary><pre>{escape(options)}</pre></details>"
         f"<p class='quiet' style='margin-top:12px'>{escape(versions)}</p>",
     )
