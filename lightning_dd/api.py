@@ -7,7 +7,7 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import Dataset
 
-from lightning_dd import methods
+from lightning_dd import methods, processes
 from lightning_dd.artefact import DistilledDataset, load
 from lightning_dd.callbacks import ProgressBar
 from lightning_dd.callbacks.folder import ARTEFACT, run_folder
@@ -59,6 +59,7 @@ def distill(
         >>> data = torch.utils.data.TensorDataset(images, labels)
         >>> distilled = dd.distill(data, ipc=1, steps=1, evaluation=False)  # doctest: +SKIP
     """
+    processes.follow_launcher()
     quiet()
     keep_freed_memory()
     seed_everything(seed, verbose=False)
@@ -83,7 +84,13 @@ def distill(
         callbacks=callbacks,
         logger=TensorBoardLogger(str(root), f"{method.lower()}_{name}_ipc{ipc}"),
     )
-    run.fit(module, data)
+    processes.watch(run.strategy.launcher, module.going_on)
+    try:
+        run.fit(module, data)
+    except BaseException:
+        processes.let_the_first_speak()
+        processes.end_others()
+        raise
     return load(run_folder(run) / ARTEFACT)
 
 

@@ -4,7 +4,9 @@ import logging
 import warnings
 from typing import Any
 
-from lightning_dd.callbacks import Cost, Evaluation, Gallery, Guard, LastCheckpoint, Product
+from lightning.pytorch.utilities import rank_zero_only
+
+from lightning_dd.callbacks import Agreement, Cost, Evaluation, Gallery, Guard, LastCheckpoint, Product
 from lightning_dd.errors import UserError
 
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -18,6 +20,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 }
 
 CALLBACKS = {
+    "agreement": Agreement,
     "evaluation": Evaluation,
     "gallery": Gallery,
     "cost": Cost,
@@ -28,7 +31,7 @@ CALLBACKS = {
 """In the order in which they are called: what is written at the end holds what was measured before."""
 
 
-ABOUT_A_SET = (Evaluation, Gallery, Cost, Product, LastCheckpoint)
+ABOUT_A_SET = (Agreement, Evaluation, Gallery, Cost, Product, LastCheckpoint)
 """Those that look at a synthetic set, which experts have none of."""
 
 
@@ -52,3 +55,6 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.msg)
     logging.getLogger("lightning.pytorch.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
+    if rank_zero_only.rank:  # the first process speaks for all
+        for package in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(package).setLevel(logging.ERROR)

@@ -37,8 +37,9 @@ class LastCheckpoint(Checkpoint):
         self._save(trainer)
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        """Save what was learned before something went wrong; with several processes the others may be gone."""
-        if trainer.world_size > 1 or trainer.state.fn != "fit" or not trainer.global_step:
+        """Save what was learned before something went wrong; of several processes the others may be gone."""
+        alone = trainer.world_size > 1 and not getattr(exception, "together", False)
+        if alone or trainer.state.fn != "fit" or not trainer.global_step:
             return
         try:
             self._save(trainer)
