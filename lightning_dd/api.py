@@ -14,7 +14,8 @@ from lightning_dd.callbacks.folder import ARTEFACT, run_folder
 from lightning_dd.data import FromDataset
 from lightning_dd.errors import UserError
 from lightning_dd.memory import keep_freed_memory
-from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, check_precision, quiet
+from lightning_dd.precision import check_precision
+from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, quiet
 
 
 def distill(

@@ -22,8 +22,9 @@ from lightning_dd.errors import UserError
 from lightning_dd.memory import keep_freed_memory
 from lightning_dd.methods import Distiller
 from lightning_dd.methods.task import Task
+from lightning_dd.precision import check_precision
 from lightning_dd.resuming import apply_checkpoint, find_last, run_name
-from lightning_dd.running import ABOUT_A_SET, CALLBACKS, TRAINER_DEFAULTS, check_precision, quiet
+from lightning_dd.running import ABOUT_A_SET, CALLBACKS, TRAINER_DEFAULTS, quiet
 
 LINKED = ("num_classes", "image_shape", "class_names")
 """What the data say and the model is told."""

@@ -7,7 +7,6 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_dd.callbacks import Agreement, Cost, Evaluation, Gallery, Guard, LastCheckpoint, Product
-from lightning_dd.errors import UserError
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": -1,  # the loader is endless: max_steps says when to stop
@@ -33,16 +32,6 @@ CALLBACKS = {
 
 ABOUT_A_SET = (Agreement, Evaluation, Gallery, Cost, Product, LastCheckpoint)
 """Those that look at a synthetic set, which experts have none of."""
-
-
-def check_precision(precision: object) -> None:
-    """Refuse what would lose the images' gradients.
-
-    Raises:
-        UserError: the precision is half (Lightning turns it into bf16 on a CPU, without being asked).
-    """
-    if str(precision).startswith("16"):
-        raise UserError("Half precision loses small gradients of the images; use --trainer.precision bf16-mixed.")
 
 
 def quiet() -> None:
