@@ -15,7 +15,7 @@ from lightning_dd.data import FromDataset
 from lightning_dd.errors import UserError
 from lightning_dd.memory import keep_freed_memory
 from lightning_dd.precision import check_precision
-from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, quiet
+from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, check_trainer, quiet
 
 
 def distill(
@@ -75,16 +75,18 @@ def distill(
     if isinstance(evaluation, bool):
         evaluation = {"enabled": evaluation}
     callbacks = [CALLBACKS[key](**evaluation) if key == "evaluation" else CALLBACKS[key]() for key in CALLBACKS]
+    callbacks += (trainer or {}).get("callbacks", [])
     settings = {**TRAINER_DEFAULTS, **(trainer or {}), "default_root_dir": str(root)}
     check_precision(settings.get("precision"))
     if settings.get("enable_progress_bar", True):
         callbacks.append(ProgressBar())
+    settings["callbacks"] = callbacks
     run = Trainer(
         **settings,
         max_steps=steps or module.published_steps,
-        callbacks=callbacks,
         logger=TensorBoardLogger(str(root), f"{method.lower()}_{name}_ipc{ipc}"),
     )
+    check_trainer(run)
     processes.watch(run.strategy.launcher, module.going_on)
     try:
         run.fit(module, data)

@@ -24,7 +24,7 @@ from lightning_dd.methods import Distiller
 from lightning_dd.methods.task import Task
 from lightning_dd.precision import check_precision
 from lightning_dd.resuming import apply_checkpoint, find_last, run_name
-from lightning_dd.running import ABOUT_A_SET, CALLBACKS, TRAINER_DEFAULTS, quiet
+from lightning_dd.running import ABOUT_A_SET, CALLBACKS, TRAINER_DEFAULTS, check_trainer, quiet
 
 LINKED = ("num_classes", "image_shape", "class_names")
 """What the data say and the model is told."""
@@ -92,6 +92,7 @@ class DistillationCLI(LightningCLI):
     def instantiate_trainer(self, **options: Any) -> Trainer:
         """Return the trainer, without the callbacks of a synthetic set where the model makes none."""
         trainer = super().instantiate_trainer(**options)
+        check_trainer(trainer)
         processes.watch(trainer.strategy.launcher, self.model.going_on)
         if not isinstance(self.model, Distiller):
             trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, ABOUT_A_SET)]

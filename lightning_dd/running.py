@@ -4,9 +4,17 @@ import logging
 import warnings
 from typing import Any
 
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+)
 from lightning.pytorch.utilities import rank_zero_only
 
-from lightning_dd.callbacks import Agreement, Cost, Evaluation, Gallery, Guard, LastCheckpoint, Product
+from lightning_dd.callbacks import Agreement, Best, Cost, Evaluation, Gallery, Guard, LastCheckpoint, Product
+from lightning_dd.errors import UserError
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": -1,  # the loader is endless: max_steps says when to stop
@@ -24,14 +32,44 @@ CALLBACKS = {
     "gallery": Gallery,
     "cost": Cost,
     "product": Product,
+    "best": Best,
     "checkpoint": LastCheckpoint,
     "guard": Guard,
 }
 """In the order in which they are called: what is written at the end holds what was measured before."""
 
 
-ABOUT_A_SET = (Agreement, Evaluation, Gallery, Cost, Product, LastCheckpoint)
+ABOUT_A_SET = (Agreement, Best, Evaluation, Gallery, Cost, Product, LastCheckpoint)
 """Those that look at a synthetic set, which experts have none of."""
+
+
+NO_EPOCHS = "waits for the end of an epoch, which an endless loader never has"
+REFUSED: dict[type[Callback], str] = {
+    EarlyStopping: f"{NO_EPOCHS}: use --best.patience with --evaluation.split held_out",
+    StochasticWeightAveraging: f"{NO_EPOCHS}, and averages networks, not images: leave it out",
+    GradientAccumulationScheduler: "has no effect on a method's own updates: use a larger batch of real images",
+}
+"""Lightning's callbacks that cannot do here what they are for."""
+
+
+def check_trainer(trainer: Trainer) -> None:
+    """Refuse what Lightning would ignore, or fail at with a message that speaks of its own options.
+
+    Raises:
+        UserError: a callback or an option of the trainer has no effect on a method.
+    """
+    for callback in trainer.callbacks:
+        if type(callback) in REFUSED:
+            raise UserError(f"Lightning's {type(callback).__name__} {REFUSED[type(callback)]}.")
+        if isinstance(callback, ModelCheckpoint) and (callback.monitor or callback.every_n_epochs):
+            raise UserError(
+                f"Lightning's ModelCheckpoint {NO_EPOCHS}: --checkpoint.every_n_steps keeps the last checkpoint, "
+                "--evaluation.split held_out the best, and ModelCheckpoint takes every_n_train_steps without a monitor."
+            )
+    if trainer.gradient_clip_val:
+        raise UserError("--trainer.gradient_clip_val does not reach a method's own updates: use --model.clip.")
+    if trainer.accumulate_grad_batches != 1:
+        raise UserError(f"--trainer.accumulate_grad_batches {REFUSED[GradientAccumulationScheduler]}.")
 
 
 def quiet() -> None:

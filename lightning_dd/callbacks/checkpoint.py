@@ -1,6 +1,7 @@
 """Keep the last checkpoint, written atomically."""
 
 import sys
+from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
@@ -47,10 +48,17 @@ class LastCheckpoint(Checkpoint):
             print(error, file=sys.stderr)
 
     def _save(self, trainer: Trainer) -> None:
-        if trainer.fast_dev_run:
-            return
-        path = run_folder(trainer) / CHECKPOINT
-        try:
-            trainer.save_checkpoint(path)
-        except OSError as error:
-            raise cannot_write(path, error) from None
+        if not trainer.fast_dev_run:
+            save_checkpoint(trainer, run_folder(trainer) / CHECKPOINT)
+
+
+def save_checkpoint(trainer: Trainer, path: Path) -> None:
+    """Write a checkpoint; all processes have to ask.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    try:
+        trainer.save_checkpoint(path)
+    except OSError as error:
+        raise cannot_write(path, error) from None

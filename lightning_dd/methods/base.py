@@ -182,6 +182,7 @@ class Distiller(Task):
         optimizer = self.build_optimizer([{"params": [tensor], "name": name} for name, tensor in learned.items()])
         if self.lr_decay == 1:
             return optimizer
+        _require(self.trainer.max_steps > 0, "--model.lr_decay ends with the last step: set --trainer.max_steps.")
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._decay)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
