@@ -49,7 +49,7 @@ def watch(launcher: Any, going_on: str) -> None:
         going_on: how the run is taken up again.
     """
     global _launcher, _going_on
-    _launcher, _going_on = launcher, going_on
+    _launcher, _going_on = launcher or _launcher, going_on  # a second run in this process launches none
     if hasattr(launcher, "procs"):
         threading.Thread(target=_watch, args=(launcher,), daemon=True).start()
 

@@ -82,6 +82,7 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.msg)
     logging.getLogger("lightning.pytorch.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
-    if rank_zero_only.rank:  # the first process speaks for all
+    if rank_zero_only.rank:  # the first process speaks for all, but for errors
+        warnings.simplefilter("ignore")
         for package in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(package).setLevel(logging.ERROR)
