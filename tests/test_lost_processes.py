@@ -13,6 +13,7 @@ import torch
 from lightning_dd.processes import LAUNCHER, lost_process
 
 CONF = Path(__file__).parent / "conf" / "dm_digits.yaml"
+ROOT = Path(__file__).parents[1]
 TWO = ("--trainer.devices", "2", "--trainer.strategy", "ddp")
 
 # One process fails where the others do not: they wait for it in the backward pass.
@@ -51,7 +52,8 @@ def _start(root, *options, program=("-m", "lightning_dd")):
         str(root),
         *options,
     ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # a script finds the package of these tests
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def _others(process):

@@ -17,6 +17,8 @@ from lightning_dd.methods import DM
         (["--trainer.callbacks", "StochasticWeightAveraging", "--trainer.callbacks.swa_lrs", "0.1"], "end of an epoch"),
         (["--trainer.gradient_clip_val", "1"], "--model.clip"),
         (["--trainer.accumulate_grad_batches", "2"], "larger batch"),
+        (["--lr_scheduler", "StepLR"], "--model.lr_decay"),
+        (["--optimizer=Adam"], "--model.momentum"),
         (["--trainer.max_steps", "-1", "--model.lr_decay", "0.1"], "set --trainer.max_steps"),
     ],
 )
