@@ -5,6 +5,9 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    from lightning_dd.processes import follow_launcher
+
+    follow_launcher()
     from lightning_dd.cli import main
 
     sys.exit(main())

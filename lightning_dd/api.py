@@ -6,15 +6,16 @@ from typing import Any
 from lightning.pytorch import Trainer, seed_everything
 from torch.utils.data import Dataset
 
-from lightning_dd import methods
+from lightning_dd import methods, processes
 from lightning_dd.artefact import DistilledDataset, load
 from lightning_dd.callbacks import ProgressBar
 from lightning_dd.callbacks.folder import ARTEFACT, run_folder
 from lightning_dd.data import FromDataset
 from lightning_dd.errors import UserError
 from lightning_dd.memory import keep_freed_memory
+from lightning_dd.precision import check_precision
 from lightning_dd.python_options import evaluation_options, method_options, plain_number, trainer_options
-from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, Events, check_precision, quiet
+from lightning_dd.running import CALLBACKS, TRAINER_DEFAULTS, Events, check_trainer, quiet
 
 
 def distill(
@@ -62,6 +63,7 @@ def distill(
     """
     if steps is not None and steps < 1:
         raise UserError(f"steps is a number of updates of the images, at least 1, and cannot be {steps}.")
+    processes.follow_launcher()
     quiet()
     keep_freed_memory()
     seed_everything(seed, verbose=False)
@@ -77,16 +79,24 @@ def distill(
     }
     module.command = f"lightning_dd.distill(..., method={method!r}, ipc={ipc}, steps={steps}, seed={seed})"
     callbacks = [CALLBACKS[key](**evaluation) if key == "evaluation" else CALLBACKS[key]() for key in CALLBACKS]
+    callbacks += settings.pop("callbacks", [])
     check_precision(settings.get("precision"))
     if settings.get("enable_progress_bar", True):
         callbacks.append(ProgressBar())
+    settings["callbacks"] = callbacks
     run = Trainer(
         **settings,
         max_steps=-1 if steps is None else steps,
-        callbacks=callbacks,
         logger=Events(str(root), f"{method.lower()}_{name}_ipc{ipc}"),
     )
-    run.fit(module, data)
+    check_trainer(run)
+    processes.watch(run.strategy.launcher, module.going_on)
+    try:
+        run.fit(module, data)
+    except BaseException:
+        processes.let_the_first_speak()
+        processes.end_others()
+        raise
     return load(run_folder(run) / ARTEFACT)
 
 

@@ -13,7 +13,7 @@ os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they are fo
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from lightning_dd import data, networks  # noqa: F401  (short class names resolve among what is imported)
+from lightning_dd import data, networks, processes  # noqa: F401  (short class names resolve among what is imported)
 from lightning_dd.callbacks import ProgressBar
 from lightning_dd.callbacks.guard import InterruptedRunError, out_of_memory
 from lightning_dd.cli_errors import PlainParser
@@ -22,8 +22,9 @@ from lightning_dd.errors import UserError
 from lightning_dd.memory import keep_freed_memory
 from lightning_dd.methods import Distiller
 from lightning_dd.methods.task import Task
+from lightning_dd.precision import check_precision
 from lightning_dd.resuming import apply_checkpoint, find_checkpoint, run_name
-from lightning_dd.running import ABOUT_A_SET, CALLBACKS, TRAINER_DEFAULTS, check_precision, quiet
+from lightning_dd.running import ABOUT_A_SET, CALLBACKS, TRAINER_DEFAULTS, check_trainer, quiet
 
 LINKED = ("num_classes", "image_shape", "class_names")
 """What the data say and the model is told."""
@@ -90,6 +91,8 @@ class DistillationCLI(LightningCLI):
     def instantiate_trainer(self, **options: Any) -> Trainer:
         """Return the trainer, without the callbacks of a synthetic set where the model makes none."""
         trainer = super().instantiate_trainer(**options)
+        check_trainer(trainer)
+        processes.watch(trainer.strategy.launcher, self.model.going_on)
         if not isinstance(self.model, Distiller):
             trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, ABOUT_A_SET)]
         return trainer
@@ -139,6 +142,12 @@ def command_line(words: Sequence[str]) -> str:
 
 def _explain(error: BaseException) -> int:
     """Say what a user can put right, and return the exit code; raise what is a mistake of ours."""
+    processes.let_the_first_speak()
+    if processes.lost_process(error):
+        said = processes.explain_lost()
+        processes.end_others()
+        return _fail(said, 1) if said else 1
+    processes.end_others()
     cause: BaseException | None = error
     while cause is not None:  # jsonargparse wraps what constructors raise
         if isinstance(cause, InterruptedRunError):

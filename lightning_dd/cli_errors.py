@@ -48,6 +48,8 @@ def sentence(message: str, parser: argparse.ArgumentParser | None = None) -> str
 
 
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+INSTEAD = {"--optimizer": "--model.lr and --model.momentum", "--lr_scheduler": "--model.lr_decay"}
+"""Options of other programs made with Lightning."""
 BOILERPLATE = (
     "Does not validate",
     "Subtypes:",
@@ -64,6 +66,8 @@ HINTS = {"experts": "the folder of networks trained on the real images, which th
 
 def _unrecognized(found: re.Match, option: str, message: str, parser: Any) -> str:
     name = found[1].split("=")[0]
+    if name.partition(".")[0] in INSTEAD:
+        return f"There is no option {name}, since each method has its own: see {INSTEAD[name.partition('.')[0]]}."
     head, _, rest = name.lstrip("-").partition(".")
     heads = {option.lstrip("-").partition(".")[0] for option in _options(parser) if "." in option}
     near = difflib.get_close_matches(head, heads, n=1)

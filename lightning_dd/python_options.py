@@ -14,7 +14,7 @@ from lightning_dd.methods import Distiller
 from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.named import named_network, sample_network
 
-OURS = {"max_steps": "steps=", "default_root_dir": "root=", "logger": "root= and name=", "callbacks": "evaluation="}
+OURS = {"max_steps": "steps=", "default_root_dir": "root=", "logger": "root= and name="}
 """Arguments of Lightning's trainer that `distill` gives itself, and those of `distill` in their place."""
 
 Shape = tuple[int, int, int]

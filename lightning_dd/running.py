@@ -4,9 +4,17 @@ import logging
 import warnings
 from typing import Any
 
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+)
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
-from lightning_dd.callbacks import Cost, Evaluation, Gallery, Guard, LastCheckpoint, Product
+from lightning_dd.callbacks import Agreement, Best, Cost, Evaluation, Gallery, Guard, LastCheckpoint, Product
 from lightning_dd.errors import UserError
 
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -20,10 +28,12 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 }
 
 CALLBACKS = {
+    "agreement": Agreement,
     "evaluation": Evaluation,
     "gallery": Gallery,
     "cost": Cost,
     "product": Product,
+    "best": Best,
     "checkpoint": LastCheckpoint,
     "guard": Guard,
 }
@@ -38,18 +48,37 @@ class Events(TensorBoardLogger):
         self.experiment.flush()
 
 
-ABOUT_A_SET = (Evaluation, Gallery, Cost, Product, LastCheckpoint)
+ABOUT_A_SET = (Agreement, Best, Evaluation, Gallery, Cost, Product, LastCheckpoint)
 """Those that look at a synthetic set, which experts have none of."""
 
 
-def check_precision(precision: object) -> None:
-    """Refuse what would lose the images' gradients.
+NO_EPOCHS = "waits for the end of an epoch, which an endless loader never has"
+REFUSED: dict[type[Callback], str] = {
+    EarlyStopping: f"{NO_EPOCHS}: use --best.patience with --evaluation.split held_out",
+    StochasticWeightAveraging: f"{NO_EPOCHS}, and averages networks, not images: leave it out",
+    GradientAccumulationScheduler: "has no effect on a method's own updates: use a larger batch of real images",
+}
+"""Lightning's callbacks that cannot do here what they are for."""
+
+
+def check_trainer(trainer: Trainer) -> None:
+    """Refuse what Lightning would ignore, or fail at with a message that speaks of its own options.
 
     Raises:
-        UserError: the precision is half (Lightning turns it into bf16 on a CPU, without being asked).
+        UserError: a callback or an option of the trainer has no effect on a method.
     """
-    if str(precision).startswith("16"):
-        raise UserError("Half precision loses small gradients of the images; use --trainer.precision bf16-mixed.")
+    for callback in trainer.callbacks:
+        if type(callback) in REFUSED:
+            raise UserError(f"Lightning's {type(callback).__name__} {REFUSED[type(callback)]}.")
+        if isinstance(callback, ModelCheckpoint) and (callback.monitor or callback.every_n_epochs):
+            raise UserError(
+                f"Lightning's ModelCheckpoint {NO_EPOCHS}: --checkpoint.every_n_steps keeps the last checkpoint, "
+                "--evaluation.split held_out the best, and ModelCheckpoint takes every_n_train_steps without a monitor."
+            )
+    if trainer.gradient_clip_val:
+        raise UserError("--trainer.gradient_clip_val does not reach a method's own updates: use --model.clip.")
+    if trainer.accumulate_grad_batches != 1:
+        raise UserError(f"--trainer.accumulate_grad_batches {REFUSED[GradientAccumulationScheduler]}.")
 
 
 def quiet() -> None:
@@ -62,3 +91,7 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.msg)
     logging.getLogger("lightning.pytorch.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
+    if rank_zero_only.rank:  # the first process speaks for all, but for errors
+        warnings.simplefilter("ignore")
+        for package in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(package).setLevel(logging.ERROR)

@@ -37,6 +37,8 @@ def main(arguments: list[str]) -> int:
     if options.worker:
         return _work(task, options)
     sides = _sides(task, options)
+    if not sides:
+        return _fail(f"{arguments[0]} has no --grid; dm and dc have one.")
     unknown = [name for name in options.sides or () if name not in sides]
     if unknown:
         return _fail(f"there is no side {unknown[0]!r}: choose from {', '.join(map(repr, sides))}.")
@@ -60,6 +62,7 @@ def _parser(task: ModuleType, name: str) -> argparse.ArgumentParser:
     add("--warmup", type=_count_or_none, default=2, help="steps before those; compilation happens here")
     add("--sides", nargs="+", metavar="SIDE", help="only these, each in quotes")
     add("--sweep", action="store_true", help="try chunk sizes in place of the usual sides")
+    add("--grid", action="store_true", help="every combination of precision, compilation and memory format instead")
     add("--shape", type=_shape, default=(3, 32, 32), help="C,H,W of an image")
     add("--classes", type=_count, default=10, help="number of classes")
     add("--ipc", type=_count, default=10, help="synthetic images per class")
@@ -74,7 +77,7 @@ def _parser(task: ModuleType, name: str) -> argparse.ArgumentParser:
 
 def _sides(task: ModuleType, options: argparse.Namespace) -> dict[str, Side]:
     """Return the sides of the task that make sense on the device: a GPU has one allocator."""
-    sides = task.SWEEP if options.sweep else task.SIDES
+    sides = getattr(task, "GRID", {}) if options.grid else task.SWEEP if options.sweep else task.SIDES
     return sides if options.device == "cpu" else {name: side for name, side in sides.items() if side.tuned}
 
 

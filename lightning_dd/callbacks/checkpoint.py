@@ -1,6 +1,7 @@
 """Keep the last checkpoint, written atomically."""
 
 import sys
+from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
@@ -43,8 +44,9 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        """Save what was learned before something went wrong; with several processes the others may be gone."""
-        if trainer.world_size > 1 or trainer.state.fn != "fit" or not trainer.global_step:
+        """Save what was learned before something went wrong; of several processes the others may be gone."""
+        alone = trainer.world_size > 1 and not getattr(exception, "together", False)
+        if alone or trainer.state.fn != "fit" or not trainer.global_step:
             return
         try:
             self._save(trainer)
@@ -52,10 +54,17 @@ class LastCheckpoint(Checkpoint):
             print(error, file=sys.stderr)
 
     def _save(self, trainer: Trainer) -> None:
-        if trainer.fast_dev_run:
-            return
-        path = run_folder(trainer) / CHECKPOINT
-        try:
-            trainer.save_checkpoint(path)
-        except OSError as error:
-            raise cannot_write(path, error) from None
+        if not trainer.fast_dev_run:
+            save_checkpoint(trainer, run_folder(trainer) / CHECKPOINT)
+
+
+def save_checkpoint(trainer: Trainer, path: Path) -> None:
+    """Write a checkpoint; all processes have to ask.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    try:
+        trainer.save_checkpoint(path)
+    except OSError as error:
+        raise cannot_write(path, error) from None

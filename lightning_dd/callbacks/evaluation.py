@@ -75,6 +75,7 @@ class Evaluation(Callback):
         self.networks_at_once = networks_at_once
         self.records: list[dict[str, Any]] = []
         self.made_up = False  # whether the final evaluation of a run that was stopped before it was made up for
+        self._measured: int | None = None  # the step whose images were measured last
 
     @property
     def latest(self) -> float | None:
@@ -117,7 +118,7 @@ class Evaluation(Callback):
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Evaluate the final images, here and not in `on_fit_end`: by then the module has left the GPU."""
-        if self.enabled:
+        if self.enabled and self._measured != module.iteration:
             self._run(trainer, module)
 
     def on_test_start(self, trainer: Trainer, module: LightningModule) -> None:
@@ -137,6 +138,7 @@ class Evaluation(Callback):
         protocol, accuracies = self._measure(trainer, module)
         record = accuracies.record(module.iteration, protocol, self.split)
         self.records.append(record)
+        self._measured = module.iteration
         scalars = {"accuracy": record["accuracy_mean"], "accuracy/random_real": record["random_real_mean"]}
         for logger in trainer.loggers:
             logger.log_metrics({k: v for k, v in scalars.items() if v is not None}, step=module.iteration)

@@ -7,6 +7,7 @@ from lightning.pytorch import Trainer
 ARTEFACT, PICTURE = "distilled.safetensors", "distilled.png"
 RESULTS, TESTS = "results.json", "test_results.json"
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
+BEST, BEST_CHECKPOINT = "best.safetensors", Path("checkpoints") / "best.ckpt"
 
 
 def run_folder(trainer: Trainer) -> Path:

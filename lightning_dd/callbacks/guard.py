@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from lightning_dd import processes
 from lightning_dd.errors import UserError
 
 
@@ -18,18 +19,21 @@ class InterruptedRunError(UserError):
 
     Attributes:
         exit_code: 128 and the signal's number, as shells have it.
+        together: whether all processes stop after the same step, so that they can still save together.
     """
 
-    def __init__(self, signum: int, step: int, going_on: str) -> None:
+    def __init__(self, signum: int, step: int, going_on: str, together: bool) -> None:
         name = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}.get(signum, str(signum))
         super().__init__(f"Stopped by {name} after {step} steps; {going_on}.")
         self.exit_code = 128 + signum
+        self.together = together
 
 
 class Guard(Callback):
     """Stop at Ctrl-C or SIGTERM between two steps, so that what is saved is whole.
 
-    During an evaluation, which changes nothing, the run stops at once. A second signal always stops at once.
+    During an evaluation, which changes nothing, the run stops at once. A second signal always stops at once. Of several
+    processes, all stop after the same step, whichever of them was told to.
     """
 
     def __init__(self) -> None:
@@ -40,7 +44,7 @@ class Guard(Callback):
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Take over the signals; Lightning's own handlers are in place by now."""
-        if trainer.world_size > 1 or threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread():
             return
         self._trainer = trainer
         for signum in (signal.SIGINT, signal.SIGTERM):
@@ -50,11 +54,25 @@ class Guard(Callback):
         """From here on the step has to be finished."""
         self._in_step = True
 
-    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
         """Stop here if a signal came during the step."""
         self._in_step = False
-        if self._received is not None:
-            self._stop(self._received)
+        signum = self._received or 0
+        if trainer.world_size > 1:
+            # one that stopped between two steps would leave the others waiting, with nothing saved
+            self._in_step = trainer.global_step != trainer.max_steps and not trainer.should_stop
+            if trainer.global_step % getattr(module, "look_every", 1):  # on a GPU each look makes the host wait
+                return
+            signum = int(trainer.strategy.reduce(torch.tensor(signum, device=module.device), reduce_op="max"))
+        if signum:
+            self._stop(signum, together=True)
+
+    def on_fit_end(self, trainer: Trainer, *_: object) -> None:
+        """Let go of the other processes: from here on nobody waits for anybody."""
+        trainer.strategy.barrier()
+        processes.finished()
+
+    on_test_end = on_fit_end
 
     def teardown(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         """Give the signals back."""
@@ -82,8 +100,10 @@ class Guard(Callback):
             return
         self._stop(signum)
 
-    def _stop(self, signum: int) -> NoReturn:
-        raise InterruptedRunError(signum, self._trainer.global_step, self._trainer.lightning_module.going_on)
+    def _stop(self, signum: int, together: bool = False) -> NoReturn:
+        trainer = self._trainer
+        together = together or trainer.world_size == 1
+        raise InterruptedRunError(signum, trainer.global_step, trainer.lightning_module.going_on, together)
 
 
 def remove_beginnings(folder: Path) -> None:

@@ -27,6 +27,7 @@ class Product(Callback):
 
     def __init__(self, every_n_steps: int | None = None) -> None:
         self.every_n_steps = every_n_steps
+        self._folder: Path | None = None
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Write the accuracies of a final evaluation that was made up for; no step follows."""
@@ -34,7 +35,8 @@ class Product(Callback):
             self.on_train_end(trainer, module)
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Say how long the run is, and what the options came to that were left out."""
+        """Learn the run's folder while all processes can be asked; say how long the run is and what options came to."""
+        self._folder = None if trainer.fast_dev_run else run_folder(trainer)
         if trainer.is_global_zero:
             print(_beginning(trainer, module), flush=True)
 
@@ -51,15 +53,15 @@ class Product(Callback):
             print(f"The distilled data set is in {folder / ARTEFACT}, its picture in {PICTURE} beside it.")
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        """Write what was learned before something went wrong."""
-        if trainer.world_size > 1 or trainer.state.fn != "fit" or not trainer.global_step:
+        """Write what was learned before something went wrong; of several processes the others may be gone."""
+        if self._folder is None or not trainer.is_global_zero or not trainer.global_step:
             return
         try:
-            folder = self._write(trainer, module)
+            self._write_into(self._folder, trainer, module)
         except UserError as error:  # the first error is the one to report
             print(error, file=sys.stderr)
         else:
-            print(f"\nWhat was learned in {trainer.global_step} steps is in {folder}.", file=sys.stderr)
+            print(f"\nWhat was learned in {trainer.global_step} steps is in {self._folder}.", file=sys.stderr)
 
     def on_test_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Add the accuracies of a `test` to a list in the folder of the run that the checkpoint is from."""
@@ -72,15 +74,17 @@ class Product(Callback):
 
     def _write(self, trainer: Trainer, module: LightningModule, picture: bool = True) -> Any:
         folder = run_folder(trainer)
-        if not trainer.is_global_zero or trainer.fast_dev_run:
-            return folder
+        if trainer.is_global_zero and not trainer.fast_dev_run:
+            self._write_into(folder, trainer, module, picture)
+        return folder
+
+    def _write_into(self, folder: Path, trainer: Trainer, module: LightningModule, picture: bool = True) -> None:
         record = run_record(trainer, module)
         distilled = distilled_set(trainer, module, record)
         distilled.save(folder / ARTEFACT)
         write_json(folder / RESULTS, record)
         if picture:
             distilled.save_picture(folder / PICTURE)
-        return folder
 
 
 def _beginning(trainer: Trainer, module: LightningModule) -> str:

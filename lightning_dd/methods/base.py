@@ -1,7 +1,7 @@
 """The part that all methods share: the synthetic set as parameters, and one update of it as one step."""
 
 import math
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,6 +14,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.methods.features import run_features
 from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, NetworkFactory
+from lightning_dd.precision import without_tf32
 from lightning_dd.randomness import generator
 from lightning_dd.sampling import Batch
 
@@ -66,6 +67,8 @@ class Distiller(Task):
     """Steps between two looks at whether the loss is finite."""
     full_precision: ClassVar[bool] = False
     """Whether the objective and its gradient run without autocast: second derivatives do not survive less."""
+    tf32: ClassVar[bool] = False
+    """Whether a GPU may compute the objective in TF32: not where gradients are differentiated or systems solved."""
     label_kind = "index"
     """What the labels are, as the artefact says it."""
 
@@ -189,6 +192,7 @@ class Distiller(Task):
         optimizer = self.build_optimizer([{"params": [tensor], "name": name} for name, tensor in learned.items()])
         if self.lr_decay == 1:
             return optimizer
+        _require(self.trainer.max_steps > 0, "--model.lr_decay ends with the last step: set --trainer.max_steps.")
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._decay)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
@@ -283,7 +287,12 @@ class Distiller(Task):
         }
 
     def _precision(self) -> AbstractContextManager:
-        return torch.autocast(self.device.type, enabled=False) if self.full_precision else nullcontext()
+        stack = ExitStack()
+        if self.full_precision:
+            stack.enter_context(torch.autocast(self.device.type, enabled=False))
+        if not self.tf32:
+            stack.enter_context(without_tf32())
+        return stack
 
     def _decay(self, step: int) -> float:
         progress = min(1.0, step / max(1, self.trainer.max_steps))

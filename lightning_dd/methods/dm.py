@@ -41,6 +41,7 @@ class DM(ClassBalancedDistiller):
     paper = "Dataset Condensation with Distribution Matching (WACV 2023, arXiv 2110.04181)"
     published_steps = 20_000
     protocol = "dm"
+    tf32 = True
     memory_option = "--model.real_chunk or --model.real_per_class"
 
     def __init__(

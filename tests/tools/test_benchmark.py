@@ -34,6 +34,22 @@ def test_benchmark_times_ours_against_the_plain_form_and_compares_their_gradient
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("task", ["dm", "dc"])
+def test_the_memory_format_changes_no_gradient(task, tmp_path):
+    sides = [PLAIN, "ours, channels last"]
+    result = run(task, *TINY, "--grid", "--sides", *sides, "--out", str(tmp_path / "report.json"))
+    assert result.returncode == 0, result.stderr
+    assert json.loads((tmp_path / "report.json").read_text())["sides"][sides[1]]["relative_error"] < 1e-4
+
+
+@pytest.mark.slow
+def test_a_task_without_a_grid_says_so():
+    result = run("kip", "--grid")
+    assert result.returncode == 2
+    assert result.stderr == "error: kip has no --grid; dm and dc have one.\n"
+
+
+@pytest.mark.slow
 def test_both_forms_of_dd_have_the_gradient_of_the_plain_form(tmp_path):
     sides = [PLAIN, "ours", "10 steps, plain", "10 steps, ours, full graph"]
     sizes = {"shape": "1,28,28", "ipc": 2, "unroll": 3, "real_batch": 20, "repeats": 1, "steps": 1, "warmup": 0}

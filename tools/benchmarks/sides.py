@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 
 PLAIN_DEFAULT = "plain, default allocator"
 PLAIN = "plain, tuned allocator"
@@ -16,6 +17,7 @@ class Side:
         tuned: whether the process keeps freed memory (CPU only).
         compile: whether `torch.compile` is used.
         precision: of the Trainer; `bf16-mixed` is autocast elsewhere.
+        channels_last: whether the network's weights and activations have the channels of a pixel side by side.
         chunk: images in one forward; None takes the default.
         classes: classes in one batched gradient; None takes the default.
         group: sides of one group do the same work.
@@ -26,10 +28,21 @@ class Side:
     tuned: bool = True
     compile: bool = False
     precision: str = "32-true"
+    channels_last: bool = False
     chunk: int | None = None
     classes: int | None = None
     group: str = ""
     unroll: int | None = None
+
+
+def grid() -> dict[str, Side]:
+    """Return ours in every combination of precision, compilation and memory format, beside the plain form."""
+    sides = {PLAIN: Side("plain")}
+    for precision, compile, channels_last in product(("32-true", "bf16-mixed"), (False, True), (False, True)):
+        words = ["bf16"] * (precision != "32-true") + ["compile"] * compile + ["channels last"] * channels_last
+        side = Side("ours", precision=precision, compile=compile, channels_last=channels_last)
+        sides[", ".join(["ours", " + ".join(words)] if words else ["ours"])] = side
+    return sides
 
 
 def references(sides: Mapping[str, Side], group: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.channels_last import ChannelsLast
 from benchmarks.meter import Meter
 from benchmarks.plain import with_library_operations
 from benchmarks.sides import Side
@@ -40,7 +41,7 @@ def run(side: Side, options: Namespace) -> dict[str, Any]:
         real_chunk=side.chunk,
         class_chunk=side.classes,
         outer_loops=1,
-        network=partial(ConvNet, width=options.width),
+        network=partial(ChannelsLast if side.channels_last else ConvNet, width=options.width),
         lr=LEARNING_RATE,
         momentum=MOMENTUM,
         compile=side.compile,

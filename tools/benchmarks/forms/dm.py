@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.channels_last import ChannelsLast
 from benchmarks.meter import Meter
 from benchmarks.plain import with_library_operations
 from benchmarks.sides import Side
@@ -41,7 +42,7 @@ def run(side: Side, options: Namespace) -> dict[str, Any]:
         real_per_class=options.real_per_class,
         real_chunk=side.chunk,
         augmentation=STRATEGY,
-        network=partial(ConvNet, width=options.width),
+        network=partial(ChannelsLast if side.channels_last else ConvNet, width=options.width),
         lr=1.0,
         momentum=MOMENTUM,
         compile=side.compile,

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from benchmarks.sides import PLAIN, PLAIN_DEFAULT, Side
+from benchmarks.sides import PLAIN, PLAIN_DEFAULT, Side, grid
 
 SIDES = {
     PLAIN_DEFAULT: Side("plain", tuned=False),
@@ -18,6 +18,7 @@ SWEEP = {
     **{f"ours, real_chunk {chunk}": Side("ours", chunk=chunk) for chunk in (16, 32, 64, 128, 256)},
     **{f"ours, class_chunk {chunk}": Side("ours", classes=chunk) for chunk in (2, 5, 10)},
 }
+GRID = grid()
 
 
 def add_options(parser: ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from benchmarks.sides import PLAIN, PLAIN_DEFAULT, Side
+from benchmarks.sides import PLAIN, PLAIN_DEFAULT, Side, grid
 
 SIDES = {
     PLAIN_DEFAULT: Side("plain", tuned=False),
@@ -17,6 +17,7 @@ SWEEP = {
     PLAIN: Side("plain"),
     **{f"ours, real_chunk {chunk}": Side("ours", chunk=chunk) for chunk in (32, 64, 128, 256, 512, 2560)},
 }
+GRID = grid()
 
 
 def add_options(parser: ArgumentParser) -> None:

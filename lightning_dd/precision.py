@@ -1,0 +1,41 @@
+"""In what precision a method may run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from lightning_dd.errors import UserError
+
+PRECISIONS = ("32-true", "64-true", "bf16-mixed")
+"""What `--trainer.precision` may be; methods say themselves which part of theirs stays in float32 under the last."""
+_SAME = {"None": "32-true", "32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
+
+
+def check_precision(precision: object) -> None:
+    """Refuse what would lose the images' gradients or their small updates.
+
+    The scale of a half-precision loss does not reach the gradients that methods take within it, and on a CPU Lightning
+    makes bf16 of half precision without being asked; `-true` below float32 would round the images themselves.
+
+    Raises:
+        UserError: it is another precision.
+    """
+    if _SAME.get(str(precision), str(precision)) not in PRECISIONS:
+        raise UserError(
+            f"--trainer.precision {precision} loses small gradients or updates of the images; use 32-true, 64-true or "
+            "bf16-mixed."
+        )
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Make float32 mean float32: a GPU's convolutions take TF32 unless told otherwise, which has 10 bits."""
+    convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = convolutions
+        torch.set_float32_matmul_precision(products)

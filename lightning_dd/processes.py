@@ -1,0 +1,113 @@
+"""Several processes end together, and one of them says why.
+
+Lightning's launcher starts the others from the first process and stops it when one of them has gone. What is missing
+is told here: the others notice that the first one has gone, whatever they are waiting for, and what went wrong is said
+once, in a sentence. Under torchrun and SLURM, these do the same.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any, NoReturn
+
+from lightning_dd.errors import UserError
+
+LAUNCHER = "LIGHTNING_DD_LAUNCHER"
+"""The environment variable that holds the id of the process that starts others."""
+PATIENCE = 10.0
+"""Seconds: the first process has saved and said by then what was wrong with all of them."""
+LOOK_EVERY = 0.2
+SAVING = 2.0
+"""Seconds that the first process has to save what it learned, once another one is gone."""
+
+_going_on = ""
+_launcher: Any = None
+_finished = threading.Event()
+
+
+class LostProcessError(UserError):
+    """Another process is gone."""
+
+
+def follow_launcher() -> None:
+    """Let this process end as soon as the one that started it is gone; call it before anything can wait."""
+    parent = os.getppid()
+    _finished.clear()
+    if local_rank() and os.environ.get(LAUNCHER) == str(parent):
+        threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    else:
+        os.environ[LAUNCHER] = str(os.getpid())
+
+
+def watch(launcher: Any, going_on: str) -> None:
+    """Let the first process say so when one that it started is killed.
+
+    Args:
+        launcher: `trainer.strategy.launcher`; None in a process that starts no others.
+        going_on: how the run is taken up again.
+    """
+    global _launcher, _going_on
+    _launcher, _going_on = launcher or _launcher, going_on  # a second run in this process launches none
+    if hasattr(launcher, "procs"):
+        threading.Thread(target=_watch, args=(launcher,), daemon=True).start()
+
+
+def finished() -> None:
+    """No process waits for another from here on; each may end when it likes."""
+    _finished.set()
+
+
+def local_rank() -> int:
+    """Return this process's number on its machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def lost_process(error: BaseException) -> bool:
+    """Whether an error says that another process does not answer any more."""
+    text = f"{type(error).__module__}.{type(error).__name__} {error}"
+    return isinstance(error, RuntimeError) and any(word in text for word in ("gloo", "NCCL", "torch.distributed"))
+
+
+def end_others() -> None:
+    """End what this process has started; they wait for nothing but this one."""
+    for process in getattr(_launcher, "procs", ()):
+        if process.poll() is None:
+            process.kill()
+
+
+def let_the_first_speak() -> None:
+    """Wait for the first process, which ends the others, if what is wrong here is wrong there too."""
+    if local_rank() and not _finished.is_set():
+        time.sleep(PATIENCE)
+
+
+def explain_lost() -> LostProcessError | None:
+    """Return what to say in a process that lost another one; None where somebody else has said it."""
+    time.sleep(2 * LOOK_EVERY)  # until it is known how that one ended
+    if any(process.poll() for process in getattr(_launcher, "procs", ())):
+        return None
+    return LostProcessError(f"The connection to another process is lost, which ended or was killed; {_going_on}.")
+
+
+def _watch(launcher: Any) -> None:
+    while not _finished.wait(LOOK_EVERY):
+        for rank, process in enumerate(launcher.procs, start=1):
+            if process.poll() is not None and process.returncode < 0 and not _finished.is_set():
+                _end(f"Process {rank} was killed by {signal.Signals(-process.returncode).name}")
+
+
+def _follow(launcher: int) -> None:
+    while not _finished.wait(LOOK_EVERY):
+        if os.getppid() != launcher:
+            _end("The first process was killed" if local_rank() == 1 else "")
+
+
+def _end(reason: str) -> NoReturn:
+    """Say what happened, unless somebody else does, and end this process from whatever thread this is."""
+    if reason:
+        print(f"\nerror: {reason}, and the others end with it; {_going_on}.", file=sys.stderr, flush=True)
+        time.sleep(SAVING)
+    end_others()
+    os._exit(1)

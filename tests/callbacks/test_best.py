@@ -1,0 +1,83 @@
+"""The best set on held-out images is kept, and a run stops when nothing better comes."""
+
+import json
+
+import pytest
+import torch
+
+from lightning_dd.artefact import load
+from lightning_dd.callbacks import evaluation
+from lightning_dd.cli import main
+from lightning_dd.evaluation import Accuracies
+
+EVALUATION = ["--evaluation.enabled", "true", "--evaluation.every_n_steps", "1", "--evaluation.num_networks", "1"]
+HELD_OUT = [*EVALUATION, "--data.held_out", "0.2", "--evaluation.split", "held_out"]
+
+
+@pytest.fixture
+def accuracies(monkeypatch):
+    """What the evaluations are to measure, in turn; nothing is trained."""
+    values = []
+
+    def evaluate(*_):
+        return Accuracies(distilled=[values.pop(0)], random_real=[], network="ConvNet", seconds=0.0)
+
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    return values
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "dm_digits_ipc1" / "version_0"
+
+
+def _steps(folder):
+    return [entry["step"] for entry in json.loads((folder / "results.json").read_text())["evaluations"]]
+
+
+def _iteration(path):
+    return torch.load(path, weights_only=True)["distiller"]["iteration"]
+
+
+def test_stops_after_as_many_evaluations_as_its_patience(fit, folder, accuracies, capsys):
+    accuracies += [50.0, 60.0, 55.0, 60.0, 70.0, 80.0]
+    assert fit(*HELD_OUT, "--best.patience", "2") == 0
+    assert _steps(folder) == [1, 2, 3, 4]  # as good is not better, and the last one is not measured twice
+    assert _iteration(folder / "checkpoints" / "last.ckpt") == 4
+    assert _iteration(folder / "checkpoints" / "best.ckpt") == 2
+    best, last = load(folder / "best.safetensors"), load(folder / "distilled.safetensors")
+    assert best.info["steps"] == 2
+    assert not torch.equal(best.images, last.images)
+    assert "60.00 % at step 2" in capsys.readouterr().out
+
+
+def test_counts_on_after_a_resume(fit, folder, accuracies):
+    accuracies += [60.0, 50.0, 50.0, 50.0]
+    assert fit(*HELD_OUT, "--best.patience", "3", "--trainer.max_steps", "2") == 0
+    assert fit(*HELD_OUT, "--best.patience", "3", "--ckpt_path", "last") == 0
+    assert _steps(folder) == [1, 2, 3, 4]
+
+
+def test_the_last_set_may_be_the_best_and_can_be_tested(fit, folder, accuracies, tiny_config, tmp_path):
+    accuracies += [50.0, 60.0, 70.0]
+    assert fit(*HELD_OUT, "--trainer.max_steps", "2") == 0
+    assert load(folder / "best.safetensors").info["steps"] == 2
+    again = ["test", "--config", str(tiny_config), "--trainer.default_root_dir", str(tmp_path), *EVALUATION]
+    assert main([*again, "--ckpt_path", str(folder / "checkpoints" / "best.ckpt")]) == 0
+    (record,) = json.loads((folder / "test_results.json").read_text())
+    assert record["evaluations"][-1]["split"] == "test"
+
+
+def test_the_test_set_chooses_nothing(fit, folder, accuracies, capsys):
+    accuracies += [60.0, 50.0]
+    assert fit(*EVALUATION, "--trainer.max_steps", "2") == 0
+    assert not (folder / "best.safetensors").exists()
+    assert fit(*EVALUATION, "--best.patience", "1") == 1
+    assert "--evaluation.split held_out" in capsys.readouterr().err
+
+
+def test_patience_needs_evaluations(fit, capsys):
+    assert fit("--best.patience", "1") == 1
+    assert "--evaluation.every_n_steps" in capsys.readouterr().err
+    assert fit("--best.patience", "0") == 1
+    assert "at least 1" in capsys.readouterr().err

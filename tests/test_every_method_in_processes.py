@@ -1,0 +1,97 @@
+"""Every method: the gradient of several processes is that of one, and one process goes on from what several left."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_dd.cli import main
+
+CONF = Path(__file__).parent / "conf"
+SGD = ["--model.momentum", "0.5"]  # its state after a step is the gradient
+METHODS = {
+    "dm": SGD,
+    "dc": SGD,
+    "dsa": SGD,
+    "dd": SGD,
+    "mtt": [*SGD, "--model.segments_per_step", "2", "--model.lr", "100"],
+    "frepo": [],
+    "kip": [],
+}
+pytestmark = [pytest.mark.ddp, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def experts(tmp_path_factory):
+    """A folder of experts for trajectory matching."""
+    folder = tmp_path_factory.mktemp("experts")
+    command = ["fit", "--config", str(CONF / "experts_digits.yaml"), "--model.folder", str(folder / "experts")]
+    assert main([*command, "--trainer.default_root_dir", str(folder)]) == 0
+    return folder / "experts"
+
+
+@pytest.fixture
+def run(experts, tmp_path):
+    """Run a method on so many processes and return its checkpoint."""
+
+    def fit(method, name, processes, *options):
+        root = tmp_path / name
+        arguments = ["fit", "--config", str(CONF / f"{method}_digits.yaml"), *METHODS[method], *options]
+        arguments += ["--model.lr_decay", "1", "--trainer.default_root_dir", str(root), "--data.held_out", "0.8"]
+        if method == "mtt":
+            arguments += ["--model.experts", str(experts)]
+        if processes == 1:
+            assert main(arguments) == 0
+        else:
+            several = ["--trainer.devices", str(processes), "--trainer.strategy", "ddp"]
+            command = [sys.executable, "-m", "lightning_dd", *arguments, *several]
+            result = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=400)
+            assert result.returncode == 0, result.stderr
+        (path,) = root.glob("*/version_0/checkpoints/last.ckpt")
+        return torch.load(path, weights_only=True)
+
+    return fit
+
+
+def _images(checkpoint):
+    return checkpoint["state_dict"]["images"]
+
+
+def _gradient(checkpoint):
+    """Return the gradient of the images in the first step, from what the optimizer keeps of it."""
+    state = checkpoint["optimizer_states"][0]
+    (group,) = [group for group in state["param_groups"] if group["name"] == "images"]
+    kept = state["state"][group["params"][0]]
+    return kept["momentum_buffer"] if "momentum_buffer" in kept else kept["exp_avg"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_first_gradient_of_two_processes_is_that_of_one(method, run):
+    one, two = (_gradient(run(method, str(n), n, "--trainer.max_steps", "1")) for n in (1, 2))
+    assert one.dtype == torch.float32
+    assert one.abs().max() > 0
+    assert (two - one).abs().max() < 1e-5 * one.abs().max()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_process_goes_on_from_two(method, run):
+    double = ["--trainer.precision", "64-true"]
+    start = _images(run(method, "start", 1, *double, "--trainer.max_steps", "1", "--model.lr", "1e-30"))
+    one = _images(run(method, "one", 1, *double, "--trainer.max_steps", "5"))
+    run(method, "two", 2, *double, "--trainer.max_steps", "3")
+    going_on = ["--trainer.max_steps", "5", "--ckpt_path", "last"]
+    two = _images(run(method, "two", 1, *double, *going_on))
+    largest_update = (one - start).abs().max()
+    assert largest_update > 1e-5
+    assert (two - one).abs().max() < 1e-6 * largest_update
+
+
+@pytest.mark.parametrize("method", ["dsa", "frepo", "kip"])
+def test_three_processes_equal_one(method, run):
+    double = ["--trainer.precision", "64-true"]
+    start = _images(run(method, "start", 1, *double, "--trainer.max_steps", "1", "--model.lr", "1e-30"))
+    one, three = (_images(run(method, str(n), n, *double, "--trainer.max_steps", "5")) for n in (1, 3))
+    assert (three - one).abs().max() < 1e-6 * (one - start).abs().max()

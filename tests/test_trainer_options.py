@@ -1,0 +1,66 @@
+"""Options of Lightning's trainer: they do what they say, or are refused with the name of ours."""
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+import lightning_dd as dd
+from lightning_dd.methods import DM
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--trainer.callbacks", "EarlyStopping", "--trainer.callbacks.monitor", "loss"], "--best.patience"),
+        (["--trainer.callbacks", "ModelCheckpoint"], "--checkpoint.every_n_steps"),
+        (["--trainer.callbacks", "ModelCheckpoint", "--trainer.callbacks.monitor", "loss"], "held_out"),
+        (["--trainer.callbacks", "StochasticWeightAveraging", "--trainer.callbacks.swa_lrs", "0.1"], "end of an epoch"),
+        (["--trainer.gradient_clip_val", "1"], "--model.clip"),
+        (["--trainer.accumulate_grad_batches", "2"], "larger batch"),
+        (["--lr_scheduler", "StepLR"], "--model.lr_decay"),
+        (["--optimizer=Adam"], "--model.momentum"),
+        (
+            ["--trainer.max_steps", "-1", "--trainer.max_time", "00:00:00:05", "--model.lr_decay", "0.1"],
+            "--trainer.max_steps",
+        ),
+    ],
+)
+def test_refused(options, words, fit, capsys):
+    assert fit(*options) == 1
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert words in error
+
+
+def test_max_time_ends_a_run_that_leaves_everything(fit, product, tmp_path, capsys):
+    assert fit("--trainer.max_time", "00:00:00:01", "--trainer.max_steps", "1000000") == 0
+    steps = product().info["steps"]
+    assert 0 < steps < 1_000_000
+    checkpoint = tmp_path / "dm_digits_ipc1" / "version_0" / "checkpoints" / "last.ckpt"
+    assert torch.load(checkpoint, weights_only=True)["distiller"]["iteration"] == steps
+    longer = ("--trainer.max_time", "00:01:00:00", "--trainer.max_steps", str(steps + 2))
+    assert fit("--ckpt_path", "last", *longer) == 0  # it counts the whole run
+    assert product().info["steps"] == steps + 2
+
+
+def test_the_learning_rate_falls_along_a_cosine(fit, monkeypatch):
+    rates = []
+    monkeypatch.setattr(DM, "limit_gradients", lambda _, optimizer: rates.append(optimizer.param_groups[0]["lr"]))
+    assert fit("--model.lr_decay", "0.5", "--trainer.max_steps", "4") == 0
+    assert rates == pytest.approx([1, 0.5 + 0.25 * (1 + 0.5**0.5), 0.75, 0.5 + 0.25 * (1 - 0.5**0.5)])
+
+
+def test_clipping_limits_the_update(fit, tmp_path):
+    images = []
+    for options in (["--model.lr", "1e-30"], ["--model.clip", "0.01"]):
+        assert fit("--trainer.max_steps", "1", *options, root=tmp_path / str(len(images))) == 0
+        (path,) = (tmp_path / str(len(images))).glob("*/version_0/checkpoints/last.ckpt")
+        images.append(torch.load(path, weights_only=True)["state_dict"]["images"])
+    assert (images[1] - images[0]).norm() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_lightnings_checkpoints_by_steps_work_from_python(tmp_path):
+    data = torch.utils.data.TensorDataset(torch.rand(40, 1, 8, 8), torch.arange(40) % 2)
+    keep = ModelCheckpoint(tmp_path / "kept", every_n_train_steps=2, save_top_k=-1)
+    settings = {"callbacks": [keep], "accelerator": "cpu", "enable_progress_bar": False}
+    dd.distill(data, ipc=1, steps=4, evaluation=False, root=tmp_path, trainer=settings, real_per_class=4)
+    assert len(list((tmp_path / "kept").glob("*.ckpt"))) == 2
