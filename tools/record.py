@@ -50,10 +50,11 @@ def add(result: Path, config: Path) -> Path:
     record = json.loads(result.read_text())
     if not record["evaluations"]:
         raise UserError(f"{result} has no evaluation; only measured runs are recorded.")
-    # whatever folder the checkout lies in, commands are given from there
-    record["command"] = _from_checkout(record["command"])
+    record["command"] = _without_folders(record["command"])
     if "commands" in record:
-        record["commands"] = [_from_checkout(command) for command in record["commands"]]
+        record["commands"] = [_without_folders(command) for command in record["commands"]]
+    if "experts" in record["config"]["model"]["init_args"]:
+        record["config"]["model"]["init_args"]["experts"] = "EXPERTS"
     records_path = config.with_suffix(".results.json")
     records = json.loads(records_path.read_text()) if records_path.exists() else []
     kept = [other for other in records if identity(other) != identity(record)]
@@ -74,8 +75,11 @@ def with_result(line: str, record: dict[str, Any]) -> str:
     return f"{before} Ours {figure} ({changed}; {record['environment']['device']})."
 
 
-def _from_checkout(command: str) -> str:
-    return re.sub(r"\S*/(configs/\S+\.yaml)", r"\1", command)
+def _without_folders(command: str) -> str:
+    """Return a command as it is given from the checkout, with no folder of one machine."""
+    command = re.sub(r"\S*/(configs/\S+\.yaml)", r"\1", command)
+    command = re.sub(r" --trainer\.default_root_dir[ =]\S+", "", command)
+    return re.sub(r"(--model\.experts[ =])\S+", r"\1EXPERTS", command)
 
 
 def identity(record: dict[str, Any]) -> tuple[str, int, str]:

@@ -35,6 +35,10 @@ TITLES = {
 }
 SILENT = (
     "--config",
+    "--data.root",
+    "--data.download",
+    "--data.held_out",
+    "--model.experts",
     "--trainer.max_steps",
     "--trainer.enable_progress_bar",
     "--trainer.default_root_dir",
@@ -124,8 +128,7 @@ def changed_options(commands: list[str]) -> list[str]:
 
 def _options(command: str) -> list[tuple[str, str]]:
     pairs = pairwise(shlex.split(command))
-    spoken = [(option, value) for option, value in pairs if option.startswith("--") and option not in SILENT]
-    return [(option, value) for option, value in spoken if not option.startswith("--data.")]
+    return [(option, value) for option, value in pairs if option.startswith("--") and option not in SILENT]
 
 
 def _figure(evaluation: dict[str, Any], of: str) -> str:

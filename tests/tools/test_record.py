@@ -11,10 +11,11 @@ TOOL = Path(__file__).parents[2] / "tools" / "record.py"
 def _run(folder: Path, steps: int, accuracy: float, device: str = "cpu") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     record = {
-        "config": {"model": "DM"},
+        "config": {"model": {"class_path": "DM", "init_args": {"experts": "/somewhere/experts"}}},
         "steps": steps,
         "published_steps": 20_000,
-        "command": "python -m lightning_dd fit --config /somewhere/configs/dm/mnist_ipc1.yaml --model.lr 1",
+        "command": "python -m lightning_dd fit --config /somewhere/configs/dm/mnist_ipc1.yaml "
+        "--model.experts /somewhere/experts --trainer.default_root_dir /somewhere --model.lr 1",
         "evaluations": [{"accuracy_mean": accuracy, "accuracy_std": 0.5}] if accuracy else [],
         "environment": {"device": device},
     }
@@ -36,11 +37,12 @@ def test_records(tmp_path):
         assert result.returncode == 0, result.stderr
     first, *rest = config.read_text().splitlines()
     ours = "Ours 90.0 +- 0.5 (20,000 of 20,000 steps, lr 1; cpu)."
+    assert "somewhere" not in (config.parent / "mnist_ipc1.results.json").read_text()
     assert (first, rest) == (f"# DM: published 89.7 (somewhere). {ours}", ["model: DM"])
     records = json.loads((config.parent / "mnist_ipc1.results.json").read_text())
     found = [(r["steps"], r["evaluations"][0]["accuracy_mean"], r["environment"]["device"]) for r in records]
     assert {r["command"] for r in records} == {
-        "python -m lightning_dd fit --config configs/dm/mnist_ipc1.yaml --model.lr 1"
+        "python -m lightning_dd fit --config configs/dm/mnist_ipc1.yaml --model.experts EXPERTS --model.lr 1"
     }
     assert found == [(20000, 90.0, "cpu"), (300, 81.0, "cpu"), (300, 82.0, "gpu")]
 
