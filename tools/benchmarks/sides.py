@@ -32,6 +32,17 @@ class Side:
     unroll: int | None = None
 
 
+PLAINS = {PLAIN_DEFAULT: Side("plain", tuned=False), PLAIN: Side("plain")}
+OURS = {"ours": Side("ours"), "ours, compile": Side("ours", compile=True)}
+USUAL = {
+    **PLAINS,
+    **OURS,
+    "ours, bf16": Side("ours", precision="bf16-mixed"),
+    "ours, compile + bf16": Side("ours", compile=True, precision="bf16-mixed"),
+}
+"""The sides of most tasks, in the order of their tables; others put theirs together from the same parts."""
+
+
 def references(sides: Mapping[str, Side], group: str) -> dict[str, str]:
     """Return the names of a group's plain sides, by allocator: `"default"` and `"tuned"`, where there are such."""
     plain = {name: side for name, side in sides.items() if side.form == "plain" and side.group == group}
