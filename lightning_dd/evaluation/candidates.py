@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_dd.artefact import DistilledDataset
 from lightning_dd.coresets import Selection, TrainedFeatures, random_real, select
 from lightning_dd.data import ImageData
-from lightning_dd.evaluation.protocols import Protocol
+from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.preprocessing import Normalization, Preprocessing, as_unit_floats
 from lightning_dd.randomness import generator
 

@@ -13,7 +13,8 @@ from lightning_dd.artefact import DistilledDataset
 from lightning_dd.evaluation.candidates import Candidate
 from lightning_dd.evaluation.cells import Cells
 from lightning_dd.evaluation.evaluate import TestSet, evaluate
-from lightning_dd.evaluation.protocols import Protocol, find_protocol
+from lightning_dd.evaluation.protocol import Protocol
+from lightning_dd.evaluation.protocols import find_protocol
 from lightning_dd.evaluation.stacked import networks_at_once
 from lightning_dd.networks.base import BATCH_NORMS
 from lightning_dd.networks.named import named_network, sample_network

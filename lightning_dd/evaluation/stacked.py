@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
 from lightning_dd.augmentation import DSA, Draw
-from lightning_dd.evaluation.protocols import KernelProtocol, Protocol, RecordedProtocol
+from lightning_dd.evaluation.protocol import Protocol, RecordedProtocol
+from lightning_dd.evaluation.regression import KernelProtocol
 from lightning_dd.evaluation.training import Augmentation, batches, test_chunk
 
 AT_ONCE_ON_GPU = 10  # not measured

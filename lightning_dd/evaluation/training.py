@@ -10,7 +10,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from lightning_dd.augmentation import DSA
 from lightning_dd.augmentation.dc import DCAugmentation
 from lightning_dd.augmentation.frepo import FRePoAugmentation
-from lightning_dd.evaluation.protocols import Protocol, RecordedProtocol
+from lightning_dd.evaluation.protocol import Protocol, RecordedProtocol
 
 DEFAULT_STRATEGY = "color_crop_cutout_flip_scale_rotate"
 TEST_CHUNK_ON_CPU = 256  # measured (tools/benchmark.py evaluate)

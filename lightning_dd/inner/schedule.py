@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightning_dd.errors import UserError
+from lightning_dd.errors import UserError, check_number
 from lightning_dd.randomness import generator
 
 Where = Literal["pass", "step", "end"]
@@ -91,14 +91,3 @@ class Schedule:
             drawn_for = iteration if self.where == "step" else iteration // steps_per_pass
             first = torch.randint(first + 1, (), generator=generator(self.seed, "window", drawn_for)).item()
         return range(first, first + self.window)
-
-
-def check_number(option: str, value: int | None, largest: int | None = None) -> None:
-    """Refuse a number below 1 or above the largest; None is none.
-
-    Raises:
-        UserError: names the option.
-    """
-    if value is not None and (value < 1 or (largest is not None and value > largest)):
-        limits = "at least 1" if largest is None else f"from 1 to {largest}"
-        raise UserError(f"--model.{option} is a number {limits} and cannot be {value}.")

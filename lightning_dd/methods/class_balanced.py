@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from lightning_dd.augmentation import Draw
-from lightning_dd.errors import UserError
+from lightning_dd.errors import check_number
 from lightning_dd.methods.base import Distiller
 from lightning_dd.randomness import generator
 from lightning_dd.sampling import ClassBalanced
@@ -21,8 +21,7 @@ class ClassBalancedDistiller(Distiller):
     def __init__(self, ipc: int, real_per_class: int = 256, real_chunk: int | None = None, **options: object) -> None:
         super().__init__(ipc, **options)
         for name, value in (("real_per_class", real_per_class), ("real_chunk", real_chunk)):
-            if value is not None and value < 1:
-                raise UserError(f"--model.{name} is a number of images, at least 1, and cannot be {value}.")
+            check_number(name, value)
         self.real_per_class = real_per_class
         self.real_chunk = real_chunk
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lightning_dd.augmentation import Draw
 from lightning_dd.coresets import random_real
-from lightning_dd.errors import UserError
+from lightning_dd.errors import UserError, check_number
 from lightning_dd.inner import FreshNetworks, class_gradients, class_gradients_in_chunks, train_on_synthetic
 from lightning_dd.inner.class_gradients import Logits
 from lightning_dd.losses import DISTANCES, with_gradient
@@ -81,8 +81,7 @@ class DC(ClassBalancedDistiller):
         super().__init__(ipc, real_per_class, real_chunk, init=init, augmentation=augmentation, lr=lr, **options)
         counts = {"outer_loops": outer_loops, "batch_size": batch_size, "class_chunk": class_chunk}
         for name, value in counts.items():
-            if value is not None and value < 1:
-                raise UserError(f"--model.{name} is a number, at least 1, and cannot be {value}.")
+            check_number(name, value)
         if inner_epochs is not None and inner_epochs < 0:
             raise UserError(f"--model.inner_epochs is a number of epochs and cannot be {inner_epochs}.")
         if lr_network <= 0:

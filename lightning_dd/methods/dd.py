@@ -9,10 +9,9 @@ from torch.nn import functional as F
 
 from lightning_dd.augmentation.crop_flip import CropFlip
 from lightning_dd.augmentation.dsa import Draw
-from lightning_dd.errors import UserError
+from lightning_dd.errors import UserError, check_number
 from lightning_dd.inner import SGD, Adam, CrossEntropy, FlatNetwork, FreshNetworks, InnerStep, Schedule
 from lightning_dd.inner.chunks import chunk_size, gradient_of, sum_in_chunks
-from lightning_dd.inner.schedule import check_number
 from lightning_dd.inner.unroll import Inputs, unroll
 from lightning_dd.methods.base import Distiller
 from lightning_dd.randomness import generator

@@ -11,14 +11,13 @@ from torch import Tensor, nn
 
 from lightning_dd.augmentation import DSA
 from lightning_dd.augmentation.dsa import Draw
-from lightning_dd.errors import UserError
+from lightning_dd.errors import UserError, check_number
 from lightning_dd.inner.chunks import gradient_of
 from lightning_dd.inner.description import check_description, write_description
 from lightning_dd.inner.expert_training import SeparateCrossEntropy, accuracy, gsam
 from lightning_dd.inner.functional import FlatNetwork
 from lightning_dd.inner.provenance import describe_network, describe_preprocessing
 from lightning_dd.inner.recording import Recording
-from lightning_dd.inner.schedule import check_number
 from lightning_dd.inner.sources import FreshNetworks
 from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, Network, NetworkFactory, build

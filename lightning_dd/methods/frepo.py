@@ -7,7 +7,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from lightning_dd.errors import UserError
+from lightning_dd.errors import UserError, check_number
 from lightning_dd.inner import LAMB, NetworkPool
 from lightning_dd.losses import centred_targets, label_margin, solve_ridge, squared_error
 from lightning_dd.methods.base import Distiller
@@ -93,8 +93,7 @@ class FRePo(Distiller):
         counts = {"real_batch": real_batch, "real_chunk": real_chunk, "synthetic_chunk": synthetic_chunk}
         counts |= {"pool_size": pool_size, "max_age": max_age, "pool_batch": pool_batch}
         for name, value in counts.items():
-            if value is not None and value < 1:
-                raise UserError(f"--model.{name} is at least 1 and cannot be {value}.")
+            check_number(name, value)
         for name, value in (("ridge", ridge), ("pool_lr", pool_lr)):
             if value <= 0:
                 raise UserError(f"--model.{name} is above 0 and cannot be {value}.")

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from lightning_dd.augmentation.kip import NUM_UNIFORMS, KIPAugmentation
-from lightning_dd.errors import UserError
+from lightning_dd.errors import UserError, check_number
 from lightning_dd.losses import KERNELS, centred_targets, solve_labels, solve_ridge, squared_error, with_gradient
 from lightning_dd.methods.base import Distiller
 from lightning_dd.networks import KIPConvNet
@@ -80,8 +80,7 @@ class KIP(Distiller):
         if real_batch < self.num_classes:
             raise UserError(f"--model.real_batch holds every class: at least {self.num_classes}, not {real_batch}.")
         for name, value in (("depth", depth), ("real_chunk", real_chunk)):
-            if value is not None and value < 1:
-                raise UserError(f"--model.{name} is at least 1 and cannot be {value}.")
+            check_number(name, value)
         if ridge <= 0:
             raise UserError(f"--model.ridge is above 0 and cannot be {ridge}.")
         for name, value, kind in (("labels", labels, Labels), ("kernel", kernel, Kernel)):

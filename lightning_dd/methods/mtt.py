@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_dd.errors import UserError
+from lightning_dd.errors import UserError, check_number
 from lightning_dd.inner import SGD, CrossEntropy, FlatNetwork, InnerStep
 from lightning_dd.inner.chunked_order import permuted_chunks
-from lightning_dd.inner.schedule import check_number
 from lightning_dd.inner.trajectories import Trajectories
 from lightning_dd.inner.unroll import Batches, Inputs, unroll
 from lightning_dd.losses.trajectory_distance import trajectory_distance

@@ -35,6 +35,17 @@ class Side:
     unroll: int | None = None
 
 
+PLAINS = {PLAIN_DEFAULT: Side("plain", tuned=False), PLAIN: Side("plain")}
+OURS = {"ours": Side("ours"), "ours, compile": Side("ours", compile=True)}
+USUAL = {
+    **PLAINS,
+    **OURS,
+    "ours, bf16": Side("ours", precision="bf16-mixed"),
+    "ours, compile + bf16": Side("ours", compile=True, precision="bf16-mixed"),
+}
+"""The sides of most tasks, in the order of their tables; others put theirs together from the same parts."""
+
+
 def grid() -> dict[str, Side]:
     """Return ours in every combination of precision, compilation and memory format, beside the plain form."""
     sides = {PLAIN: Side("plain")}

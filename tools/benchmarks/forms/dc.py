@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.channels_last import ChannelsLast
-from benchmarks.meter import Meter
-from benchmarks.plain import with_library_operations
+from benchmarks.plain import timed, with_library_operations
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from benchmarks.trainer import fit
@@ -61,18 +60,16 @@ def plain(data: RandomImages, options: Namespace) -> dict[str, Any]:
     sampling = ClassBalanced(options.real_per_class)
     batches = RealBatches(data.train_labels, options.classes, sampling, options.seed, lambda: 0)
     optimizer = torch.optim.SGD([synthetic], lr=LEARNING_RATE, momentum=MOMENTUM)
-    meter, answer = Meter(options.warmup, device), None
-    meter.begin()
-    for iteration in range(options.warmup + options.steps):
+
+    def step(iteration: int) -> None:
         weights = generator(options.seed, "network", iteration, device)
         network = build(partial(ConvNet, width=options.width), options.shape, options.classes, weights, device)
         rows = batches.draw(iteration).indices.to(device)
         optimizer.zero_grad()
         plain_loss(with_library_operations(network), real, rows, synthetic, options.ipc).backward()
         optimizer.step()
-        meter.tick()
-        answer = synthetic.grad.cpu().clone() if answer is None else answer
-    return {**meter.report(), "answer": answer}
+
+    return timed(step, lambda: synthetic.grad, options)
 
 
 def plain_loss(network: nn.Module, real: Tensor, rows: Tensor, synthetic: Tensor, ipc: int) -> Tensor:

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from benchmarks.meter import Meter
-from benchmarks.plain import with_library_operations
+from benchmarks.plain import timed, with_library_operations
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from benchmarks.tasks.dd import MEMORY
@@ -63,9 +62,8 @@ def plain(data: RandomImages, side: Side, options: Namespace) -> dict[str, Any]:
     order = schedule.order(0).to(device)
     batches = RealBatches(data.train_labels, options.classes, Uniform(options.real_batch), options.seed, lambda: 0)
     optimizer = torch.optim.Adam([images, raw_sizes], lr=LR, betas=BETAS)
-    meter, answer = Meter(options.warmup, device), None
-    meter.begin()
-    for iteration in range(options.warmup + options.steps):
+
+    def step(iteration: int) -> None:
         optimizer.zero_grad()
         rows = batches.draw(iteration).indices.to(device)
         weights = generator(options.seed, "network", iteration, device)
@@ -74,9 +72,8 @@ def plain(data: RandomImages, side: Side, options: Namespace) -> dict[str, Any]:
         parameters = _trained(network, images, order, options.ipc, F.softplus(raw_sizes))
         F.cross_entropy(functional_call(network, parameters, real[rows]), real_labels[rows]).backward()
         optimizer.step()
-        meter.tick()
-        answer = images.grad.cpu().clone() if answer is None else answer
-    return {**meter.report(), "answer": answer}
+
+    return timed(step, lambda: images.grad, options)
 
 
 def _trained(network: nn.Module, images: Tensor, order: Tensor, ipc: int, sizes: Tensor) -> dict[str, Tensor]:

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.channels_last import ChannelsLast
-from benchmarks.meter import Meter
-from benchmarks.plain import with_library_operations
+from benchmarks.plain import timed, with_library_operations
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from benchmarks.trainer import fit
@@ -63,16 +62,14 @@ def plain(data: RandomImages, options: Namespace) -> dict[str, Any]:
         data.train_labels, options.classes, ClassBalanced(options.real_per_class), options.seed, lambda: 0
     )
     optimizer = torch.optim.SGD([synthetic], lr=1.0, momentum=MOMENTUM)
-    meter, answer = Meter(options.warmup, device), None
-    meter.begin()
-    for iteration in range(options.warmup + options.steps):
+
+    def step(iteration: int) -> None:
         optimizer.zero_grad()
         rows = batches.draw(iteration).indices.to(device)
         plain_loss(real, rows, synthetic, iteration, options).backward()
         optimizer.step()
-        meter.tick()
-        answer = synthetic.grad.cpu().clone() if answer is None else answer
-    return {**meter.report(), "answer": answer}
+
+    return timed(step, lambda: synthetic.grad, options)
 
 
 def plain_loss(real: Tensor, rows: Tensor, synthetic: Tensor, iteration: int, options: Namespace) -> Tensor:

@@ -6,11 +6,10 @@ from argparse import Namespace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.meter import Meter
-from benchmarks.plain import with_library_operations
+from benchmarks.plain import timed, with_library_operations
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from benchmarks.trainer import fit
@@ -68,14 +67,16 @@ def plain(data: RandomImages, options: Namespace) -> dict[str, Any]:
     order = torch.randperm(len(labels), generator=generator(options.seed, "expert 0/order", 0))
     optimizer = torch.optim.SGD(network.parameters(), LR)
     augment = DSA(STRATEGY)
-    meter, answer = Meter(options.warmup, device), None
-    meter.begin()
-    for number, rows in enumerate(order.to(device).split(BATCH)[:-1]):
+    batches = order.to(device).split(BATCH)
+
+    def step(number: int) -> None:
+        rows = batches[number]
         batch = augment(images[rows], generator(options.seed, "expert 0/augmentation", number))
         optimizer.zero_grad()
         F.cross_entropy(network(batch), labels[rows]).backward()
         optimizer.step()
-        meter.tick()
-        if answer is None:
-            answer = nn.utils.parameters_to_vector([p.grad for p in network.parameters()]).cpu().clone()
-    return {**meter.report(), "answer": answer}
+
+    def gradient() -> Tensor:
+        return nn.utils.parameters_to_vector([parameter.grad for parameter in network.parameters()])
+
+    return timed(step, gradient, options)

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.meter import Meter
-from benchmarks.plain import with_library_operations
+from benchmarks.plain import timed, with_library_operations
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from benchmarks.trainer import fit
@@ -64,9 +63,8 @@ def plain(data: RandomImages, network: NetworkFactory, options: Namespace) -> di
     batches = RealBatches(data.train_labels, options.classes, Uniform(options.real_batch), options.seed, lambda: 0)
     optimizer = LAMB([images, labels], LEARNING_RATE)
     pool = [_Member(network, number, options) for number in range(POOL_SIZE)]
-    meter, answer = Meter(options.warmup, device), None
-    meter.begin()
-    for iteration in range(options.warmup + options.steps):
+
+    def step(iteration: int) -> None:
         rows = batches.draw(iteration).indices.to(device)
         draw = generator(options.seed, "pool/member", iteration)
         member = pool[int(torch.randint(POOL_SIZE, (), generator=draw))]
@@ -74,9 +72,8 @@ def plain(data: RandomImages, network: NetworkFactory, options: Namespace) -> di
         plain_loss(member.frozen(), real[rows], targets[rows], images, labels, not options.no_flip).backward()
         optimizer.step()
         member.advance(images.detach(), labels.detach())
-        meter.tick()
-        answer = images.grad.cpu().clone() if answer is None else answer
-    return {**meter.report(), "answer": answer}
+
+    return timed(step, lambda: images.grad, options)
 
 
 def plain_loss(network: FRePoNet, real: Tensor, targets: Tensor, images: Tensor, labels: Tensor, flip: bool) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.meter import Meter
+from benchmarks.plain import timed
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from benchmarks.trainer import fit
@@ -57,16 +57,14 @@ def plain(data: RandomImages, options: Namespace) -> dict[str, Any]:
     per_class = options.real_batch // options.classes
     batches = RealBatches(data.train_labels, options.classes, ClassBalanced(per_class), options.seed, lambda: 0)
     optimizer = torch.optim.Adam([images, labels], LEARNING_RATE)
-    meter, answer = Meter(options.warmup, device), None
-    meter.begin()
-    for iteration in range(options.warmup + options.steps):
+
+    def step(iteration: int) -> None:
         rows = batches.draw(iteration).indices.flatten().to(device)
         optimizer.zero_grad()
         plain_loss(real[rows], targets[rows], images, labels, options.depth).backward()
         optimizer.step()
-        meter.tick()
-        answer = images.grad.cpu().clone() if answer is None else answer
-    return {**meter.report(), "answer": answer}
+
+    return timed(step, lambda: images.grad, options)
 
 
 def plain_loss(real: Tensor, targets: Tensor, images: Tensor, labels: Tensor, depth: int) -> Tensor:

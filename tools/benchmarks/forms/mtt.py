@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from benchmarks.meter import Meter
-from benchmarks.plain import with_library_operations
+from benchmarks.plain import timed, with_library_operations
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from benchmarks.trainer import fit
@@ -116,17 +115,15 @@ def plain(data: RandomImages, side: Side, options: Namespace) -> dict[str, Any]:
     optimizer = torch.optim.SGD(
         [{"params": [images], "lr": LR}, {"params": [step_size], "lr": LR_STEP_SIZE}], momentum=MOMENTUM
     )
-    meter, answer = Meter(options.warmup, device), None
-    meter.begin()
-    for iteration in range(options.warmup + options.steps):
+
+    def step(iteration: int) -> None:
         optimizer.zero_grad()
         draws = [generator(options.seed, f"augmentation/{n}", iteration) for n in range(side.unroll or options.unroll)]
         trained = _trained(network, start, images, labels, step_size, draws)
         ((trained - target).square().sum() / (start - target).square().sum()).backward()
         optimizer.step()
-        meter.tick()
-        answer = images.grad.cpu().clone() if answer is None else answer
-    return {**meter.report(), "answer": answer}
+
+    return timed(step, lambda: images.grad, options)
 
 
 def _trained(

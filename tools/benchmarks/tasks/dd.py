@@ -7,15 +7,13 @@ and 100 steps show memory: a small ConvNet trained on all images at once, where 
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from benchmarks.sides import PLAIN, PLAIN_DEFAULT, Side
+from benchmarks.sides import OURS, PLAIN, PLAINS, Side
 
 MEMORY = "memory"
 SIDES = {
-    PLAIN_DEFAULT: Side("plain", tuned=False),
-    PLAIN: Side("plain"),
+    **PLAINS,
     "ours, full graph": Side("graph"),
-    "ours": Side("ours"),
-    "ours, compile": Side("ours", compile=True),
+    **OURS,
     **{
         f"{steps} steps, {name}": Side(form, group=f"{MEMORY} {steps}", unroll=steps)
         for steps in (10, 100)

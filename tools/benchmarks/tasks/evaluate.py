@@ -6,12 +6,11 @@ A step is one pass over the test images, or one epoch of training (of all networ
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from benchmarks.sides import PLAIN, PLAIN_DEFAULT, Side
+from benchmarks.sides import PLAIN, PLAINS, Side
 
 CHUNKS = (32, 64, 128, 256, 512, 1000, 10_000)
 SIDES = {
-    PLAIN_DEFAULT: Side("plain", tuned=False),
-    PLAIN: Side("plain"),
+    **PLAINS,
     "ours": Side("ours"),
     "ours, bf16": Side("ours", precision="bf16-mixed"),
     "training, default allocator": Side("plain", tuned=False, group="training"),

@@ -3,16 +3,9 @@
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from benchmarks.sides import PLAIN, PLAIN_DEFAULT, Side
+from benchmarks.sides import PLAIN, USUAL, Side
 
-SIDES = {
-    PLAIN_DEFAULT: Side("plain", tuned=False),
-    PLAIN: Side("plain"),
-    "ours": Side("ours"),
-    "ours, compile": Side("ours", compile=True),
-    "ours, bf16": Side("ours", precision="bf16-mixed"),
-    "ours, compile + bf16": Side("ours", compile=True, precision="bf16-mixed"),
-}
+SIDES = USUAL
 SWEEP = {
     PLAIN: Side("plain"),
     **{f"ours, real_chunk {chunk}": Side("ours", chunk=chunk) for chunk in (32, 64, 128, 256, 512, 1024)},

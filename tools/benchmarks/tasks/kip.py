@@ -3,14 +3,9 @@
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from benchmarks.sides import PLAIN, PLAIN_DEFAULT, Side
+from benchmarks.sides import OURS, PLAIN, PLAINS, Side
 
-SIDES = {
-    PLAIN_DEFAULT: Side("plain", tuned=False),
-    PLAIN: Side("plain"),
-    "ours": Side("ours"),
-    "ours, compile": Side("ours", compile=True),
-}
+SIDES = {**PLAINS, **OURS}
 SWEEP = {
     PLAIN: Side("plain"),
     **{f"ours, real_chunk {chunk}": Side("ours", chunk=chunk) for chunk in (250, 500, 1000, 2500, 5000)},

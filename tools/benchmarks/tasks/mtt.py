@@ -7,15 +7,13 @@ is that for ten. The rows for 10 and 50 steps show memory. Another group trains 
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from benchmarks.sides import PLAIN, PLAIN_DEFAULT, Side
+from benchmarks.sides import OURS, PLAIN, PLAINS, Side
 
 EXPERT = "expert"
 SIDES = {
-    PLAIN_DEFAULT: Side("plain", tuned=False),
-    PLAIN: Side("plain"),
+    **PLAINS,
     "ours, full graph": Side("graph"),
-    "ours": Side("ours"),
-    "ours, compile": Side("ours", compile=True),
+    **OURS,
     "tesla": Side("tesla"),
     **{
         f"{steps} steps, {name}": Side(form, group=f"memory {steps}", unroll=steps)
