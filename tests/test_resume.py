@@ -26,6 +26,17 @@ def test_resumed_equals_uninterrupted(fit, product, tmp_path):
     assert not (tmp_path / "b" / "dm_digits_ipc1" / "version_1").exists()  # goes on in its folder
 
 
+def test_resumed_equals_uninterrupted_in_double_precision(fit, tmp_path):
+    double = ("--trainer.precision", "64-true", "--trainer.max_steps")
+    assert fit(*double, "6", root=tmp_path / "a") == 0
+    assert fit(*double, "3", root=tmp_path / "b") == 0
+    assert fit(*double, "6", "--ckpt_path", "last", root=tmp_path / "b") == 0
+    paths = [next((tmp_path / folder).glob("*/version_0/checkpoints/last.ckpt")) for folder in "ab"]
+    images = [torch.load(path, weights_only=True)["state_dict"]["images"] for path in paths]
+    assert images[0].dtype == torch.float64
+    assert torch.equal(*images)
+
+
 def test_resumed_keeps_earlier_evaluations(fit, product):
     evaluation = ("--evaluation.enabled", "true", "--evaluation.every_n_steps", "2")
     assert fit("--trainer.max_steps", "3", *evaluation) == 0

@@ -275,6 +275,8 @@ class Distiller(Task):
         self.iteration = saved["iteration"]
         self.earlier_commands = saved.get("commands", [])
         self.load_private_state(saved["private_state"])
+        if self.trainer.precision == "64-true":
+            self.double()  # Lightning would only after loading, which would have rounded
 
     def identity(self) -> dict[str, Any]:
         """Return what must agree between a checkpoint and a run."""
