@@ -1,5 +1,6 @@
 """Distil from Python: the code path of the command line, with a data set in place of a config."""
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,9 @@ def find_method(name: str) -> type[methods.Distiller]:
     known = {key: value for key, value in known.items() if issubclass(value, methods.Distiller)}
     del known["distiller"]
     if name.lower() not in known:
-        raise UserError(f"There is no method '{name}'; there are {', '.join(sorted(known))}.")
+        near = difflib.get_close_matches(name.lower(), known, n=1)
+        choices = f"did you mean {near[0]}" if near else f"there are {', '.join(sorted(known))}"
+        raise UserError(f"There is no method '{name}'; {choices}.")
     return known[name.lower()]
 
 

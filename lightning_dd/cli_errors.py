@@ -6,9 +6,11 @@ jsonargparse reports a tree of everything that it tried; a user needs the innerm
 import argparse
 import difflib
 import inspect
+import os
 import re
 from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
@@ -60,7 +62,10 @@ BOILERPLATE = (
 )
 
 
-HINTS = {"experts": "the folder of networks trained on the real images, which the method Experts makes first"}
+HINTS = {
+    "experts": "the folder of networks trained on the real images, which the method Experts makes first",
+    "folder": "where to write the networks; MTT, TESLA and DATM read them by --model.experts",
+}
 """What is meant by options that have no default, where the name does not say it."""
 
 
@@ -147,7 +152,10 @@ def _no_command(found: re.Match, option: str, message: str, parser: Any) -> str:
 
 
 def _no_config(found: re.Match, option: str, message: str, parser: Any) -> str:
-    return f"There is no config file {found[1]}; see configs/ for those that come with the program."
+    typed = Path(os.path.relpath(found[1]))
+    near = difflib.get_close_matches(typed.name, [path.name for path in typed.parent.glob("*.yaml")], n=1)
+    meant = f"; did you mean {near[0]}" if near else "; see configs/ for those that come with the program"
+    return f"There is no config file {typed}{meant}."
 
 
 EXPLANATIONS = (
@@ -164,7 +172,7 @@ EXPLANATIONS = (
     (r"Problems parsing config", _not_yaml),
     (r"the following arguments are required: ([\w., ]+)", _required),
     (r'expected "subcommand"|argument subcommand', _no_command),
-    (r"(?:File does not exist|Path is not a file): '(?:.*/)?([^/']+)'", _no_config),
+    (r"(?:File does not exist|Path is not a file): '([^']+)'", _no_config),
     (r"Expected a path but (\S+) either not accessible or invalid", _unknown_class),
     (r"[\s\S]*Subtypes: \[(.*)\][\s\S]*?Given value: (?:NestedArg\(key='[\w.]+', val=)?'?([^')\n]*)", _wrong_union),
 )
@@ -175,7 +183,7 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if near:
         return f"; did you mean {near[0]}"
-    return f"; there are {', '.join(known)}" if 0 < len(known) < 15 else ""
+    return f"; there are {', '.join(known)}" if 0 < len(known) < 40 else ""
 
 
 def _options(parser: Any) -> list[str]:

@@ -42,6 +42,22 @@ def test_distill(tmp_path):
     assert (tmp_path / "dm_sides_ipc1" / "version_0" / "results.json").is_file()
 
 
+def test_says_what_is_tested_on(tmp_path, capsys):
+    left = TensorDataset(*(tensor[::2] for tensor in _separable().tensors))
+    options = {"evaluation": {"num_networks": 1, "epochs": 1}, "class_names": ["left", "right"]}
+    with pytest.warns(UserWarning, match="no image of 1 class.*right"):
+        distilled = _distill(tmp_path, test_dataset=left, steps=1, **options)
+    assert distilled.info["evaluations"][0]["num_test_images"] == 15
+    assert "test split of 15 images" in capsys.readouterr().out
+
+
+def test_a_method_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="no method 'dmm'; did you mean dm"):
+        _distill(tmp_path, method="dmm")
+    with pytest.raises(UserError, match="no method 'x'; there are coreset, "):
+        _distill(tmp_path, method="x")
+
+
 def test_same_seed_same_images(tmp_path):
     first, second, other = (_distill(tmp_path, evaluation=False, seed=seed) for seed in (3, 3, 4))
     assert torch.equal(first.images, second.images)

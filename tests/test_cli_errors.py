@@ -153,12 +153,15 @@ def test_unknown_key_in_a_config_file(parser, commands, tmp_path):
     assert "cuont" in _said(parser, "--config", str(tmp_path / "d.yaml"), *MODEL, *DATA)
 
 
-def test_config_that_is_not_there(parser, tmp_path):
-    expected = "There is no config file dm.yaml; see configs/ for those that come with the program."
-    assert _said(parser, "--config", str(tmp_path / "dm.yaml")) == expected
-    assert _said(parser, "--config", "configs/dm.yaml") == expected
-    (tmp_path / "folder").mkdir()
-    assert _said(parser, "--config", str(tmp_path / "folder")) == expected.replace("dm.yaml", "folder")
+def test_config_that_is_not_there(parser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    expected = "There is no config file configs/dm.yaml; see configs/ for those that come with the program."
+    for given in ("configs/dm.yaml", str(tmp_path / "configs" / "dm.yaml")):
+        assert _said(parser, "--config", given) == expected
+    assert _said(parser, "--config", "configs") == expected.replace("configs/dm.yaml", "configs", 1)
+    (tmp_path / "configs" / "dm1.yaml").touch()
+    assert _said(parser, "--config", "configs/dm.yaml").endswith("configs/dm.yaml; did you mean dm1.yaml.")
 
 
 @pytest.mark.parametrize("arguments", [[], ["fitt"]])

@@ -58,7 +58,7 @@ class Best(Callback):
             self._keep(trainer, module)
         elif self.patience is not None and len(accuracies) - 1 - best >= self.patience:
             trainer.should_stop = True
-            rank_zero_info(f"Stopping: no better held-out accuracy in {self.patience} evaluations.")
+            rank_zero_info(f"Stopping: no better held-out accuracy in {self.patience} evaluation(s).")
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Keep the final set if it is the best, and say which one is."""
@@ -66,7 +66,10 @@ class Best(Callback):
         accuracies, steps = self._accuracies(trainer)
         if trainer.is_global_zero and len(steps) > 1:
             step = steps[accuracies.index(max(accuracies))]
-            print(f"The best held-out accuracy was {max(accuracies):.2f} % at step {step}: that set is in {BEST}.")
+            print(
+                f"The best held-out accuracy was {max(accuracies):.2f} % at step {step}: that set is in "
+                f"{run_folder(trainer) / BEST}; `test --ckpt_path {run_folder(trainer) / BEST_CHECKPOINT}` tests it."
+            )
 
     def _keep(self, trainer: Trainer, module: LightningModule) -> None:
         folder = run_folder(trainer)

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
@@ -91,7 +92,11 @@ class Evaluation(Callback):
         """
         if not self.enabled:
             return
-        trainer.datamodule.split(self.split)
+        _, labels = trainer.datamodule.split(self.split)
+        absent = set(range(module.num_classes)) - set(labels.tolist())
+        if absent:
+            names = ", ".join(trainer.datamodule.class_names[label] for label in sorted(absent)[:5])
+            rank_zero_warn(f"The {self.split} split has no image of {len(absent)} class(es), such as {names}.")
         protocol = self._protocol_for(module, trainer.datamodule.name).for_recipe(module.recipe())
         if self.network is None:
             return
@@ -138,6 +143,7 @@ class Evaluation(Callback):
     def _run(self, trainer: Trainer, module: LightningModule) -> None:
         protocol, accuracies = self._measure(trainer, module)
         record = accuracies.record(module.iteration, protocol, self.split)
+        record["num_test_images"] = len(trainer.datamodule.split(self.split)[1])
         self.records.append(record)
         self._measured = module.iteration
         scalars = {"accuracy": record["accuracy_mean"], "accuracy/random_real": record["random_real_mean"]}

@@ -183,7 +183,8 @@ def warn_of_skipped(names: list[str], kept: Tensor) -> None:
     missing = set(range(len(names))) - set(kept.tolist())
     if missing:
         rank_zero_warn(
-            f"{len(missing)} of {len(names)} images cannot be read and are left out, {names[min(missing)]} first"
+            f"{len(missing)} of {len(names)} images of this part cannot be read and are left out, "
+            f"{names[min(missing)]} first"
         )
 
 

@@ -36,7 +36,7 @@ def table(record: dict[str, Any]) -> str:
     length = f" ({record['epochs']} epochs)" if record["epochs"] else ""  # some protocols count steps
     title = (
         f"step {record['step']}: {record['num_networks']} x {record['network']}, protocol {record['protocol']}"
-        f"{length}, {record['split']} split"
+        f"{length}, {record['split']} split of {record['num_test_images']:,} images"
     )
     rows = [("distilled", record["accuracy_mean"], record["accuracy_std"])]
     if record["random_real_mean"] is not None:
