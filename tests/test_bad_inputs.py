@@ -153,7 +153,7 @@ def test_an_evaluation_that_cannot_be_is_refused_before_the_first_step(config, o
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--model.network.width", "64"], "There is no option --model.network.width of KIP."),
+        (["--model.network.width", "64"], "There is no option --model.network.width of KIP; there are "),
         (["--evaluation.protocol", "krr", "--evaluation.enabled", "true"], "leave --evaluation.epochs out"),
     ],
 )
@@ -227,7 +227,7 @@ def test_an_artefact_that_is_not_there(name, words, tmp_path):
 
 def test_unknown_method_from_python():
     data = torch.utils.data.TensorDataset(torch.rand(8, 1, 8, 8), torch.arange(8) % 2)
-    with pytest.raises(UserError, match="there are coreset, datm, dc, dd, dm"):
+    with pytest.raises(UserError, match="no method 'mtt2'; did you mean mtt"):
         dd.distill(data, method="mtt2", ipc=1, steps=1)
 
 
