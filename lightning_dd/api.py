@@ -1,6 +1,5 @@
 """Distil from Python: the code path of the command line, with a data set in place of a config."""
 
-import difflib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from lightning_dd import methods, processes
 from lightning_dd.artefact import DistilledDataset, load
 from lightning_dd.callbacks import ProgressBar
 from lightning_dd.callbacks.folder import ARTEFACT, run_folder
+from lightning_dd.cli_errors import nearest
 from lightning_dd.data import FromDataset
 from lightning_dd.errors import UserError
 from lightning_dd.memory import keep_freed_memory
@@ -111,9 +111,7 @@ def find_method(name: str) -> type[methods.Distiller]:
     known = {key: value for key, value in known.items() if issubclass(value, methods.Distiller)}
     del known["distiller"]
     if name.lower() not in known:
-        near = difflib.get_close_matches(name.lower(), known, n=1)
-        choices = f"did you mean {near[0]}" if near else f"there are {', '.join(sorted(known))}"
-        raise UserError(f"There is no method '{name}'; {choices}.")
+        raise UserError(f"There is no method '{name}'{nearest(name.lower(), sorted(known))}.")
     return known[name.lower()]
 
 

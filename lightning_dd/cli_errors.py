@@ -78,17 +78,17 @@ def _unrecognized(found: re.Match, option: str, message: str, parser: Any) -> st
     near = difflib.get_close_matches(head, heads, n=1)
     if rest and head not in heads and near:
         return f"There is no option {name}; did you mean --{near[0]}.{rest}."
-    return f"There is no option {name}{_nearest(name, _options(parser))}."
+    return f"There is no option {name}{nearest(name, _options(parser))}."
 
 
 def _not_of_command(found: re.Match, option: str, message: str, parser: Any) -> str:
     name = f"--{found[1]}"
-    return f"There is no option {name}{_nearest(name, _options(parser))}."
+    return f"There is no option {name}{nearest(name, _options(parser))}."
 
 
 def _not_of_group(found: re.Match, option: str, message: str, parser: Any) -> str:
     known = [each.rpartition(".")[2] for each in _options(parser) if each.startswith(f"--{found[1]}.")]
-    return f"There is no option --{found[1]}.{found[2]}{_nearest(found[2], known)}."
+    return f"There is no option --{found[1]}.{found[2]}{nearest(found[2], known)}."
 
 
 def _not_accepted(found: re.Match, option: str, message: str, parser: Any) -> str:
@@ -98,7 +98,7 @@ def _not_accepted(found: re.Match, option: str, message: str, parser: Any) -> st
     known = _parameters(paths[-1]) if paths else ()
     owner = f" of {paths[-1].rsplit('.', 1)[-1]}" if paths else ""
     name = f"{option}.{found[1]}".replace("--.", "--")
-    return f"There is no option {name}{owner}{_nearest(found[1].partition('.')[0], known)}."
+    return f"There is no option {name}{owner}{nearest(found[1].partition('.')[0], known)}."
 
 
 def _unknown_class(found: re.Match, option: str, message: str, parser: Any) -> str:
@@ -106,7 +106,7 @@ def _unknown_class(found: re.Match, option: str, message: str, parser: Any) -> s
     known = getattr(HOMES.get(kind), "__all__", ())
     abstract = ("Distiller", "ImageData", "Network")
     classes = [name for name in known if name[0].isupper() and name not in abstract and not name.endswith("Error")]
-    return f"There is no {kind} '{found[1]}'{_nearest(found[1], classes)}."
+    return f"There is no {kind} '{found[1]}'{nearest(found[1], classes)}."
 
 
 def _foreign_network(found: re.Match, option: str, message: str, parser: Any) -> str:
@@ -178,7 +178,8 @@ EXPLANATIONS = (
 )
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence about an unknown word: the one that was meant, or all where they are few."""
     known = [name for name in known if name != word]  # a parent's option that its child leaves no choice of
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if near:

@@ -1,7 +1,7 @@
 """In what precision a method may run."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
@@ -26,6 +26,17 @@ def check_precision(precision: object) -> None:
             f"--trainer.precision {precision} loses small gradients or updates of the images; use 32-true, 64-true or "
             "bf16-mixed."
         )
+
+
+@contextmanager
+def at_least(device_type: str, full_precision: bool, tf32: bool) -> Iterator[None]:
+    """Compute without autocast where `full_precision` says so, and without TF32 unless `tf32` allows it."""
+    with ExitStack() as stack:
+        if full_precision:
+            stack.enter_context(torch.autocast(device_type, enabled=False))
+        if not tf32:
+            stack.enter_context(without_tf32())
+        yield
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Options given from Python: what cannot be used is refused in the sentences of the command line."""
 
-import difflib
 import inspect
 from typing import Any
 
@@ -8,7 +7,7 @@ from lightning.pytorch import Trainer
 from torch import nn
 
 from lightning_dd.callbacks import Evaluation
-from lightning_dd.cli_errors import PlainParser
+from lightning_dd.cli_errors import PlainParser, nearest
 from lightning_dd.errors import UserError
 from lightning_dd.methods import Distiller
 from lightning_dd.networks import NetworkFactory
@@ -74,8 +73,7 @@ def trainer_options(options: dict[str, Any]) -> dict[str, Any]:
         if name in OURS:
             raise UserError(f"trainer takes no {name} here: give {OURS[name]} to distill in its place.")
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise UserError(f"Lightning's trainer has no option {name}{f'; did you mean {near[0]}' if near else ''}.")
+            raise UserError(f"Lightning's trainer has no option {name}{nearest(name, known)}.")
     return options
 
 

@@ -1,7 +1,6 @@
 """The part that all methods share: the synthetic set as parameters, and one update of it as one step."""
 
 import math
-from contextlib import AbstractContextManager, ExitStack
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,7 +13,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.methods.features import run_features
 from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, NetworkFactory
-from lightning_dd.precision import without_tf32
+from lightning_dd.precision import at_least
 from lightning_dd.randomness import generator
 from lightning_dd.sampling import Batch
 
@@ -206,7 +205,8 @@ class Distiller(Task):
             raise RuntimeError(f"the data loader is at iteration {batch.iteration}, the method at {self.iteration}")
         optimizer = self.optimizers()
         optimizer.zero_grad()
-        with self.stopwatch.part("loss", self.device), self._precision():
+        precision = at_least(self.device.type, self.full_precision, self.tf32)
+        with self.stopwatch.part("loss", self.device), precision:
             loss = self.loss(batch)
             # processes share the work, and backward averages over them: scale the average back to the sum
             self.manual_backward(loss * self.trainer.world_size)
@@ -287,14 +287,6 @@ class Distiller(Task):
             "image shape": list(self.image_shape),
             "ipc": self.ipc,
         }
-
-    def _precision(self) -> AbstractContextManager:
-        stack = ExitStack()
-        if self.full_precision:
-            stack.enter_context(torch.autocast(self.device.type, enabled=False))
-        if not self.tf32:
-            stack.enter_context(without_tf32())
-        return stack
 
     def _decay(self, step: int) -> float:
         progress = min(1.0, step / max(1, self.trainer.max_steps))
