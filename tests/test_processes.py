@@ -55,10 +55,9 @@ def test_three_processes_equal_one(method, tmp_path):
 
 @pytest.mark.ddp
 @pytest.mark.slow
-@pytest.mark.parametrize("networks", ["1", "2"])
-def test_dd_shares_the_real_batch_or_the_networks(networks, tmp_path):
+def test_dd_shares_the_networks(tmp_path):
     config = CONF / "dd_digits.yaml"
-    options = ["--model.networks_per_step", networks]
+    options = ["--model.networks_per_step", "2"]
     start, _, _ = _fit(config, tmp_path / "start", *options, "--trainer.max_steps", "1", "--model.lr", "1e-30")
     one, _, _ = _fit(config, tmp_path / "one", *options)
     several, _, folder = _fit(
@@ -72,13 +71,12 @@ def test_dd_shares_the_real_batch_or_the_networks(networks, tmp_path):
 
 @pytest.mark.ddp
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["MTT", "DATM"])
-def test_trajectory_matching_shares_the_segments(method, tmp_path):
+def test_datm_shares_the_segments(tmp_path):
     command = [sys.executable, "-m", "lightning_dd", "fit", "--config", str(CONF / "experts_digits.yaml")]
     folders = ["--model.folder", str(tmp_path / "experts"), "--trainer.default_root_dir", str(tmp_path / "recorded")]
     assert subprocess.run([*command, *folders], check=False, timeout=300).returncode == 0
-    options = ["--model", method, "--model.experts", str(tmp_path / "experts"), "--model.segments_per_step", "2"]
-    options += ["--model.lr", "100", *(["--model.largest_loss", "null"] if method == "DATM" else [])]
+    options = ["--model", "DATM", "--model.experts", str(tmp_path / "experts"), "--model.segments_per_step", "2"]
+    options += ["--model.lr", "100", "--model.largest_loss", "null"]
     start, _, _ = _fit(
         CONF / "mtt_digits.yaml", tmp_path / "start", *options, "--trainer.max_steps", "1", "--model.lr", "1e-30"
     )

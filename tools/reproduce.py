@@ -1,8 +1,9 @@
 """Run a grid of cells and record each result: `python tools/reproduce.py --grid GRID --budget MINUTES [options]`.
 
-A grid is a YAML list of cells: `config`, `options` (added to the command), `minutes` (expected on the grid's device)
-and `value` (how instructive the cell is, 1 if left out). Cells run in order of value per minute. A cell that has its
-record is skipped, one that was interrupted goes on from its checkpoint, and one that fails is reported and left behind.
+A grid is a YAML list of cells: `config`, `options` (added to the command), `minutes` (expected on the grid's device),
+`value` (how instructive the cell is, 1 if left out) and `experts` (config and options of the experts that it needs;
+they are recorded first, unless they are there). Cells run in order of value per minute. A cell that has its record is
+skipped, one that was interrupted goes on from its checkpoint, and one that fails is reported and left behind.
 What comes after the grid's options, such as `--data.root FOLDER`, is added to every command.
 """
 
@@ -13,18 +14,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import record
 import yaml
+from results_table import PLACES, options_but
 
 from lightning_dd.errors import UserError
 
 HERE = Path(__file__).resolve().parent.parent
 GRACE = 60
 """Seconds that an interrupted cell has to save."""
+INTERRUPTED = 128 + signal.SIGINT
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,14 @@ class Cell:
         options: as on the command line.
         minutes: how long it is expected to take.
         value: how instructive it is.
+        experts: config and options of the experts that it needs.
     """
 
     config: str
     options: tuple[str, ...]
     minutes: float
     value: float = 1.0
+    experts: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -70,7 +75,7 @@ def main(arguments: list[str]) -> int:
         return 2
     if options.list:
         for cell in cells:
-            print(f"{'done' if finished(cell) else f'{cell.minutes:g} min':>8}  {cell.name}")
+            print(f"{'done' if finished(cell, more) else f'{cell.minutes:g} min':>8}  {cell.name}")
         return 0
     return int(run_all(cells, options.budget, options.runs, more))
 
@@ -83,7 +88,8 @@ def read(path: Path) -> list[Cell]:
     """
     try:
         entries = yaml.safe_load(path.read_text())
-        return [Cell(**{**entry, "options": tuple(shlex.split(entry.get("options", "")))}) for entry in entries]
+        words = [{key: tuple(shlex.split(entry.get(key, ""))) for key in ("options", "experts")} for entry in entries]
+        return [Cell(**{**entry, **split}) for entry, split in zip(entries, words, strict=True)]
     except OSError:
         raise UserError(f"There is no grid {path}.") from None
     except (yaml.YAMLError, TypeError, AttributeError) as error:
@@ -95,11 +101,12 @@ def ordered(cells: list[Cell]) -> list[Cell]:
     return sorted(cells, key=lambda cell: -cell.value / cell.minutes)
 
 
-def finished(cell: Cell, root: Path = HERE) -> bool:
-    """Whether there is a record of exactly this cell."""
+def finished(cell: Cell, more: Collection[str] = (), root: Path = HERE) -> bool:
+    """Whether there is a record of exactly this cell, run with these options more."""
     path = (root / cell.config).with_suffix(".results.json")
     records = json.loads(path.read_text()) if path.exists() else []
-    return any(set(cell.options) <= set(shlex.split(entry["command"])) for entry in records)
+    wanted = set(options_but([*cell.options, *more], PLACES))
+    return any(set(options_but(shlex.split(entry["command"]), PLACES)) == wanted for entry in records)
 
 
 def run_all(
@@ -118,7 +125,7 @@ def run_all(
     failed = False
     for cell in cells:
         left = (end - clock()) / 60
-        if finished(cell):
+        if finished(cell, more):
             print(f"done already: {cell.name}")
         elif cell.minutes > left:
             print(f"left out, {cell.minutes:g} minutes do not fit into {left:.1f}: {cell.name}")
@@ -136,26 +143,34 @@ def run(cell: Cell, folder: Path, more: list[str], seconds: float) -> bool:
         more: options for every command.
         seconds: it is interrupted after these, less a minute for saving.
     """
-    command = [sys.executable, "-m", "lightning_dd", "fit", "--config", cell.config, *cell.options, *more]
-    command += ["--trainer.default_root_dir", str(folder), "--trainer.enable_progress_bar", "false"]
-    if list(folder.glob("*/version_*/checkpoints/last.ckpt")):
-        command += ["--ckpt_path", "last"]
+    end = time.monotonic() + seconds
     print(f"running: {cell.name}", flush=True)
+    code = _fit([*cell.experts, *more], folder / "experts", seconds) if cell.experts else 0
+    if code == 0:
+        going_on = list(folder.glob("*/version_*/checkpoints/last.ckpt"))
+        arguments = [cell.config, *cell.options, *more, *(["--ckpt_path", "last"] if going_on else [])]
+        code = _fit(arguments, folder, end - time.monotonic())
+    if code == 0:
+        newest = max(folder.glob("*/version_*/results.json"), key=lambda path: path.stat().st_mtime)
+        print(f"  recorded in {record.add(newest, HERE / cell.config)}", flush=True)
+    return code in (0, INTERRUPTED)
+
+
+def _fit(arguments: list[str], folder: Path, seconds: float) -> int:
+    """Run the program on a config with options, say why it did not come to its end, and return its exit code."""
+    command = [sys.executable, "-m", "lightning_dd", "fit", "--config", *arguments]
+    command += ["--trainer.default_root_dir", str(folder), "--trainer.enable_progress_bar", "false"]
     process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         output, _ = process.communicate(timeout=max(1, seconds - GRACE))
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate()
-    if process.returncode == 128 + signal.SIGINT:
-        print("  interrupted; it goes on from its checkpoint next time")
-        return True
-    if process.returncode:
+    if process.returncode == INTERRUPTED:
+        print("  interrupted; it goes on where it was next time")
+    elif process.returncode:
         print("  failed: " + " ".join(output.strip().splitlines()[-1:]))
-        return False
-    newest = max(folder.glob("*/version_*/results.json"), key=lambda path: path.stat().st_mtime)
-    print(f"  recorded in {record.add(newest, HERE / cell.config)}", flush=True)
-    return True
+    return process.returncode
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ COLUMNS = (
     "steps (published)",
     "ours",
     "random real",
+    "herding (`dc`)",
     "published",
     "difference",
     "minutes, device",
@@ -33,17 +34,21 @@ TITLES = {
     "cifar100": "CIFAR-100",
     "tiny_imagenet": "Tiny-ImageNet",
 }
-SILENT = (
+PLACES = (
     "--config",
     "--data.root",
     "--data.download",
-    "--data.held_out",
     "--model.experts",
-    "--trainer.max_steps",
-    "--trainer.enable_progress_bar",
     "--trainer.default_root_dir",
+    "--trainer.enable_progress_bar",
+    "--trainer.accelerator",
+    "--trainer.devices",
+    "--trainer.strategy",
     "--ckpt_path",
 )
+"""Options that say where a run is made and not what it computes."""
+SILENT = (*PLACES, "--data.held_out", "--trainer.max_steps")
+"""Those that the table has no need to name: other cells do."""
 
 
 def main(arguments: list[str]) -> int:
@@ -67,12 +72,20 @@ def with_table(text: str, table: str) -> str:
 
 def table(root: Path) -> str:
     """Return the table of all records under `configs/` as Markdown."""
-    rows = [row(*entry) for entry in sorted(_records(root), key=_place)]
+    entries = sorted(_records(root), key=_place)
+    herding = {_task(record): record for config, record in reversed(entries) if config.stem.endswith("_herding")}
+    rows = [row(*entry, herding.get(_task(entry[1]))) for entry in entries]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (COLUMNS, ["---"] * len(COLUMNS), *rows))
 
 
-def row(config: Path, record: dict[str, Any]) -> list[str]:
-    """Return the cells of one record: the best-founded evaluation is its last."""
+def row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -> list[str]:
+    """Return the cells of one record: the best-founded evaluation is its last.
+
+    Args:
+        config: what the run was made from.
+        record: of the run.
+        herding: the record of as many images chosen by herding, if there is one.
+    """
     last = record["evaluations"][-1]
     published = _published(config)
     value = re.match(r"[\d.]+", published)
@@ -80,13 +93,14 @@ def row(config: Path, record: dict[str, Any]) -> list[str]:
     steps = f"{record['steps']:,} ({record['published_steps']:,})"
     minutes = (record["cost"]["seconds"] + last["seconds"]) / 60
     return [
-        f"[{record['method']}]({config.relative_to(config.parents[2]).as_posix()})",
+        f"[{_method(record)}]({config.relative_to(config.parents[2]).as_posix()})",
         ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("data_departures", [])]),
         str(record["ipc"]),
         f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
         ", ".join([steps, *short, *changed_options(commands(record))]),
         _figure(last, "accuracy"),
         _figure(last, "random_real"),
+        _figure(herding["evaluations"][-1], "accuracy") if herding else "-",
         published.replace("+-", "±"),
         f"{last['accuracy_mean'] - float(value[0]):+.1f}" if value else "-",
         f"{minutes:.0f}, {record['environment']['device']}",
@@ -105,6 +119,15 @@ def _place(entry: tuple[Path, dict[str, Any]]) -> tuple[Any, ...]:
     return datasets.index(record["dataset"]), record["ipc"], record["method"], config.name, -record["steps"]
 
 
+def _task(record: dict[str, Any]) -> tuple[str, int]:
+    return record["dataset"], record["ipc"]
+
+
+def _method(record: dict[str, Any]) -> str:
+    selection = record["config"]["model"]["init_args"].get("selection") if record["method"] == "Coreset" else None
+    return f"Coreset, {selection}" if selection else record["method"]
+
+
 def _published(config: Path) -> str:
     found = re.search(r"published ([\d.]+(?: \+- [\d.]+)?)", config.read_text().splitlines()[0])
     return found[1] if found else "-"
@@ -120,15 +143,15 @@ def changed_options(commands: list[str]) -> list[str]:
 
     A run that goes on keeps the method's options, which are in its checkpoint.
     """
-    first, last = (_options(command) for command in (commands[0], commands[-1]))
+    first, last = (options_but(shlex.split(command), SILENT) for command in (commands[0], commands[-1]))
     found = [each for each in first if each[0].startswith("--model") or each in last]
     found += [each for each in last if not each[0].startswith("--model") and each not in first]
     return [f"`{option.removeprefix('--model.').removeprefix('--')} {value}`" for option, value in found]
 
 
-def _options(command: str) -> list[tuple[str, str]]:
-    pairs = pairwise(shlex.split(command))
-    return [(option, value) for option, value in pairs if option.startswith("--") and option not in SILENT]
+def options_but(words: list[str], but: Collection[str]) -> list[tuple[str, str]]:
+    """Return the options of a command with their values, but for some."""
+    return [pair for pair in pairwise(words) if pair[0].startswith("--") and pair[0] not in but]
 
 
 def _figure(evaluation: dict[str, Any], of: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+CONF = ROOT / "tests" / "conf"
 sys.path.insert(0, str(ROOT / "tools"))
 
 import reproduce  # noqa: E402
@@ -23,8 +24,14 @@ def _cell(minutes: float = 1.0, value: float = 1.0, options: tuple[str, ...] = (
 
 def test_a_grid_is_read(tmp_path):
     grid = tmp_path / "grid.yaml"
-    grid.write_text("- {config: a/b.yaml, options: --trainer.max_steps 3, minutes: 2}\n")
-    assert reproduce.read(grid) == [Cell("a/b.yaml", ("--trainer.max_steps", "3"), 2, 1.0)]
+    grid.write_text(
+        "- {config: a/b.yaml, options: --trainer.max_steps 3, minutes: 2}\n"
+        "- {config: a/c.yaml, experts: e.yaml --model.number 2, minutes: 1, value: 3}\n"
+    )
+    assert reproduce.read(grid) == [
+        Cell("a/b.yaml", ("--trainer.max_steps", "3"), 2, 1.0),
+        Cell("a/c.yaml", (), 1, 3, ("e.yaml", "--model.number", "2")),
+    ]
 
 
 @pytest.mark.parametrize("text", ["- nonsense", "- {config: a, hours: 1}", "[", "7"])
@@ -57,11 +64,17 @@ def test_what_does_not_fit_into_the_budget_is_left_out(monkeypatch, tmp_path, ca
 
 def test_a_cell_with_its_record_is_finished(tmp_path):
     (tmp_path / "configs" / "dm").mkdir(parents=True)
-    record = {"command": "python -m lightning_dd fit --config configs/dm/x_ipc1.yaml --trainer.max_steps 300"}
+    command = "python -m lightning_dd fit --config configs/dm/x_ipc1.yaml --trainer.max_steps 300 --data.root DATA"
+    record = {"command": f"{command} --ckpt_path last"}
     (tmp_path / "configs" / "dm" / "x_ipc1.results.json").write_text(json.dumps([record]))
-    assert reproduce.finished(_cell(options=("--trainer.max_steps", "300")), tmp_path)
-    assert not reproduce.finished(_cell(options=("--trainer.max_steps", "500")), tmp_path)
-    assert not reproduce.finished(Cell("configs/dm/y_ipc1.yaml", (), 1), tmp_path)
+    cell = _cell(options=("--trainer.max_steps", "300"))
+    assert reproduce.finished(cell, root=tmp_path)
+    assert reproduce.finished(cell, ["--data.root", "elsewhere"], tmp_path)
+    assert reproduce.finished(_cell(options=()), ["--trainer.max_steps", "300"], tmp_path)
+    assert not reproduce.finished(cell, ["--model.lr", "2"], tmp_path)
+    assert not reproduce.finished(_cell(options=("--trainer.max_steps", "500")), root=tmp_path)
+    assert not reproduce.finished(_cell(options=()), root=tmp_path)  # of all steps; the record is of a short run
+    assert not reproduce.finished(Cell("configs/dm/y_ipc1.yaml", (), 1), root=tmp_path)
 
 
 def test_a_failing_cell_is_left_behind_and_the_next_is_recorded(tmp_path, tiny_config, capsys):
@@ -77,6 +90,19 @@ def test_a_failing_cell_is_left_behind_and_the_next_is_recorded(tmp_path, tiny_c
     assert record["steps"] == 2
     assert record["evaluations"][0]["accuracy_mean"] > 0
     assert reproduce.finished(cells[1])
+
+
+def test_experts_are_recorded_first(tmp_path, capsys):
+    (tmp_path / "mtt_ipc1.yaml").write_text((CONF / "mtt_digits.yaml").read_text())
+    experts = (str(CONF / "experts_digits.yaml"), "--model.folder", str(tmp_path / "experts"))
+    options = ("--model.experts", str(tmp_path / "experts"), "--trainer.max_steps", "1", "--evaluation.enabled", "true")
+    cell = Cell(str(tmp_path / "mtt_ipc1.yaml"), options, 1, experts=experts)
+    assert reproduce.run_all([cell], 30, tmp_path / "runs", []) is False, capsys.readouterr().out
+    (record,) = json.loads((tmp_path / "mtt_ipc1.results.json").read_text())
+    assert record["method"] == "MTT"
+    missing = Cell(str(tmp_path / "mtt_ipc1.yaml"), options, 1, experts=(str(tmp_path / "none.yaml"),))
+    assert reproduce.run_all([missing], 30, tmp_path / "others", ["--model.lr", "1"]) is True
+    assert "failed: error:" in capsys.readouterr().out
 
 
 GRIDS = sorted((ROOT / "tools" / "grids").glob("*.yaml"))

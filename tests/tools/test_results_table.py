@@ -54,8 +54,21 @@ def test_a_row(root):
     assert results_table.table(root).splitlines()[-1] == (
         "| [DM](configs/dm/cifar10_ipc10.yaml) | CIFAR-10, JPEG copies | 10 | 5 x ConvNet, `dm` "
         "| 300 (20,000), `real_per_class 64` | 47.9 ± 0.3 "
-        "| 31.0 ± 0.5 | 48.9 ± 0.6 | -1.0 | 3, some device |"
+        "| 31.0 ± 0.5 | - | 48.9 ± 0.6 | -1.0 | 3, some device |"
     )
+
+
+def test_herding_of_as_many_images_stands_beside(root):
+    folder = root / "configs" / "coreset"
+    folder.mkdir()
+    for ipc, accuracy in ((1, 20.0), (10, 33.3)):
+        record = _record(method="Coreset", ipc=ipc, config={"model": {"init_args": {"selection": "herding"}}})
+        record["evaluations"][0].update(accuracy_mean=accuracy, protocol="dc")
+        (folder / f"cifar10_ipc{ipc}_herding.yaml").write_text("# published 31.6 +- 0.7 (somewhere).\n")
+        (folder / f"cifar10_ipc{ipc}_herding.results.json").write_text(json.dumps([record]))
+    rows = results_table.table(root).splitlines()
+    assert rows[-2].startswith("| [Coreset, herding](configs/coreset/cifar10_ipc10_herding.yaml) | CIFAR-10")
+    assert "| 31.0 ± 0.5 | 33.3 ± 0.3 | 48.9 ± 0.6 |" in rows[-1]
 
 
 def test_a_short_config_says_so(root):
@@ -76,7 +89,7 @@ def test_a_run_that_went_on_has_the_methods_options_of_its_first_command_and_oth
 
 def test_a_config_without_a_published_number(root):
     (root / "configs" / "dm" / "cifar10_ipc10.yaml").write_text("# DM: nothing published.\n")
-    assert "| 31.0 ± 0.5 | - | - |" in results_table.table(root)
+    assert "| 31.0 ± 0.5 | - | - | - |" in results_table.table(root)
 
 
 def test_rows_are_sorted_by_data_then_images_then_method(root):
