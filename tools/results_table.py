@@ -100,7 +100,7 @@ def row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) ->
         ", ".join([steps, *short, *changed_options(commands(record))]),
         _figure(last, "accuracy"),
         _figure(last, "random_real"),
-        _figure(herding["evaluations"][-1], "accuracy") if herding else "-",
+        _figure(herding["evaluations"][-1], "accuracy") if herding and herding is not record else "-",
         published.replace("+-", "±"),
         f"{last['accuracy_mean'] - float(value[0]):+.1f}" if value else "-",
         f"{minutes:.0f}, {record['environment']['device']}",
