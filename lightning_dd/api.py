@@ -1,7 +1,7 @@
 """Distil from Python: the code path of the command line, with a data set in place of a config."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lightning.pytorch import Trainer, seed_everything
 from torch.utils.data import Dataset
@@ -11,6 +11,7 @@ from lightning_dd.artefact import DistilledDataset, load
 from lightning_dd.callbacks import ProgressBar
 from lightning_dd.callbacks.folder import ARTEFACT, run_folder
 from lightning_dd.cli_errors import nearest
+from lightning_dd.coresets import Selection
 from lightning_dd.data import FromDataset
 from lightning_dd.errors import UserError
 from lightning_dd.memory import keep_freed_memory
@@ -110,6 +111,8 @@ def find_method(name: str) -> type[methods.Distiller]:
     known = {found.lower(): getattr(methods, found) for found in methods.__all__}
     known = {key: value for key, value in known.items() if issubclass(value, methods.Distiller)}
     del known["distiller"]
+    if name in get_args(Selection):
+        raise UserError(f"'{name}' is a rule of coresets: give method='coreset', selection='{name}'.")
     if name.lower() not in known:
         raise UserError(f"There is no method '{name}'{nearest(name.lower(), sorted(known))}.")
     return known[name.lower()]

@@ -24,6 +24,7 @@ from lightning_dd.preprocessing import Normalization, Preprocessing, Whitening
 FORMAT = "lightning_dd.distilled"
 FORMAT_VERSION = 1
 LABEL_KINDS = ("index", "probabilities", "logits", "targets")
+LARGEST_FLOAT = 2.0  # of pixels in [0, 1], which interpolation may leave a little
 
 
 @dataclass(repr=False)
@@ -87,7 +88,7 @@ class DistilledDataset(Dataset):
     def prepared(self) -> Tensor:
         """All images `(N, C, H, W)` in the space in which networks are trained."""
         if self._prepared is None:
-            self._prepared = self.preprocess(self.images)
+            self._prepared = self.preprocessing(self.images)
         return self._prepared
 
     @property
@@ -102,12 +103,14 @@ class DistilledDataset(Dataset):
             images: `(..., C, H, W)` of this set's `image_shape`, uint8 or float in [0, 1].
 
         Raises:
-            UserError: the images have another shape; nothing is resized here.
+            UserError: the images have another shape, for nothing is resized here, or are floats from 0 to 255.
         """
         if tuple(images.shape[-3:]) != self.image_shape:
             raise UserError(
                 f"Images of shape {tuple(images.shape)} do not end in {self.image_shape}; resize them first."
             )
+        if images.is_floating_point() and images.numel() and images.max() > LARGEST_FLOAT:
+            raise UserError(f"Images as floats are in [0, 1], and these reach {images.max():g}: divide them by 255.")
         return self.preprocessing(images)
 
     def save(self, path: str | os.PathLike) -> None:

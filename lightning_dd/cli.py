@@ -23,7 +23,7 @@ from lightning_dd.memory import keep_freed_memory
 from lightning_dd.methods import Distiller
 from lightning_dd.methods.task import Task
 from lightning_dd.precision import check_precision
-from lightning_dd.resuming import apply_checkpoint, find_checkpoint, run_name
+from lightning_dd.resuming import apply_checkpoint, find_checkpoint, run_name, with_own_config
 from lightning_dd.running import ABOUT_A_SET, CALLBACKS, TRAINER_DEFAULTS, check_trainer, quiet
 
 LINKED = ("num_classes", "image_shape", "class_names")
@@ -54,8 +54,9 @@ class DistillationCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, then let a checkpoint say what the method was."""
-        super().parse_arguments(parser, args)
-        self.command = command_line(sys.argv[1:] if args is None else args)
+        words = sys.argv[1:] if args is None else args
+        super().parse_arguments(parser, with_own_config(words))
+        self.command = command_line(words)
         config = self.config[self.config.subcommand]
         self.run_name = run_name(config)
         self.version = None

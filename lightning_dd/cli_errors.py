@@ -140,7 +140,7 @@ def _not_yaml(found: re.Match, option: str, message: str, parser: Any) -> str:
 
 def _required(found: re.Match, option: str, message: str, parser: Any) -> str:
     if option == "--":
-        return "Give a method and data: --config FILE (see configs/), or --model and --data."
+        return "Give a method and data: --config FILE (see configs/; every run has its own), or --model and --data."
     names = found[1].split(", ")
     meant = [f": {HINTS[name]}" for name in names if name in HINTS]
     missing = " and ".join(f"{option}.{name}" for name in names)

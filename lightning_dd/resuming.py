@@ -1,13 +1,14 @@
 """Going on where a run stopped: find its checkpoint, and let it say what the method was."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from jsonargparse import dict_to_namespace
 
-from lightning_dd.callbacks.folder import CHECKPOINT
+from lightning_dd.callbacks.folder import CHECKPOINT, CONFIG
 from lightning_dd.errors import UserError
 
 
@@ -30,6 +31,22 @@ def run_name(config: Any) -> str:
 def snake_case(name: str) -> str:
     """Return `fashion_mnist` for `FashionMNIST`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def with_own_config(words: Sequence[str]) -> list[str]:
+    """Return the words of a command; a `test` that names only a run takes the config that lies in that run's folder.
+
+    Args:
+        words: the arguments of the command.
+    """
+    command, *rest = words or [""]
+    names = [word.partition("=")[0] for word in rest]
+    if command != "test" or "--ckpt_path" not in names or {"-c", "--config", "--model", "--data"} & set(names):
+        return list(words)
+    place = names.index("--ckpt_path")
+    given = Path(rest[place].partition("=")[2] or "".join(rest[place + 1 : place + 2]))
+    found = [folder / CONFIG for folder in (given, *list(given.parents)[:2]) if (folder / CONFIG).is_file()]
+    return [command, *(["--config", str(found[0])] if found else []), *rest]
 
 
 def find_last(folder: Path) -> Path:
@@ -101,8 +118,24 @@ def apply_checkpoint(config: Any) -> None:
     for name, value in saved["init_args"].items():
         given = _plain(ours.init_args.get(name))
         if given != value and name in ours.init_args:
-            print(f"--model.{name} {given} is overridden by the checkpoint's {value}.")
+            for option, ours_says, saved_says in _differences(f"--model.{name}", given, value):
+                print(f"{option} {ours_says} is overridden by the checkpoint's {saved_says}.")
             ours.init_args[name] = dict_to_namespace(value) if isinstance(value, dict) else value
+
+
+def _differences(option: str, ours: Any, saved: Any) -> list[tuple[str, Any, Any]]:
+    """Return what differs, by option: of networks of one class their own options."""
+    (kind, options), (saved_kind, saved_options) = _class_and_options(ours), _class_and_options(saved)
+    if kind is None or kind != saved_kind:
+        return [(option, kind or ours, saved_kind or saved)]
+    names = [name for name in {**options, **saved_options} if options.get(name) != saved_options.get(name)]
+    return [(f"{option}.{name}", options.get(name), saved_options.get(name)) for name in names]
+
+
+def _class_and_options(value: Any) -> tuple[str | None, dict[str, Any]]:
+    if not isinstance(value, dict) or "class_path" not in value:
+        return None, {}
+    return value["class_path"].rpartition(".")[2], value.get("init_args") or {}
 
 
 def _plain(value: Any) -> Any:

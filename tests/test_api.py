@@ -87,6 +87,7 @@ def test_the_command_line_gives_the_same_images(fit, product, tmp_path):
     ("options", "words"),
     [
         ({"method": "nothing"}, r"there are .*dm"),
+        ({"method": "herding"}, "give method='coreset', selection='herding'"),
         ({"wrong_option": 1}, "wrong_option"),
         ({"ipc": 100}, "--model.init noise"),
         ({"evaluation": {"num_networks": 0}}, "cannot be 0"),

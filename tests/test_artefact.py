@@ -155,6 +155,12 @@ def test_data_loader():
     assert torch.equal(torch.cat([images for images, _ in batches]), NORMALIZATION(_images()))
 
 
+def test_preprocess_refuses_floats_up_to_255():
+    pixels = torch.full((2, *_distilled().image_shape), 254.0)
+    with pytest.raises(UserError, match="these reach 254: divide them by 255"):
+        _distilled().preprocess(pixels)
+
+
 def test_preprocess_takes_real_pixels():
     pixels = torch.randint(256, (2, 3, 4, 5), dtype=torch.uint8)
     torch.testing.assert_close(_distilled().preprocess(pixels), NORMALIZATION(pixels.float() / 255))

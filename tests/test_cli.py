@@ -136,6 +136,18 @@ def test_test_evaluates_a_checkpoint(fit, tiny_config, tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / "dm_digits_ipc1").iterdir()) == ["version_0"]
 
 
+def test_a_run_can_be_tested_by_its_folder_alone(fit, tmp_path, capsys):
+    assert fit("--trainer.max_steps", "1") == 0
+    folder = tmp_path / "dm_digits_ipc1" / "version_0"
+    for given in (folder, folder / "checkpoints" / "last.ckpt"):
+        assert main(["test", "--evaluation.enabled", "true", f"--ckpt_path={given}"]) == 0
+    assert main(["test", "--ckpt_path", str(tmp_path), "--evaluation.enabled", "true"]) != 0
+    assert "Give a method and data" in capsys.readouterr().err
+    records = json.loads((folder / "test_results.json").read_text())
+    assert len(records) == 2
+    assert "--config" not in records[0]["command"]  # as it was given
+
+
 def test_the_module_and_the_script_are_the_same_program():
     result = subprocess.run([sys.executable, "-m", "lightning_dd", "fit", "--help"], capture_output=True, text=True)
     assert result.returncode == 0

@@ -173,6 +173,7 @@ def test_the_network_of_the_checkpoint_is_taken(fit, product, capsys):
     """The command that goes on names another width, as a config does that was overridden at first."""
     assert fit("--trainer.max_steps", "2", "--model.network.width", "4") == 0
     assert fit("--trainer.max_steps", "3", "--ckpt_path", "last") == 0
-    assert "--model.network" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "--model.network.width 8 is overridden by the checkpoint's 4." in said
     network = product().info["config"]["model"]["init_args"]["network"]
     assert network["init_args"]["width"] == 4

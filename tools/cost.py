@@ -97,6 +97,8 @@ def settings_of(words: list[str]) -> dict[str, dict[str, Any]]:
 def sweep(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Measure every cell that can be measured and return a row for each."""
     cells, rows = Cells(options.out / "cells.json"), []
+    number = len(options.methods) * len(options.ipc)
+    print(f"{number} cells, each in a process of its own, at most {options.minutes:g} minutes long:", flush=True)
     for method in options.methods:
         measured: dict[int, dict[str, Any]] = {}
         full = False  # a smaller cell was too large

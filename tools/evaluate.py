@@ -36,6 +36,9 @@ from lightning_dd.networks.named import sample_network
 from lightning_dd.randomness import generator
 
 RULES = ("herding", "k_center", "forgetting", "k_means")
+ABOUT_SCORES = (
+    "LRS, what is left of the lead over random real images with hard labels alone; ARS, with and without augmentation"
+)
 # a set's own training steps, or a kernel, are nothing that other sets and networks could share
 SHARED = tuple(name for name in PROTOCOLS if name not in ("dd", "krr"))
 
@@ -116,10 +119,11 @@ class _Progress:
     def __init__(self, total: int, title: str) -> None:
         self.total, self.title, self.done = total, title, 0
 
-    def __call__(self, cell: Cell) -> None:
+    def __call__(self, cell: Cell, kept: bool) -> None:
         self.done += 1
-        name = f"{cell.set} ({cell.labels} labels), {len(cell.accuracies)} x {cell.network}{self.title}"
-        print(f"{self.done} of {self.total}: {name}: {tables.figure(cell)} ({cell.seconds:.0f} s)", flush=True)
+        name = f"{cell.set} ({cell.labels} labels, IPC {cell.ipc}), {len(cell.accuracies)} x {cell.network}{self.title}"
+        time = "finished before" if kept else f"{cell.seconds:.0f} s"
+        print(f"{self.done} of {self.total}: {name}: {tables.figure(cell)} ({time})", flush=True)
 
 
 def counts_of(networks: list[str], numbers: list[str]) -> dict[str, int]:
@@ -166,6 +170,8 @@ def write(cells: list[Cell], scores: list[dict[str, Any]], options: argparse.Nam
     """Print the table and write it in all its forms."""
     about = f"{options.protocol} protocol" + (f", {options.epochs} epochs" if options.epochs else "")
     print(f"\naccuracy (%), {about}\n\n{tables.screen(cells)}\n")
+    if scores:
+        print(f"DD-Ranking's scores, from 0 to 100, more is better: {ABOUT_SCORES}.")
     for row in scores:
         print(f"{row['set']} ({row['labels']} labels), {row['network']}: LRS {row['lrs']:.1f}, ARS {row['ars']:.1f}")
     report = {

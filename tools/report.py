@@ -15,7 +15,7 @@ from typing import Any
 from reports import sections
 
 from lightning_dd.artefact import load
-from lightning_dd.callbacks.folder import ARTEFACT, RESULTS
+from lightning_dd.callbacks.folder import ARTEFACT, RESULTS, TESTS
 from lightning_dd.errors import UserError
 from lightning_dd.files import atomic
 
@@ -70,11 +70,12 @@ def one_run(folder: Path) -> str:
         UserError: the folder is no run's.
     """
     record, distilled = _read(folder / RESULTS), load(folder / ARTEFACT)
-    own = folder / EVALUATION
+    own, tests = folder / EVALUATION, folder / TESTS
     parts = [
         sections.heading(record, distilled),
         sections.images(distilled),
         sections.accuracy(record),
+        sections.tests(_read(tests) if tests.exists() else []),
         sections.cross_architecture(_read(own) if own.exists() else None),
         sections.cost(record),
         sections.loading("/".join(folder.resolve().parts[-3:])),
@@ -87,6 +88,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
+        if path.with_name(EVALUATION).exists():
+            raise UserError(f"{path.parent} is no run but a table: it is given as --evaluation FOLDER.") from None
         raise UserError(f"There is no file {path}; give the folder of a finished run.") from None
     except ValueError:
         raise UserError(f"{path} is damaged.") from None

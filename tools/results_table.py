@@ -93,7 +93,7 @@ def row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) ->
     steps = f"{record['steps']:,} ({record['published_steps']:,})"
     minutes = (record["cost"]["seconds"] + last["seconds"]) / 60
     return [
-        f"[{_method(record)}]({config.relative_to(config.parents[2]).as_posix()})",
+        f"[{method_of(record)}]({config.relative_to(config.parents[2]).as_posix()})",
         ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("data_departures", [])]),
         str(record["ipc"]),
         f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
@@ -123,7 +123,8 @@ def _task(record: dict[str, Any]) -> tuple[str, int]:
     return record["dataset"], record["ipc"]
 
 
-def _method(record: dict[str, Any]) -> str:
+def method_of(record: dict[str, Any]) -> str:
+    """Return the method, and of a coreset its rule."""
     selection = record["config"]["model"]["init_args"].get("selection") if record["method"] == "Coreset" else None
     return f"Coreset, {selection}" if selection else record["method"]
 

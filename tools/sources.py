@@ -37,7 +37,10 @@ class Source:
         name, _, rest = ("", "", text) if Path(text).exists() else text.rpartition("=")
         path = Path(rest)
         if path.suffix == ".pt" or (path.is_dir() and not (path / ARTEFACT).exists() and list(path.glob("*.pt"))):
-            return cls(path, name, read_foreign(path))
+            sets = read_foreign(path)
+            if all(each.looks_like_pixels for each in sets):
+                print(f"note: {path} holds values from 0 to 1 alone: it must hold normalised images, not pixels.")
+            return cls(path, name, sets)
         return cls(path, name, load(path))
 
     @property
@@ -55,7 +58,7 @@ class Source:
 
         Args:
             data: what they were distilled from.
-            augmentation: DSA operations of the foreign ones, which do not say.
+            augmentation: DSA operations for those that do not say theirs, so that all of a table are trained alike.
 
         Raises:
             UserError: they are of other classes or another image shape than the data.
@@ -63,10 +66,12 @@ class Source:
         if isinstance(self.content, DistilledDataset):
             sets = [self.content]
         else:
-            sets = [foreign.distilled(data.class_names, data.preprocessing) for foreign in self.content]
-            for each in sets:
-                each.recipe["augmentation"] = augmentation
+            try:
+                sets = [foreign.distilled(data.class_names, data.preprocessing) for foreign in self.content]
+            except UserError as error:
+                raise UserError(f"{self.path}: {error}") from None
         for each in sets:
+            each.recipe["augmentation"] = each.recipe.get("augmentation") or augmentation
             if (each.num_classes, each.image_shape) != (data.num_classes, tuple(data.image_shape)):
                 raise UserError(
                     f"{self.path} has {each.num_classes} classes of {each.image_shape} images, but {data.name} has "
@@ -77,11 +82,16 @@ class Source:
 
 def name_all(sources: list[Source]) -> list[str]:
     """Return a name for each artefact: the user's, or method and, where that says too little, the file."""
-    names = [source.name or source.info.get("method") or _of_file(source.path) for source in sources]
+    names = [source.name or _method(source.info) or _of_file(source.path) for source in sources]
     return [
         name if names.count(name) == 1 or source.name else f"{name} ({_of_file(source.path)})"
         for name, source in zip(names, sources, strict=True)
     ]
+
+
+def _method(info: dict[str, Any]) -> str | None:
+    selection = info.get("config", {}).get("model", {}).get("init_args", {}).get("selection")
+    return f"coreset {selection}" if selection else info.get("method")
 
 
 def _of_file(path: Path) -> str:

@@ -6,6 +6,7 @@ from lightning.pytorch import Trainer
 
 ARTEFACT, PICTURE = "distilled.safetensors", "distilled.png"
 RESULTS, TESTS = "results.json", "test_results.json"
+CONFIG = "config.yaml"
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 BEST, BEST_CHECKPOINT = "best.safetensors", Path("checkpoints") / "best.ckpt"
 

@@ -38,6 +38,11 @@ class ForeignSet:
     label_kind: str
     step_size: float | None = None
 
+    @property
+    def looks_like_pixels(self) -> bool:
+        """Whether all values lie in [0, 1], as those of normalised images hardly do."""
+        return bool(self.images.min() >= 0) and bool(self.images.max() <= 1)
+
     def distilled(self, class_names: tuple[str, ...], preprocessing: Preprocessing) -> DistilledDataset:
         """Return the set as one of ours.
 
@@ -76,7 +81,9 @@ def read_foreign(path: str | os.PathLike) -> list[ForeignSet]:
     else:
         pairs, step_size = _pairs(content), None
     if not pairs or not all(isinstance(part, Tensor) for pair in pairs for part in pair):
-        raise UserError(f"{path} holds no pairs of images and labels; known are the files of DC, MTT and DATM.")
+        raise UserError(
+            f"{path} holds no pairs of images and labels as tensors; known are the files of DC, MTT and DATM."
+        )
     return [_checked(images, labels, step_size, path) for images, labels in pairs]
 
 
@@ -88,7 +95,7 @@ def _load(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # unpickling fails in many ways: damage, another format, objects that would have to be executed
         raise UserError(
-            f"{path} cannot be read as tensors alone; load it where it was made and save just [images, labels] again."
+            f"{path} cannot be read as tensors alone; load it where it was made and save [images, labels] as tensors."
         ) from None
 
 

@@ -111,7 +111,7 @@ def fill(
     networks: Mapping[str, int],
     conditions: Conditions,
     cells: Cells,
-    report: Callable[[Cell], None] = lambda cell: None,
+    report: Callable[[Cell, bool], None] = lambda cell, kept: None,
 ) -> list[Cell]:
     """Train and test whatever is not among the finished cells, and return the table, set by set.
 
@@ -122,7 +122,7 @@ def fill(
         networks: how many of each network, by compact name; the columns.
         conditions: what all cells have in common.
         cells: those finished before.
-        report: called with each cell when it is complete.
+        report: called with each cell when it is complete, and whether it was so before.
     """
     candidates = list(candidates)
     prepared = _Prepared(conditions)
@@ -139,7 +139,7 @@ def fill(
                 _measure(candidate, network, protocol, group, prepared, cells, what)
             cell = _cell(candidate, network, cells.get(what), count, parameters)
             table[row, network] = cell
-            report(cell)
+            report(cell, not missing)
     return [table[row, network] for row in range(len(candidates)) for network in networks]
 
 

@@ -10,6 +10,7 @@ from lightning_dd.files import atomic
 COLORS = "YlGnBu"
 DARK = 0.6  # of the range; above it text is white
 CELL_WIDTH, CELL_HEIGHT = 1.15, 0.5  # inches
+LETTER = 0.095  # inches, of a column's heading
 DPI = 150
 
 
@@ -29,11 +30,13 @@ def save_heat_map(path: str | os.PathLike, cells: Sequence[Cell], title: str) ->
     rows, networks = rows_of(cells), networks_of(cells)
     found = {(cell.set, cell.labels, cell.ipc, cell.network): cell for cell in cells}
     means = [[found[(*row, network)].mean for network in networks] for row in rows]
-    size = (len(networks) * CELL_WIDTH + 3, len(rows) * CELL_HEIGHT + 2)
+    headings = [network.replace(":", "\n").replace(",", "\n") for network in networks]
+    longest = max(len(line) for heading in headings for line in heading.split("\n"))
+    size = (len(networks) * max(CELL_WIDTH, LETTER * longest) + 3, len(rows) * CELL_HEIGHT + 2)
     page = Figure(figsize=size, layout="constrained")
     axes = page.subplots()
     image = axes.imshow(means, cmap=COLORS, aspect="auto")
-    axes.set_xticks(range(len(networks)), [network.replace(":", "\n").replace(",", "\n") for network in networks])
+    axes.set_xticks(range(len(networks)), headings)
     axes.set_yticks(range(len(rows)), [_row_name(row, rows) for row in rows])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

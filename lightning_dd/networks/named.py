@@ -29,6 +29,9 @@ def named_network(name: str) -> NetworkFactory:
     """
     kind, _, rest = name.partition(":")
     known = [found for found in networks.__all__ if _is_network(found)]
+    library, _, model = kind.partition(".")
+    if library in ("torchvision", "timm") and model:
+        raise UserError(f"Networks of {library} are {library.capitalize()}:name={model.rpartition('.')[2]} here.")
     if kind not in known:
         near = difflib.get_close_matches(kind, known, n=1)
         raise UserError(f"There is no network '{kind}'{f'; did you mean {near[0]}' if near else f' among {known}'}.")

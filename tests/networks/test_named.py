@@ -28,6 +28,7 @@ def test_names(name, description):
     ("name", "words"),
     [
         ("Convnet", "did you mean ConvNet"),
+        ("torchvision.models.resnet18", "Networks of torchvision are Torchvision:name=resnet18 here"),
         ("Network", "There is no network 'Network'"),
         ("ConvNet:norm", "not OPTION=VALUE"),
         ("ConvNet:norm=group_norm", "is not one of none, instance"),

@@ -49,6 +49,7 @@ def test_a_table_of_our_set_a_foreign_one_and_real_images(run, tmp_path, capsys)
     assert (out / "evaluation.png").stat().st_size > 1000
     before = (out / "cells.json").read_text()
     assert _main(*command) == 0  # all cells are finished
+    assert capsys.readouterr().out.count("(finished before)") == 6
     assert (out / "cells.json").read_text() == before
 
 
@@ -78,6 +79,7 @@ def test_scores_of_dd_ranking(run, tmp_path, capsys):
 
 def test_mistakes_are_sentences(run, tmp_path, capsys):
     torch.save([torch.zeros(2, 1, 4, 4), torch.tensor([0, 1])], tmp_path / "small.pt")
+    torch.save([torch.randn(2, 1, 8, 8), torch.tensor([0, 14])], tmp_path / "many.pt")
     for words, arguments in {
         "There is nothing at": [tmp_path / "nowhere"],
         "did you mean ConvNet": [run, "--networks", "Convnet"],
@@ -89,6 +91,7 @@ def test_mistakes_are_sentences(run, tmp_path, capsys):
         "cannot be -1": [run, "--epochs", "-1"],
         "name the data set with --data": [tmp_path / "small.pt"],
         "has 10 classes of (1, 4, 4) images": [tmp_path / "small.pt", "--data", "Digits"],
+        "many.pt: The set has labels of 15 classes": [tmp_path / "many.pt", "--data", "Digits"],
         "There is no data set 'digit'": [run, "--data", "digit"],
         "cannot be read by its name alone": [run, "--data", "FromDataset"],
     }.items():
@@ -96,6 +99,26 @@ def test_mistakes_are_sentences(run, tmp_path, capsys):
         error = capsys.readouterr().err
         assert words in error
         assert error.count("\n") == 1
+
+
+def test_sets_that_do_not_say_their_augmentation_are_trained_like_the_others(run, tmp_path):
+    """Else a digit of DC, which does not augment, would be mirrored beside one of DM that is not."""
+    ours = load(run)
+    torch.save([ours.prepared, ours.labels], tmp_path / "none.pt")
+    ours.recipe["augmentation"] = None
+    ours.save(tmp_path / "dc.safetensors")
+    command = [run, f"DC={tmp_path / 'dc.safetensors'}", tmp_path / "none.pt", *SMALL[:2], "--epochs", 2]
+    assert _main(*command, "--num_networks", 1, "--out", tmp_path / "table") == 0
+    cells = json.loads((tmp_path / "table" / "evaluation.json").read_text())["cells"]
+    assert [cell["set"] for cell in cells] == ["DM", "DC", "none", "random real"]  # one for all
+    assert cells[0]["accuracies"] == cells[1]["accuracies"] == cells[2]["accuracies"]
+
+
+def test_pixels_in_a_foreign_file_are_noticed(run, tmp_path, capsys):
+    torch.save([torch.rand(10, 1, 8, 8), torch.arange(10)], tmp_path / "pixels.pt")
+    command = [tmp_path / "pixels.pt", *SMALL[:2], *SMALL[3:], "--data", "Digits", "--num_networks", 1]
+    assert _main(*command, "--out", tmp_path / "table") == 0
+    assert "it must hold normalised images, not pixels" in capsys.readouterr().out
 
 
 def test_how_many_networks():

@@ -138,6 +138,18 @@ def test_many_images_are_shown_in_rows_of_ten(tmp_path):
     assert page.count("data:image/png;base64,") == 2
 
 
+def test_later_tests_and_the_rule_of_a_coreset(tmp_path):
+    config = {"model": {"init_args": {"selection": "herding"}}}
+    run = _run(tmp_path / "version_0", evaluations=(_evaluation(1, 60.0),), method="Coreset", config=config)
+    assert "Tested again" not in report.page([run])
+    tested = {"evaluations": [{**_evaluation(1, 18.9), "network": "AlexNet", "protocol": "common"}]}
+    (run / "test_results.json").write_text(json.dumps([tested]))
+    text = _text(report.page([run]))
+    assert "Coreset, herding on Fashion-MNIST" in text
+    assert "Tested again" in text
+    assert "2 x AlexNet common, 1000 epochs" in text
+
+
 def test_several_runs(tmp_path):
     page = report.page([_run(tmp_path / "a" / "version_0"), _run(tmp_path / "b" / "version_0", method="DC")])
     assert "<title>DM, DC - " in page
@@ -153,3 +165,10 @@ def test_what_is_no_run_is_refused(content, tmp_path, capsys):
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert not (tmp_path / "report.html").exists()
+    assert "--evaluation" not in error
+
+
+def test_the_folder_of_a_table_is_no_run(tmp_path, capsys):
+    (tmp_path / "evaluation.json").write_text("{}")
+    assert report.main([str(tmp_path), "--out", str(tmp_path / "report.html")]) == 1
+    assert "no run but a table: it is given as --evaluation FOLDER" in capsys.readouterr().err

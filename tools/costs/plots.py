@@ -12,6 +12,7 @@ from lightning_dd.files import atomic
 
 DPI = 150
 MARKERS = "osD^vP*X"
+LEAST_SPAN = 4
 LEAST = 1e-3  # GiB; a logarithm wants more than nothing
 
 Row = Mapping[str, Any]
@@ -66,6 +67,10 @@ def _lines(
     for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         which(FuncFormatter(lambda value, _: f"{value:g}"))
     low, high = axes.get_ylim()
+    if high / low < LEAST_SPAN:  # noise is no trend
+        middle = (high * low) ** 0.5
+        low, high = middle / LEAST_SPAN**0.5, middle * LEAST_SPAN**0.5
+        axes.set_ylim(low, high)
     if high / low > 20:  # powers of ten say enough
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3)

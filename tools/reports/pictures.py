@@ -39,6 +39,7 @@ def png(page: Tensor) -> str:
 
 def accuracy_curve(evaluations: Sequence[dict[str, Any]]) -> str:
     """Return accuracy over steps as an SVG; the band is one standard deviation."""
+    from matplotlib.ticker import MaxNLocator
 
     def draw(axes: Any) -> None:
         for number, (key, name) in enumerate((("accuracy", "distilled"), ("random_real", "random real"))):
@@ -51,7 +52,8 @@ def accuracy_curve(evaluations: Sequence[dict[str, Any]]) -> str:
             low, high = ([mean + sign * std for mean, std in zip(means, stds, strict=True)] for sign in (-1, 1))
             axes.fill_between(steps, low, high, alpha=0.15, color=f"C{number}", linewidth=0)
         axes.set(xlabel="steps", ylabel="accuracy (%)")
-        axes.legend(frameon=False)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
 
     return _svg(draw)
 

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 import yaml
-from results_table import TITLES
+from results_table import TITLES, method_of
 
 from lightning_dd.artefact import DistilledDataset
 from reports.pictures import accuracy_curve, strips
@@ -32,7 +32,7 @@ def heading(record: Record, distilled: DistilledDataset) -> str:
         f'<div class="fact"><b>{escape(str(value))}</b><span>{escape(name)}</span></div>' for name, value in facts
     )
     return (
-        f"<h1>{escape(record['method'])} on {escape(data)}</h1>\n<p class='quiet'>{about}. {paper}</p>\n"
+        f"<h1>{escape(method_of(record))} on {escape(data)}</h1>\n<p class='quiet'>{about}. {paper}</p>\n"
         f'<div class="facts">{boxes}</div>'
     )
 
@@ -65,6 +65,16 @@ def accuracy(record: Record) -> str:
     curve = ""
     if len({entry["step"] for entry in entries}) > 1:
         curve = f'<div class="chart">{accuracy_curve(entries)}</div>'
+    return section("Accuracy over steps" if curve else "Accuracy", curve + _evaluations(entries))
+
+
+def tests(records: Sequence[Record]) -> str:
+    """Return what `lightning_dd test` measured later; nothing where it did not."""
+    entries = [entry for record in records for entry in record["evaluations"]]
+    return section("Tested again", _evaluations(entries)) if entries else ""
+
+
+def _evaluations(entries: Sequence[Record]) -> str:
     names = ("step", "distilled", "random real", "networks", "protocol", "split")
     rows = [
         (
@@ -77,7 +87,7 @@ def accuracy(record: Record) -> str:
         )
         for entry in entries
     ]
-    return section("Accuracy over steps" if curve else "Accuracy", curve + _table(names, rows))
+    return _table(names, rows)
 
 
 def cross_architecture(report: Record | None) -> str:
