@@ -103,7 +103,8 @@ class Conditions:
         protocol = find_protocol(self.protocol, self.epochs, self.data, batch_norm)
         if self.augmented is None:
             return protocol
-        return replace(protocol, augmentation=(protocol.augmentation or "dsa") if self.augmented else None)
+        usual = find_protocol("common", data=self.data).augmentation
+        return replace(protocol, augmentation=(protocol.augmentation or usual) if self.augmented else None)
 
 
 def fill(

@@ -19,10 +19,10 @@ class Protocol:
         name: as in `--evaluation.protocol`.
         source: where the protocol comes from.
         epochs: E, as papers and records count them; the loop makes one more, as the official code does.
-        augmentation: None; `"dsa"` (one operation a mini-batch, parameters per image; arXiv 2102.08259), the operations
-            being those that the images were distilled with; `"dc_..."` (one of the named operations an image; the
-            older augmentation of arXiv 2006.05929); or `"frepo_..."` (one of the named operations a mini-batch,
-            parameters per image; arXiv 2206.00719).
+        augmentation: None; `"dsa"` or `"dsa_..."` (one operation a mini-batch, parameters per image; arXiv 2102.08259;
+            the operations are those that the images were distilled with, else the named, else all); `"dc_..."` (one of
+            the named operations an image; the older augmentation of arXiv 2006.05929); or `"frepo_..."` (one of the
+            named operations a mini-batch, parameters per image; arXiv 2206.00719).
         learning_rate: multiplied by 0.1 once.
         momentum: its buffers restart at the drop.
         weight_decay: of SGD.

@@ -36,6 +36,10 @@ PROTOCOLS = {
 }
 
 
+DIGITS = ("digits", "mnist", "svhn")
+"""Data sets whose images mean something else, or nothing, in a mirror."""
+
+
 def find_protocol(name: str, epochs: int | None = None, data: str = "", batch_norm: bool = False) -> Protocol:
     """Return a named protocol in the form that a data set and a network have in it.
 
@@ -43,7 +47,7 @@ def find_protocol(name: str, epochs: int | None = None, data: str = "", batch_no
         name: a key of `PROTOCOLS`.
         epochs: E in place of the published number.
         data: name of the data set; `dc` augments MNIST and trains longer on it, `frepo` flips neither MNIST nor
-            Fashion-MNIST.
+            Fashion-MNIST, and no digit is flipped by DSA's operations, unless a set was distilled with them.
         batch_norm: whether the network has batch normalisation; `dc` augments then too.
 
     Raises:
@@ -64,4 +68,6 @@ def find_protocol(name: str, epochs: int | None = None, data: str = "", batch_no
         found = replace(found, epochs=1000, augmentation="dc_crop_noise")
     elif name == "frepo" and data in ("mnist", "fashion_mnist"):
         found = replace(found, augmentation=found.augmentation.replace("flip_", ""))
+    elif found.augmentation == "dsa" and data in DIGITS:
+        found = replace(found, augmentation="dsa_color_crop_cutout_scale_rotate")
     return found if epochs is None else replace(found, epochs=epochs)

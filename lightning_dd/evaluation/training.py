@@ -24,15 +24,15 @@ def augmentation_of(protocol: Protocol, strategy: str | None) -> Augmentation | 
 
     Args:
         protocol: its `augmentation` says which kind; one that repeats a set's own steps augments as they did.
-        strategy: DSA operations for this data set; None takes all of them.
+        strategy: DSA operations that the set was distilled with; None takes those of the protocol.
     """
     if isinstance(protocol, RecordedProtocol):
         return DSA(strategy) if strategy else None
     if protocol.augmentation is None:
         return None
-    if protocol.augmentation == "dsa":
-        return DSA(strategy or DEFAULT_STRATEGY)
     kind, _, operations = protocol.augmentation.partition("_")
+    if kind == "dsa":
+        return DSA(strategy or operations or DEFAULT_STRATEGY)
     return {"dc": DCAugmentation, "frepo": FRePoAugmentation}[kind](operations)
 
 

@@ -141,10 +141,18 @@ class MTT(Distiller):
         self._rank, self._world_size = self.trainer.global_rank, self.trainer.world_size
         data = self.trainer.datamodule
         weights = generator(self.seed, "network")
-        self.use(Trajectories(self.experts), build(self.network, self.image_shape, self.num_classes, weights))
+        self.use(self.open_experts(), build(self.network, self.image_shape, self.num_classes, weights))
         last = self.last_start_epoch + self.expert_epochs
         self._trajectories.check(data.name, data.preprocessing, self.image_shape, self._flat.network, last)
         super().setup(stage)
+
+    def open_experts(self) -> Trajectories:
+        """Return the experts in the folder.
+
+        Raises:
+            UserError: there are none.
+        """
+        return Trajectories(self.experts)
 
     def use(self, trajectories: Trajectories, network: Network) -> None:
         """Take experts, and make functions of the network whose weights they have.

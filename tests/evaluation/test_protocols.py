@@ -71,7 +71,8 @@ def test_dc_on_mnist_and_with_batch_norm():
     assert (norm.epochs, norm.total_epochs, norm.augmentation) == (1000, 1001, "dc_crop_noise")
     assert find_protocol("dc", data="mnist", batch_norm=True).augmentation == "dc_crop_scale_rotate"
     assert find_protocol("dc", data="fashion_mnist") == find_protocol("dc")
-    assert find_protocol("dm", data="mnist", batch_norm=True) == find_protocol("dm")
+    assert find_protocol("dm", data="fashion_mnist", batch_norm=True) == find_protocol("dm")
+    assert find_protocol("dm", data="mnist").augmentation == "dsa_color_crop_cutout_scale_rotate"  # digits
     assert find_protocol("dc").epochs == 300  # the table itself is as it was
 
 

@@ -183,6 +183,10 @@ def test_which_augmentation():
     everything = training.augmentation_of(find_protocol("dm"), None)
     all_names = DSA("color_crop_cutout_flip_scale_rotate")
     assert torch.equal(everything(batch, _generator(3)), all_names(batch, _generator(3)))
+    digits = training.augmentation_of(find_protocol("dm", data="svhn"), None)  # a digit in a mirror is another
+    assert torch.equal(digits(batch, _generator(3)), DSA(names)(batch, _generator(3)))
+    theirs = training.augmentation_of(find_protocol("dm", data="svhn"), "color_crop_cutout_flip_scale_rotate")
+    assert torch.equal(theirs(batch, _generator(3)), all_names(batch, _generator(3)))  # as they were distilled
     older = training.augmentation_of(find_protocol("dc", data="mnist"), names)
     assert isinstance(older, DCAugmentation)
     assert older.names == ["crop", "scale", "rotate"]

@@ -42,6 +42,28 @@ def test_methods_are_those_that_learn_images():
     assert all(issubclass(method, Distiller) for method in known.values())
 
 
+@pytest.mark.parametrize("method", cost.known_methods())
+def test_every_method_can_be_made(method):
+    from argparse import Namespace
+
+    from costs.worker import _arguments
+
+    options, shape = Namespace(width=8, settings={}), Namespace(classes=10, shape=(1, 28, 28))
+    kind = cost.known_methods()[method]
+    assert isinstance(kind(**_arguments(kind, 2, shape, options)), Distiller)
+
+
+@pytest.mark.parametrize("method", ["MTT", "DATM"])
+def test_trajectory_matching_needs_no_experts(method):
+    from argparse import Namespace
+
+    from costs.worker import run
+
+    settings = {method: {"synthetic_steps": 2}}
+    result = run(method, 1, Namespace(data="Digits", width=4, steps=1, limit=None, settings=settings))
+    assert result["seconds_loss"] > 0
+
+
 def test_full_batches_in_the_inner_training():
     from argparse import Namespace
 

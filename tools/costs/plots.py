@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 from lightning_dd.files import atomic
 
 DPI = 150
-MARKERS = "osD^vP*X"
+MARKERS = "osD^vP*X<>hp"
 LEAST_SPAN = 4
 LEAST = 1e-3  # GiB; a logarithm wants more than nothing
 
@@ -31,26 +31,26 @@ def draw(rows: Sequence[Row], folder: Path, title: str) -> list[Path]:
     """
     if not any(row["status"] == "measured" for row in rows):
         return []
-    time = Figure(figsize=(9.5, 4.2), layout="constrained")
+    time = Figure(figsize=(10.5, 4.2), layout="constrained")
     left, right = time.subplots(1, 2, sharey=True)
-    _lines(left, rows, "seconds_per_step", 1, "one outer loop (s)", "Whole outer loop", legend=True)
+    _lines(left, rows, "seconds_per_step", 1, "one outer loop (s)", "Whole outer loop")
     _lines(right, rows, "seconds_loss", 1, "", "Loss and its backward pass")
-    memory = Figure(figsize=(5.2, 4.2), layout="constrained")
+    memory = Figure(figsize=(6.2, 4.2), layout="constrained")
     axes = memory.subplots()
     before = max(row["memory_before_bytes"] for row in rows if row["status"] == "measured") / 2**30
     axes.axhline(max(before, LEAST), color="0.6", linestyle=":", label="before the first step")
-    _lines(axes, rows, "peak_memory_bytes", 2**30, "peak memory (GiB)", "Peak memory", legend=True)
+    _lines(axes, rows, "peak_memory_bytes", 2**30, "peak memory (GiB)", "Peak memory")
     paths = [folder / "cost_time.png", folder / "cost_memory.png"]
     for figure, path in zip((time, memory), paths, strict=True):
+        named = figure.axes[0].get_legend_handles_labels()
+        figure.legend(*named, loc="outside right center", frameon=False, fontsize=8)  # beside the lines, not on them
         figure.suptitle(title, fontsize=9, color="0.35")
         with atomic(path) as temporary:
             figure.savefig(temporary, dpi=DPI, format="png")
     return paths
 
 
-def _lines(
-    axes: Axes, rows: Sequence[Row], key: str, unit: float, ylabel: str, title: str, legend: bool = False
-) -> None:
+def _lines(axes: Axes, rows: Sequence[Row], key: str, unit: float, ylabel: str, title: str) -> None:
     for number, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
         own = [row for row in rows if row["method"] == method]
         points = [(row["ipc"], row[key] / unit) for row in own if row["status"] == "measured" and row[key]]
@@ -75,5 +75,3 @@ def _lines(
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    if legend:
-        axes.legend(frameon=False, fontsize=8)

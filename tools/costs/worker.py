@@ -9,6 +9,7 @@ from argparse import Namespace
 from typing import Any
 
 import torch
+from benchmarks.random_walk import walking
 from benchmarks.synthetic import RandomImages
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -68,7 +69,8 @@ def _measured(method: type[Distiller], ipc: int, options: Namespace) -> dict[str
     facts = getattr(data_sets, options.data).facts
     shape = Namespace(shape=facts.image_shape, classes=len(facts.class_names), seed=0)
     data = RandomImages(max(REAL_IMAGES, 2 * shape.classes), shape)
-    module = method(**_arguments(method, ipc, shape, options))
+    known = walking(method) if issubclass(method, methods.MTT) else method
+    module = known(**_arguments(method, ipc, shape, options))
     cost, before = Cost(synchronize=True), _Before()
     trainer = Trainer(
         **{name: value for name, value in TRAINER_DEFAULTS.items() if name != "default_root_dir"},
@@ -91,6 +93,8 @@ def _arguments(method: type[Distiller], ipc: int, shape: Namespace, options: Nam
     arguments.update({name: everything for name in FULL_BATCH if name in accepted})
     if "images_per_step" in accepted:
         arguments["images_per_step"] = None  # of each class, all
+    if issubclass(method, methods.MTT):
+        arguments.update(experts="", init="real")  # a random walk is right about nothing
     if "repeat_images" in accepted:
         arguments["repeat_images"] = True  # what images show does not matter to a clock
     if options.width and not issubclass(method, methods.KIP):  # its network is infinitely wide

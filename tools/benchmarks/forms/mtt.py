@@ -2,7 +2,7 @@
 
 The plain form is the algorithm as it reads: one gradient with its graph for each synthetic step, the squared distance
 to the expert, and one backward through everything. It works on the draws of ours, so that both do the same work and
-their gradients can be compared. The expert walks at random: where it goes does not matter to a clock.
+their gradients can be compared.
 """
 
 import functools
@@ -15,61 +15,18 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from benchmarks.plain import timed, with_library_operations
+from benchmarks.random_walk import RandomWalk, walking
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from benchmarks.trainer import fit
 from lightning_dd.augmentation import DSA
 from lightning_dd.coresets import random_real
 from lightning_dd.methods import MTT, TESLA
-from lightning_dd.networks import ConvNet, build
+from lightning_dd.networks import ConvNet
 from lightning_dd.randomness import generator
 
 LR, LR_STEP_SIZE, STEP_SIZE, MOMENTUM = 100.0, 1e-7, 0.01, 0.5
 STRATEGY = "color_crop_cutout_flip_scale_rotate"
-STRIDE = 0.01  # of a weight of the expert, in two epochs
-
-
-class RandomWalk:
-    """One expert of two snapshots: random weights, and the same with a little noise.
-
-    Args:
-        options: of the tool.
-    """
-
-    def __init__(self, options: Namespace) -> None:
-        draws = generator(options.seed, "expert")
-        network = build(functools.partial(ConvNet, width=options.width), options.shape, options.classes, draws)
-        start = nn.utils.parameters_to_vector(network.parameters()).detach()
-        self.network = network
-        self.ways = start, start + STRIDE * torch.randn(start.shape, generator=draws)
-
-    def __len__(self) -> int:
-        return 1
-
-    def weights(self, index: int, epoch: int) -> Tensor:
-        """Return the weights `(W,)` after an epoch."""
-        return self.ways[epoch].clone()
-
-    def check(self, *_: object) -> None:
-        """Go with any run."""
-
-
-class _Walking:
-    """Takes a random walk in place of experts on disk."""
-
-    walk: RandomWalk
-
-    def setup(self, stage: str) -> None:
-        self.use(self.walk, self.walk.network)
-        super(MTT, self).setup(stage)
-
-
-class _MTT(_Walking, MTT):
-    pass
-
-
-class _TESLA(_Walking, TESLA):
-    pass
 
 
 def run(side: Side, options: Namespace) -> dict[str, Any]:
@@ -78,8 +35,8 @@ def run(side: Side, options: Namespace) -> dict[str, Any]:
     if side.form == "plain":
         data.setup()
         return plain(data, side, options)
-    method, own = (_TESLA, {"half_gradient": False}) if side.form == "tesla" else (_MTT, {})
-    module = method(
+    method, own = (TESLA, {"half_gradient": False}) if side.form == "tesla" else (MTT, {})
+    module = walking(method)(
         options.ipc,
         "no folder",
         network=functools.partial(ConvNet, width=options.width),
@@ -98,7 +55,6 @@ def run(side: Side, options: Namespace) -> dict[str, Any]:
         seed=options.seed,
         **own,
     )
-    module.walk = RandomWalk(options)
     return fit(module, data, side, options)
 
 
@@ -109,9 +65,9 @@ def plain(data: RandomImages, side: Side, options: Namespace) -> dict[str, Any]:
     images = data.real_images(rows).to(device).requires_grad_()
     labels = data.train_labels[rows].to(device)
     step_size = torch.tensor(STEP_SIZE, device=device, requires_grad=True)
-    walk = RandomWalk(options)
+    walk = RandomWalk(functools.partial(ConvNet, width=options.width), options.shape, options.classes, options.seed)
     network = with_library_operations(walk.network).to(device)
-    start, target = (way.to(device) for way in walk.ways)
+    start, target = (walk.weights(0, epoch).to(device) for epoch in (0, 1))
     optimizer = torch.optim.SGD(
         [{"params": [images], "lr": LR}, {"params": [step_size], "lr": LR_STEP_SIZE}], momentum=MOMENTUM
     )
