@@ -107,6 +107,7 @@ def test_a_page_of_one_run(tmp_path):
         "dd.load(",
         "lr: 1.0",
         "300 (20,000)",
+        "python -m lightning_dd fit --data.root DATA",
     ):
         assert words in text, words
     assert page.count("data:image/png;base64,") == 2

@@ -37,7 +37,7 @@ def draw(rows: Sequence[Row], folder: Path, title: str) -> list[Path]:
     _lines(right, rows, "seconds_loss", 1, "", "Loss and its backward pass")
     memory = Figure(figsize=(6.2, 4.2), layout="constrained")
     axes = memory.subplots()
-    before = max(row["memory_before_bytes"] for row in rows if row["status"] == "measured") / 2**30
+    before = min(row["memory_before_bytes"] for row in rows if row["status"] == "measured") / 2**30
     axes.axhline(max(before, LEAST), color="0.6", linestyle=":", label="before the first step")
     _lines(axes, rows, "peak_memory_bytes", 2**30, "peak memory (GiB)", "Peak memory")
     paths = [folder / "cost_time.png", folder / "cost_memory.png"]

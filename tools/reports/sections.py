@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 import yaml
-from results_table import TITLES, method_of
+from results_table import TITLES, commands, method_of
 
 from lightning_dd.artefact import DistilledDataset
 from reports.pictures import accuracy_curve, strips
@@ -151,10 +151,15 @@ def config(record: Record) -> str:
     versions = ", ".join(f"{name} {value}" for name, value in record.get("environment", {}).items())
     return section(
         "Config",
-        f"<pre>{escape(chr(10).join(record.get('commands') or [record.get('command') or '']))}</pre>"
+        f"<pre>{chr(10).join(map(_command, commands(record)))}</pre>"
         f"<details><summary>All options</summary><pre>{escape(options)}</pre></details>"
         f"<p class='quiet' style='margin-top:12px'>{escape(versions)}</p>",
     )
+
+
+def _command(text: str) -> str:
+    """Return a command whose lines break between its words and not inside an option."""
+    return " ".join(f'<span class="word">{escape(word)}</span>' for word in (text or "").split(" "))
 
 
 def section(title: str, content: str) -> str:
