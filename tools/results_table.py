@@ -151,8 +151,8 @@ def changed_options(commands: list[str]) -> list[str]:
 
 
 def options_but(words: list[str], but: Collection[str]) -> list[tuple[str, str]]:
-    """Return the options of a command with their values, but for some."""
-    return [pair for pair in pairwise(words) if pair[0].startswith("--") and pair[0] not in but]
+    """Return the options of a command with their values, but for some; of one given twice the last counts."""
+    return list({name: value for name, value in pairwise(words) if name.startswith("--") and name not in but}.items())
 
 
 def _figure(evaluation: dict[str, Any], of: str) -> str:

@@ -81,7 +81,8 @@ def test_a_run_that_went_on_has_the_methods_options_of_its_first_command_and_oth
     start, data = "python -m lightning_dd fit --config c.yaml", "--data.root DATA"
     commands = [
         f"{start} --model.lr 1 --evaluation.epochs 5 --trainer.precision 64-true {data}",
-        f"{start} --model.lr 2 --evaluation.epochs 9 --trainer.precision 64-true {data} --ckpt_path last",
+        f"{start} --model.lr 2 --evaluation.epochs 3 --evaluation.epochs 9 --trainer.precision 64-true {data} "
+        "--ckpt_path last",
     ]
     found = results_table.changed_options(results_table.commands(_record(commands=commands)))
     assert found == ["`lr 1`", "`trainer.precision 64-true`", "`evaluation.epochs 9`"]
