@@ -1,8 +1,9 @@
 """Add a run's result to the list of records beside its config: `python tools/record.py RUN_FOLDER CONFIG`.
 
 The list `configs/<method>/<dataset>_ipc<k>.results.json` has one entry for each (options, steps, device); the same run
-done again replaces its own entry and no other, so a shorter run never overwrites a longer one. The config's first line
-then says what the longest run gave; `python tools/results_table.py --write` brings it into the README.
+done again replaces its own entry and no other, so a shorter run never overwrites a longer one. The longest run stands
+first, of equally long ones that with the fewest options changed, and the config's first line says what it gave;
+`python tools/results_table.py --write` brings the list into the README.
 """
 
 import json
@@ -58,7 +59,7 @@ def add(result: Path, config: Path) -> Path:
     records_path = config.with_suffix(".results.json")
     records = json.loads(records_path.read_text()) if records_path.exists() else []
     kept = [other for other in records if identity(other) != identity(record)]
-    records = sorted([*kept, record], key=lambda entry: -entry["steps"])
+    records = sorted([*kept, record], key=lambda entry: (-entry["steps"], len(changed_options(commands(entry)))))
     write_json(records_path, records)
     lines = config.read_text().split("\n")
     config.write_text("\n".join([with_result(lines[0], records[0]), *lines[1:]]))

@@ -116,7 +116,8 @@ def _records(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 def _place(entry: tuple[Path, dict[str, Any]]) -> tuple[Any, ...]:
     config, record = entry
     datasets = [*TITLES, record["dataset"]]
-    return datasets.index(record["dataset"]), record["ipc"], record["method"], config.name, -record["steps"]
+    place = datasets.index(record["dataset"]), record["ipc"], record["method"], config.name
+    return *place, -record["steps"], len(changed_options(commands(record)))
 
 
 def _task(record: dict[str, Any]) -> tuple[str, int]:

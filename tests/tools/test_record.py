@@ -8,14 +8,15 @@ from pathlib import Path
 TOOL = Path(__file__).parents[2] / "tools" / "record.py"
 
 
-def _run(folder: Path, steps: int, accuracy: float, device: str = "cpu") -> Path:
+def _run(folder: Path, steps: int, accuracy: float, device: str = "cpu", lr: float = 1) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
+    option = f" --model.lr {lr}" if lr else ""
     record = {
-        "config": {"model": {"class_path": "DM", "init_args": {"experts": "/somewhere/experts"}}},
+        "config": {"model": {"class_path": "DM", "init_args": {"experts": "/somewhere/experts", "lr": lr}}},
         "steps": steps,
         "published_steps": 20_000,
         "command": "python -m lightning_dd fit --config /somewhere/configs/dm/mnist_ipc1.yaml "
-        "--model.experts /somewhere/experts --trainer.default_root_dir /somewhere --model.lr 1",
+        f"--model.experts /somewhere/experts --trainer.default_root_dir /somewhere{option}",
         "evaluations": [{"accuracy_mean": accuracy, "accuracy_std": 0.5}] if accuracy else [],
         "environment": {"device": device},
     }
@@ -45,6 +46,17 @@ def test_records(tmp_path):
         "python -m lightning_dd fit --config configs/dm/mnist_ipc1.yaml --model.experts EXPERTS --model.lr 1"
     }
     assert found == [(20000, 90.0, "cpu"), (300, 81.0, "cpu"), (300, 82.0, "gpu")]
+
+
+def test_of_equally_long_runs_the_one_as_configured_is_first(tmp_path):
+    config = tmp_path / "mnist_ipc1.yaml"
+    config.write_text("# DM: published 89.7 (somewhere). Not run by us yet.\nmodel: DM\n")
+    for lr, accuracy in ((2, 91.0), (0, 89.0), (3, 92.0)):
+        assert _record(_run(tmp_path / "run", 300, accuracy, lr=lr), config).returncode == 0
+    records = json.loads((tmp_path / "mnist_ipc1.results.json").read_text())
+    assert [record["evaluations"][0]["accuracy_mean"] for record in records] == [89.0, 91.0, 92.0]
+    ours = "Ours 89.0 +- 0.5 (300 of 20,000 steps; cpu)."
+    assert config.read_text().startswith(f"# DM: published 89.7 (somewhere). {ours}\n")
 
 
 def test_nothing_measured_is_no_record(tmp_path):
