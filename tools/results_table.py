@@ -116,8 +116,7 @@ def _records(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 def _place(entry: tuple[Path, dict[str, Any]]) -> tuple[Any, ...]:
     config, record = entry
     datasets = [*TITLES, record["dataset"]]
-    place = datasets.index(record["dataset"]), record["ipc"], record["method"], config.name
-    return *place, -record["steps"], len(changed_options(commands(record)))
+    return datasets.index(record["dataset"]), record["ipc"], record["method"], config.name, -record["steps"]
 
 
 def _task(record: dict[str, Any]) -> tuple[str, int]:
