@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from lightning_dd.version import __version__
 
 if TYPE_CHECKING:
-    from lightning_dd.api import distill
-    from lightning_dd.artefact import DistilledDataset, load
+    from lightning_dd.app.api import distill
+    from lightning_dd.artifact.dataset import DistilledDataset, load
 
 __all__ = ["DistilledDataset", "__version__", "distill", "load"]
 
@@ -17,7 +17,7 @@ __all__ = ["DistilledDataset", "__version__", "distill", "load"]
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    homes = {"load": "artefact", "DistilledDataset": "artefact", "distill": "api"}
+    homes = {"load": "artifact.dataset", "DistilledDataset": "artifact.dataset", "distill": "app.api"}
     if name not in homes:
         raise AttributeError(f"module 'lightning_dd' has no attribute '{name}'")
     return getattr(import_module(f"lightning_dd.{homes[name]}"), name)

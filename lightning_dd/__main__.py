@@ -5,10 +5,10 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    from lightning_dd.processes import follow_launcher
+    from lightning_dd.runtime.processes import follow_launcher
 
     follow_launcher()
-    from lightning_dd.cli import main
+    from lightning_dd.app.cli import main
 
     sys.exit(main())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_dd.artefact import DistilledDataset, load
+from lightning_dd.artifact.dataset import DistilledDataset, load
 
 CONF = Path(__file__).parent / "conf" / "dm_digits.yaml"
 
@@ -39,7 +39,7 @@ def real_data() -> Path:
 @pytest.fixture
 def fit(tmp_path: Path) -> Callable[..., int]:
     """Run `fit` on the tiny configuration in process; returns the exit code."""
-    from lightning_dd.cli import main
+    from lightning_dd.app.cli import main
 
     def run(*options: str, config: Path = CONF, root: Path = tmp_path) -> int:
         return main(["fit", "--config", str(config), "--trainer.default_root_dir", str(root), *options])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from lightning.pytorch import Trainer
 
-from lightning_dd.cli import main
+from lightning_dd.app.cli import main
 
 CONFIGS = sorted(Path(__file__).parent.parent.glob("configs/**/*.yaml"))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_dd.cli import main
+from lightning_dd.app.cli import main
 
 CONF = Path(__file__).parent / "conf"
 SGD = ["--model.momentum", "0.5"]  # its state after a step is the gradient

@@ -34,7 +34,7 @@ def test_both_commands_are_there():
 
 @pytest.mark.parametrize("option", sorted(set(re.findall(r"--[a-z]+\.[a-z_.]+[a-z]", README))))
 def test_options_exist(option, fit, capsys):
-    from lightning_dd.cli import main
+    from lightning_dd.app.cli import main
 
     if option.endswith(".help"):
         with pytest.raises(SystemExit) as stop:
@@ -43,7 +43,7 @@ def test_options_exist(option, fit, capsys):
         assert ("real_per_class" if option == "--model.help" else "on_unreadable") in capsys.readouterr().out
         return
     if option.startswith(("--model.", "--data.")):
-        from lightning_dd.cli_errors import _parameters
+        from lightning_dd.app.cli_errors import _parameters
 
         home = {
             "--model": [

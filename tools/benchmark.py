@@ -17,7 +17,7 @@ import torch
 from benchmarks import driver, table
 from benchmarks.sides import Side
 
-from lightning_dd.memory import keep_freed_memory
+from lightning_dd.runtime.memory import keep_freed_memory
 
 HERE = Path(__file__).resolve()
 
@@ -106,7 +106,9 @@ def _work(task: ModuleType, options: argparse.Namespace) -> int:
     if side.tuned and options.device == "cpu":
         keep_freed_memory()
     result = task.worker(side, options)
-    from lightning_dd.evaluation.records import environment  # like the worker's own: heavy, and of no use to the driver
+    from lightning_dd.runtime.environment import (
+        environment,  # like the worker's own: heavy, and of no use to the driver
+    )
 
     result["environment"] = environment(torch.device(options.device))
     answer = result.pop("answer", None)

@@ -20,9 +20,9 @@ from costs import estimate
 from costs.worker import known_methods, run
 
 from lightning_dd import data as data_sets
+from lightning_dd.artifact.files import atomic
+from lightning_dd.comparison.cells import Cells
 from lightning_dd.errors import UserError
-from lightning_dd.evaluation.cells import Cells
-from lightning_dd.files import atomic
 
 HERE = Path(__file__).resolve()
 MEASURES = ("seconds_per_step", "seconds_loss", "seconds_networks", "peak_memory_bytes", "memory_before_bytes")
@@ -161,7 +161,7 @@ def write(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
     """Write the CSV and the plots."""
     from costs import plots  # a lean process until here: the first memory of a child is that of its parent
 
-    from lightning_dd.evaluation.records import device_name
+    from lightning_dd.runtime.environment import device_name
 
     with atomic(options.out / "cost.csv") as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")

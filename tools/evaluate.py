@@ -18,22 +18,23 @@ from typing import Any
 import torch
 from sources import Source, find_data, name_all
 
-from lightning_dd.coresets import TrainedFeatures, train_features, training_set
+from lightning_dd.artifact.files import atomic, write_json
+from lightning_dd.comparison import tables
+from lightning_dd.comparison.candidates import Candidate, RealImages, from_sets, groups
+from lightning_dd.comparison.cells import Cells
+from lightning_dd.comparison.grid import Cell, Conditions, fill
+from lightning_dd.comparison.heat_map import save_heat_map
+from lightning_dd.comparison.scores import Tables
 from lightning_dd.data import ImageData
 from lightning_dd.data.splits import stratified_sample
 from lightning_dd.errors import UserError
-from lightning_dd.evaluation import PROTOCOLS, find_protocol, tables
-from lightning_dd.evaluation.candidates import Candidate, RealImages, from_sets, groups
-from lightning_dd.evaluation.cells import Cells
-from lightning_dd.evaluation.grid import Cell, Conditions, fill
-from lightning_dd.evaluation.heat_map import save_heat_map
-from lightning_dd.evaluation.records import environment
-from lightning_dd.evaluation.scores import Tables
-from lightning_dd.files import atomic, write_json
-from lightning_dd.memory import keep_freed_memory
+from lightning_dd.evaluation import PROTOCOLS, find_protocol
 from lightning_dd.networks import ConvNet
 from lightning_dd.networks.named import sample_network
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
+from lightning_dd.runtime.environment import environment
+from lightning_dd.runtime.memory import keep_freed_memory
+from lightning_dd.training.features import TrainedFeatures, train_features, training_set
 
 RULES = ("herding", "k_center", "forgetting", "k_means")
 ABOUT_SCORES = (

@@ -14,8 +14,8 @@ from typing import Any
 
 from results_table import changed_options, commands
 
+from lightning_dd.artifact.files import write_json
 from lightning_dd.errors import UserError
-from lightning_dd.files import write_json
 
 
 def main(arguments: list[str]) -> int:

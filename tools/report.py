@@ -14,10 +14,10 @@ from typing import Any
 
 from reports import sections
 
-from lightning_dd.artefact import load
-from lightning_dd.callbacks.folder import ARTEFACT, RESULTS, TESTS
+from lightning_dd.artifact.dataset import load
+from lightning_dd.artifact.files import atomic
+from lightning_dd.callbacks.run_paths import ARTEFACT, RESULTS, TESTS
 from lightning_dd.errors import UserError
-from lightning_dd.files import atomic
 
 STYLE = Path(__file__).resolve().parent / "reports" / "style.css"
 EVALUATION = "evaluation.json"

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning_dd import data as data_sets
-from lightning_dd.artefact import DistilledDataset, load
-from lightning_dd.callbacks.folder import ARTEFACT
+from lightning_dd.artifact.dataset import DistilledDataset, load
+from lightning_dd.artifact.external import ForeignSet, read_foreign
+from lightning_dd.callbacks.run_paths import ARTEFACT
 from lightning_dd.data import ImageData
 from lightning_dd.errors import UserError
-from lightning_dd.evaluation.foreign import ForeignSet, read_foreign
 
 
 @dataclass(frozen=True)

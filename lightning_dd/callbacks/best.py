@@ -7,8 +7,8 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_dd.callbacks.checkpoint import save_checkpoint
 from lightning_dd.callbacks.evaluation import Evaluation
-from lightning_dd.callbacks.folder import BEST, BEST_CHECKPOINT, run_folder
 from lightning_dd.callbacks.product import run_record
+from lightning_dd.callbacks.run_paths import BEST, BEST_CHECKPOINT, run_folder
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.errors import UserError
 

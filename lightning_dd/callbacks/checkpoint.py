@@ -6,10 +6,10 @@ from pathlib import Path
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from lightning_dd.artifact.files import cannot_write
 from lightning_dd.callbacks.evaluation import Evaluation
-from lightning_dd.callbacks.folder import CHECKPOINT, run_folder
+from lightning_dd.callbacks.run_paths import CHECKPOINT, run_folder
 from lightning_dd.errors import UserError
-from lightning_dd.files import cannot_write
 
 
 class LastCheckpoint(Checkpoint):

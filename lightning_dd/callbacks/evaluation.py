@@ -16,11 +16,11 @@ from lightning_dd.errors import UserError
 from lightning_dd.evaluation import Accuracies, Protocol, evaluate, find_protocol
 from lightning_dd.evaluation.protocol import RecordedProtocol
 from lightning_dd.evaluation.recorded import check_start
-from lightning_dd.evaluation.records import table
 from lightning_dd.evaluation.regression import KernelProtocol
 from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.build import sample
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
+from lightning_dd.runtime.environment import table
 
 
 class Evaluation(Callback):

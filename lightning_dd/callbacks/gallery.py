@@ -4,8 +4,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from lightning_dd.artifact.picture import tile
 from lightning_dd.errors import UserError
-from lightning_dd.picture import tile
 
 LARGEST = 200  # images in the grid
 

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lightning_dd import processes
 from lightning_dd.errors import UserError
+from lightning_dd.runtime import processes
 
 
 class InterruptedRunError(UserError):

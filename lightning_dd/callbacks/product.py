@@ -7,13 +7,13 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from lightning_dd.artifact.files import write_json
 from lightning_dd.callbacks.cost import Cost
 from lightning_dd.callbacks.evaluation import Evaluation
-from lightning_dd.callbacks.folder import ARTEFACT, PICTURE, RESULTS, TESTS, run_folder
+from lightning_dd.callbacks.run_paths import ARTEFACT, PICTURE, RESULTS, TESTS, run_folder
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.errors import UserError
-from lightning_dd.evaluation.records import environment
-from lightning_dd.files import write_json
+from lightning_dd.runtime.environment import environment
 
 
 class Product(Callback):

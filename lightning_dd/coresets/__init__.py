@@ -6,12 +6,9 @@ from lightning_dd.coresets.k_center import k_center
 from lightning_dd.coresets.k_means import k_means
 from lightning_dd.coresets.random_real import random_real
 from lightning_dd.coresets.select import Selection, select
-from lightning_dd.coresets.trained_features import TrainedFeatures, TrainingSet, train_features, training_set
 
 __all__ = [
     "Selection",
-    "TrainedFeatures",
-    "TrainingSet",
     "forgetting_events",
     "herding",
     "k_center",
@@ -19,6 +16,4 @@ __all__ = [
     "most_forgotten",
     "random_real",
     "select",
-    "train_features",
-    "training_set",
 ]

@@ -13,7 +13,7 @@ from lightning_dd.coresets.herding import herding
 from lightning_dd.coresets.k_center import k_center
 from lightning_dd.coresets.k_means import k_means
 from lightning_dd.coresets.random_real import random_real
-from lightning_dd.coresets.trained_features import TrainedFeatures
+from lightning_dd.training.features import TrainedFeatures
 
 Selection = Literal["random", "herding", "k_center", "forgetting", "k_means"]
 

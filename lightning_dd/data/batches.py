@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
+from lightning_dd.data.sampling import Batch, ClassBalanced, Sampling, Uniform
 from lightning_dd.errors import UserError
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch, ClassBalanced, Sampling, Uniform
+from lightning_dd.rng import generator
 
 
 class Draw(NamedTuple):

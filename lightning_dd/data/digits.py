@@ -6,7 +6,7 @@ from torch import Tensor
 from lightning_dd.data import catalogue
 from lightning_dd.data.module import ImageData
 from lightning_dd.data.splits import stratified_split
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
 
 TEST_FRACTION = 0.2
 

@@ -25,7 +25,7 @@ from lightning_dd.data.decoding import (
 from lightning_dd.data.module import ImageData
 from lightning_dd.data.splits import stratified_split
 from lightning_dd.errors import UserError
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 TEST_FOLDERS = ("test", "val", "valid", "validation")

@@ -7,14 +7,14 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lightning_dd.artifact.preprocessing import Normalization, Preprocessing, Whitening
 from lightning_dd.data.batches import RealBatches, RealImages, as_it_is
 from lightning_dd.data.catalogue import Facts
+from lightning_dd.data.sampling import Batch
 from lightning_dd.data.splits import stratified_split
 from lightning_dd.data.zca import fit_zca, load_or_fit_zca
 from lightning_dd.errors import UserError
-from lightning_dd.preprocessing import Normalization, Preprocessing, Whitening
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch
+from lightning_dd.rng import generator
 
 NamedStatistics = Literal["published", "measured", "frepo", "mtt"]
 

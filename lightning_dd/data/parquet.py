@@ -12,7 +12,7 @@ from lightning_dd.data.hub import HubSet, open_hub_set
 from lightning_dd.data.module import ImageData
 from lightning_dd.data.splits import stratified_split
 from lightning_dd.errors import UserError
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
 
 LOOKED_AT = 64  # images whose headers tell size and channels
 

@@ -13,7 +13,7 @@ from lightning_dd.data.decoding import GRAY_MODES, Decoding, to_pixels
 from lightning_dd.data.module import ImageData
 from lightning_dd.data.splits import stratified_split
 from lightning_dd.errors import UserError
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
 
 
 class FromDataset(ImageData):

@@ -12,8 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lightning_dd.artifact.preprocessing import Normalization, Whitening
 from lightning_dd.data.cache import cached
-from lightning_dd.preprocessing import Normalization, Whitening
 
 Recipe = Literal["mtt", "frepo"]
 EPSILON = 0.1

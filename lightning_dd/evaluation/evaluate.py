@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_dd.artefact import DistilledDataset
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.labels import training_labels
 from lightning_dd.evaluation.kernel import kernel_accuracy
-from lightning_dd.evaluation.labels import training_labels
 from lightning_dd.evaluation.protocol import Protocol, RecordedProtocol
 from lightning_dd.evaluation.protocols import find_protocol
 from lightning_dd.evaluation.recorded import train_as_recorded
@@ -20,7 +20,7 @@ from lightning_dd.evaluation.regression import KernelProtocol
 from lightning_dd.evaluation.stacked import accuracies_of, networks_at_once, train_stack
 from lightning_dd.evaluation.training import accuracy_of, augmentation_of, train_network
 from lightning_dd.networks import Network, NetworkFactory, build
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
 
 RandomReal = Callable[[int], tuple[Tensor, Tensor]]
 """Called with a network's index; returns fresh random real images, prepared, and their labels."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_dd.artefact import DistilledDataset
+from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation.training import Augmentation
 

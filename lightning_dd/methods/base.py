@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from lightning_dd.augmentation import DSA
 from lightning_dd.coresets import select
+from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
 from lightning_dd.methods.features import run_features
 from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, NetworkFactory
-from lightning_dd.precision import at_least
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch
+from lightning_dd.rng import generator
+from lightning_dd.runtime.precision import at_least
 
 
 class NonFiniteLossError(UserError):

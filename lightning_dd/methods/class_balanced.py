@@ -3,10 +3,10 @@
 from torch import Tensor
 
 from lightning_dd.augmentation import Draw
+from lightning_dd.data.sampling import ClassBalanced
 from lightning_dd.errors import check_number
 from lightning_dd.methods.base import Distiller
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import ClassBalanced
+from lightning_dd.rng import generator
 
 
 class ClassBalancedDistiller(Distiller):

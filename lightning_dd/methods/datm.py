@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from lightning_dd.errors import UserError
-from lightning_dd.inner.expert_labels import expert_logits, rows_that_experts_get_right
-from lightning_dd.inner.unroll import Inputs
+from lightning_dd.experts.labels import expert_logits, rows_that_experts_get_right
 from lightning_dd.methods.mtt import MTT
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
+from lightning_dd.unroll.unroll import Inputs
 
 
 class DATM(MTT):

@@ -7,15 +7,16 @@ from torch import Tensor, nn
 
 from lightning_dd.augmentation import Draw
 from lightning_dd.coresets import random_real
+from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError, check_number
-from lightning_dd.inner import FreshNetworks, class_gradients, class_gradients_in_chunks, train_on_synthetic
-from lightning_dd.inner.class_gradients import Logits
 from lightning_dd.losses import DISTANCES, with_gradient
 from lightning_dd.methods.base import Init
 from lightning_dd.methods.class_balanced import ClassBalancedDistiller
 from lightning_dd.networks.base import BATCH_NORMS
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch
+from lightning_dd.rng import generator
+from lightning_dd.training.inner import train_on_synthetic
+from lightning_dd.training.sources import FreshNetworks
+from lightning_dd.unroll.class_gradients import Logits, class_gradients, class_gradients_in_chunks
 
 PUBLISHED_NETWORKS = 1000
 PUBLISHED_LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}

@@ -9,13 +9,14 @@ from torch.nn import functional as F
 
 from lightning_dd.augmentation.crop_flip import CropFlip
 from lightning_dd.augmentation.dsa import Draw
+from lightning_dd.data.sampling import Batch, Uniform
 from lightning_dd.errors import UserError, check_number
-from lightning_dd.inner import SGD, Adam, CrossEntropy, FlatNetwork, FreshNetworks, InnerStep, Schedule
-from lightning_dd.inner.chunks import chunk_size, gradient_of, sum_in_chunks
-from lightning_dd.inner.unroll import Inputs, unroll
 from lightning_dd.methods.base import Distiller
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch, Uniform
+from lightning_dd.rng import generator
+from lightning_dd.training.sources import FreshNetworks
+from lightning_dd.unroll import SGD, Adam, CrossEntropy, FlatNetwork, InnerStep, Schedule
+from lightning_dd.unroll.chunks import chunk_size, gradient_of, sum_in_chunks
+from lightning_dd.unroll.unroll import Inputs, unroll
 
 AVERAGE_DECAY = 0.9
 

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from lightning_dd.augmentation import Draw
+from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
-from lightning_dd.inner.sources import FreshNetworks
 from lightning_dd.losses.feature_mean import feature_mean_distance
 from lightning_dd.methods.class_balanced import ClassBalancedDistiller
 from lightning_dd.networks import Network
-from lightning_dd.sampling import Batch
+from lightning_dd.training.sources import FreshNetworks
 
 REAL_CHUNK_ON_CPU = 256  # of 32x32 pixels, measured: one forward over all images is slower (tools/benchmark.py dm)
 

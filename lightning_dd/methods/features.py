@@ -3,8 +3,8 @@
 import torch
 from lightning.pytorch import Trainer
 
-from lightning_dd.coresets import TrainedFeatures, train_features, training_set
 from lightning_dd.networks import NetworkFactory
+from lightning_dd.training.features import TrainedFeatures, train_features, training_set
 
 
 def run_features(trainer: Trainer, factory: NetworkFactory, epochs: int, seed: int) -> TrainedFeatures:

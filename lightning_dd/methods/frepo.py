@@ -7,13 +7,14 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from lightning_dd.data.sampling import Batch, Uniform
 from lightning_dd.errors import UserError, check_number
-from lightning_dd.inner import LAMB, NetworkPool
 from lightning_dd.losses import centred_targets, label_margin, solve_ridge, squared_error
 from lightning_dd.methods.base import Distiller
+from lightning_dd.methods.optimizers import LAMB
 from lightning_dd.networks import FRePoNet, Network, NetworkFactory
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch, Uniform
+from lightning_dd.rng import generator
+from lightning_dd.training.pool import NetworkPool
 
 REAL_CHUNK_ON_CPU = 256  # DM's; not measured here
 

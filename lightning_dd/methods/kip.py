@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from lightning_dd.augmentation.kip import NUM_UNIFORMS, KIPAugmentation
+from lightning_dd.data.sampling import Batch, ClassBalanced
 from lightning_dd.errors import UserError, check_number
 from lightning_dd.losses import KERNELS, centred_targets, solve_labels, solve_ridge, squared_error, with_gradient
 from lightning_dd.methods.base import Distiller
 from lightning_dd.networks import KIPConvNet
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch, ClassBalanced
+from lightning_dd.rng import generator
 
 Kernel = Literal["fc_ntk", "conv_ntk"]
 Labels = Literal["fixed", "learned", "solved"]

@@ -6,16 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError, check_number
-from lightning_dd.inner import SGD, CrossEntropy, FlatNetwork, InnerStep
-from lightning_dd.inner.chunked_order import permuted_chunks
-from lightning_dd.inner.trajectories import Trajectories
-from lightning_dd.inner.unroll import Batches, Inputs, unroll
+from lightning_dd.experts.trajectories import Trajectories
 from lightning_dd.losses.trajectory_distance import trajectory_distance
 from lightning_dd.methods.base import Distiller
 from lightning_dd.networks import Network, build
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch
+from lightning_dd.rng import generator
+from lightning_dd.unroll import SGD, CrossEntropy, FlatNetwork, InnerStep
+from lightning_dd.unroll.chunked_order import permuted_chunks
+from lightning_dd.unroll.unroll import Batches, Inputs, unroll
 
 
 class NegativeStepSizeError(UserError):

@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 from lightning.pytorch import LightningModule
 
-from lightning_dd.sampling import Sampling
-from lightning_dd.timing import Stopwatch
+from lightning_dd.data.sampling import Sampling
+from lightning_dd.runtime.timing import Stopwatch
 
 
 class Task(LightningModule):

@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_dd.inner.detached import unroll_detached
-from lightning_dd.inner.unroll import Inputs
 from lightning_dd.methods.mtt import MTT
+from lightning_dd.unroll.first_order import unroll_detached
+from lightning_dd.unroll.unroll import Inputs
 
 
 class TESLA(MTT):

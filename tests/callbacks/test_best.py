@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from lightning_dd.artefact import load
+from lightning_dd.app.cli import main
+from lightning_dd.artifact.dataset import load
 from lightning_dd.callbacks import evaluation
-from lightning_dd.cli import main
 from lightning_dd.evaluation import Accuracies
 
 EVALUATION = ["--evaluation.enabled", "true", "--evaluation.every_n_steps", "1", "--evaluation.num_networks", "1"]

@@ -6,9 +6,10 @@ from functools import partial
 import pytest
 import torch
 
-from lightning_dd.coresets import TrainingSet, herding, random_real, select, train_features
+from lightning_dd.coresets import herding, random_real, select
 from lightning_dd.errors import UserError
 from lightning_dd.networks import ConvNet
+from lightning_dd.training.features import TrainingSet, train_features
 
 RULES = ("herding", "k_center", "forgetting", "k_means")
 NETWORK = partial(ConvNet, width=8, depth=2)
@@ -111,7 +112,7 @@ def test_history_is_in_the_order_of_the_images():
 
 def test_trained_once_for_the_same_images(monkeypatch):
     first = _train()
-    monkeypatch.setattr("lightning_dd.coresets.trained_features._learn", None)  # must not be called again
+    monkeypatch.setattr("lightning_dd.training.features._learn", None)  # must not be called again
     again = _train()
     assert torch.equal(again.history, first.history)
     assert torch.equal(again.of(torch.arange(60)), first.of(torch.arange(60)))

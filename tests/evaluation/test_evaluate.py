@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_dd.artefact import DistilledDataset
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.evaluation import Accuracies, evaluate, find_protocol
 from lightning_dd.networks import ConvNet
-from lightning_dd.preprocessing import Normalization
 
 NORMALIZATION = Normalization([0.5], [0.25])
 PROTOCOL = find_protocol("dc", epochs=12)

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_dd.artefact import DistilledDataset
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import evaluate, find_protocol
 from lightning_dd.evaluation.kernel import kernel_accuracy
 from lightning_dd.losses import fc_ntk
-from lightning_dd.preprocessing import Normalization
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
 
 CONF = Path(__file__).parents[1] / "conf" / "kip_digits.yaml"
 KERNEL = {"name": "fc_ntk", "depth": 2, "ridge": 1e-3}

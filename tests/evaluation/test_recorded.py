@@ -5,13 +5,13 @@ import functools
 import pytest
 import torch
 
-from lightning_dd.artefact import DistilledDataset
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import evaluate, find_protocol
 from lightning_dd.evaluation.recorded import train_as_recorded
-from lightning_dd.inner import SGD, Adam, CrossEntropy, FlatNetwork, InnerStep, unroll
 from lightning_dd.networks import ConvNet, build
-from lightning_dd.preprocessing import Normalization
+from lightning_dd.unroll import SGD, Adam, CrossEntropy, FlatNetwork, InnerStep, unroll
 
 SHAPE, CLASSES = (1, 8, 8), 3
 FACTORY = functools.partial(ConvNet, width=4, depth=1)

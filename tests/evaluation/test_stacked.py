@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from lightning_dd.artefact import DistilledDataset
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.evaluation import evaluate, find_protocol
 from lightning_dd.evaluation.stacked import Stack, accuracies_of, networks_at_once, train_stack
 from lightning_dd.evaluation.training import accuracy_of, augmentation_of, train_network
 from lightning_dd.networks import AlexNet, ConvNet, ResNet18, build
-from lightning_dd.preprocessing import Normalization
 
 SHAPE, CLASSES = (2, 12, 10), 3
 

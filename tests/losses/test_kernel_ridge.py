@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lightning_dd.losses import centred_targets, label_margin, solve_labels, solve_ridge, squared_error
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
 
 
 def _features(count, size=12, seed=0, dtype=torch.float64):

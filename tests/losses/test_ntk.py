@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lightning_dd.losses import fc_ntk
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
 
 
 def _images(count, seed=0, shape=(1, 2, 5)):

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_dd.cli import main
+from lightning_dd.app.cli import main
 from lightning_dd.methods import MTT
 from lightning_dd.networks import ConvNet, build
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
 
 CONF = Path(__file__).parents[1] / "conf"
 SHAPE = (2, 8, 6)

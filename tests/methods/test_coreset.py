@@ -74,7 +74,7 @@ def test_another_rule_s_run_is_not_gone_on_with(fit, coreset_config, tmp_path, c
 
 
 def test_resumes_and_tests(fit, product, coreset_config, tmp_path, capsys):
-    from lightning_dd.cli import main
+    from lightning_dd.app.cli import main
 
     assert fit("--model.selection", "herding", config=coreset_config) == 0
     before = product(name="coreset_digits_ipc2_herding").images

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_dd.artefact import load
-from lightning_dd.cli import main
+from lightning_dd.app.cli import main
+from lightning_dd.artifact.dataset import load
 from lightning_dd.data import Digits
+from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
-from lightning_dd.inner.expert_labels import expert_logits, rows_that_experts_get_right
-from lightning_dd.inner.trajectories import Trajectories
+from lightning_dd.experts.labels import expert_logits, rows_that_experts_get_right
+from lightning_dd.experts.trajectories import Trajectories
 from lightning_dd.methods import DATM
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch
+from lightning_dd.rng import generator
 
 CONF = Path(__file__).parents[1] / "conf"
 BATCH = Batch(0, *[torch.tensor([])] * 3)

@@ -8,13 +8,13 @@ import torch
 from torch.nn import functional as F
 
 from lightning_dd import augmentation
+from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
 from lightning_dd.losses import rowwise_distance
 from lightning_dd.methods import DC, DSA
 from lightning_dd.methods.dc import default_loops
 from lightning_dd.networks import ConvNet, build
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch
+from lightning_dd.rng import generator
 
 SHAPE = (2, 8, 10)
 STRATEGY = "color_crop_cutout_flip_scale_rotate"

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lightning_dd.artefact import load
-from lightning_dd.cli import main
+from lightning_dd.app.cli import main
+from lightning_dd.artifact.dataset import load
+from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
 from lightning_dd.methods import DD, RaTBPTT
 from lightning_dd.networks import ConvNet, build
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch
+from lightning_dd.rng import generator
 
 SHAPE = (2, 8, 6)
 CONF = Path(__file__).parents[1] / "conf" / "dd_digits.yaml"

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from lightning_dd.augmentation import DSA
+from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
 from lightning_dd.methods import DM
 from lightning_dd.networks import ConvNet, build
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch
+from lightning_dd.rng import generator
 
 SHAPE = (2, 8, 10)
 STRATEGY = "color_crop_cutout_flip_scale_rotate"

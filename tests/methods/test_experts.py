@@ -10,16 +10,16 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from lightning_dd.app.cli import main
 from lightning_dd.augmentation import DSA
-from lightning_dd.cli import main
 from lightning_dd.data import Digits
-from lightning_dd.inner.chunks import gradient_of
-from lightning_dd.inner.expert_training import SeparateCrossEntropy, gsam
-from lightning_dd.inner.functional import FlatNetwork
-from lightning_dd.inner.trajectories import Trajectories
+from lightning_dd.experts.gradient import SeparateCrossEntropy, gsam
+from lightning_dd.experts.trajectories import Trajectories
 from lightning_dd.methods import Experts
 from lightning_dd.networks import ConvNet, build
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
+from lightning_dd.unroll.chunks import gradient_of
+from lightning_dd.unroll.functional import FlatNetwork
 
 CONF = Path(__file__).parents[1] / "conf" / "experts_digits.yaml"
 STEPS = 5  # mini-batches in an epoch of the configuration

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
-from lightning_dd.inner import LAMB
 from lightning_dd.methods import FRePo
+from lightning_dd.methods.optimizers import LAMB
 from lightning_dd.networks import FRePoNet, build
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch
+from lightning_dd.rng import generator
 
 SHAPE = (2, 8, 12)
 CONF = Path(__file__).parents[1] / "conf" / "frepo_digits.yaml"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_dd.cli import main
+from lightning_dd.app.cli import main
 
 CONF = Path(__file__).parents[1] / "conf" / "frepo_digits.yaml"
 

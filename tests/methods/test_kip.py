@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from lightning_dd.augmentation.kip import NUM_UNIFORMS, KIPAugmentation
+from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
 from lightning_dd.losses import fc_ntk
 from lightning_dd.methods import KIP
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch
+from lightning_dd.rng import generator
 
 SHAPE = (2, 4, 6)
 CONF = Path(__file__).parents[1] / "conf" / "kip_digits.yaml"

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lightning_dd.artefact import load
+from lightning_dd.app.cli import main
+from lightning_dd.artifact.dataset import load
 from lightning_dd.augmentation import DSA
-from lightning_dd.cli import main
+from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
-from lightning_dd.inner.chunked_order import permuted_chunks
 from lightning_dd.methods import MTT
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Batch
+from lightning_dd.rng import generator
+from lightning_dd.unroll.chunked_order import permuted_chunks
 
 CONF = Path(__file__).parents[1] / "conf"
 BATCH = Batch(0, *[torch.tensor([])] * 3)

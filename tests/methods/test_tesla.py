@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lightning_dd.artefact import load
-from lightning_dd.cli import main
+from lightning_dd.app.cli import main
+from lightning_dd.artifact.dataset import load
+from lightning_dd.data.sampling import Batch
 from lightning_dd.methods import MTT, TESLA
-from lightning_dd.sampling import Batch
 
 CONF = Path(__file__).parents[1] / "conf"
 BATCH = Batch(0, *[torch.tensor([])] * 3)

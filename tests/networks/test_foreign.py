@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from lightning_dd.errors import UserError
-from lightning_dd.inner import FreshNetworks
 from lightning_dd.networks import Timm, Torchvision, build
+from lightning_dd.training.sources import FreshNetworks
 
 
 def _generator(seed=0):

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import evaluate
 
-from lightning_dd.artefact import load
+from lightning_dd.artifact.dataset import load
 from lightning_dd.errors import UserError
 
 SMALL = ["--networks", "MLP:width=8", "ConvNet:width=4,norm=batch", "--protocol", "dm", "--epochs", "1"]

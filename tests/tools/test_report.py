@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import report
 
-from lightning_dd.artefact import DistilledDataset
-from lightning_dd.preprocessing import Normalization
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.preprocessing import Normalization
 
 NAMES = ("T-shirt/top", "<b>bag</b>")
 

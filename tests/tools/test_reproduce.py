@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import reproduce  # noqa: E402
 from reproduce import Cell  # noqa: E402
 
-from lightning_dd.cli import main as lightning_dd  # noqa: E402
+from lightning_dd.app.cli import main as lightning_dd  # noqa: E402
 from lightning_dd.errors import UserError  # noqa: E402
 
 

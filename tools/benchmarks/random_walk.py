@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from lightning_dd.methods import MTT
 from lightning_dd.networks import NetworkFactory, build
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
 
 STRIDE = 0.01  # of a weight, in an epoch
 LAST_EPOCH = 50

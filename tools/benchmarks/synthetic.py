@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_dd.data import ImageData
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
 
 
 class RandomImages(ImageData):

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from lightning_dd.files import atomic
+from lightning_dd.artifact.files import atomic
 
 DPI = 150
 MARKERS = "osD^vP*X<>hp"

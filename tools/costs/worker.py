@@ -15,14 +15,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_dd import data as data_sets
 from lightning_dd import methods
+from lightning_dd.app.running import TRAINER_DEFAULTS
 from lightning_dd.callbacks import Cost
 from lightning_dd.callbacks.cost import peak_memory
 from lightning_dd.callbacks.guard import out_of_memory
 from lightning_dd.errors import UserError
-from lightning_dd.memory import keep_freed_memory
 from lightning_dd.methods import Distiller
 from lightning_dd.networks import ConvNet
-from lightning_dd.running import TRAINER_DEFAULTS
+from lightning_dd.runtime.memory import keep_freed_memory
 
 REAL_IMAGES = 5000
 """In memory; batches are drawn from them."""

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_dd.artefact import DistilledDataset
-from lightning_dd.picture import tile
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.picture import tile
 
 IMAGES_PER_CLASS = 10
 LARGEST_GRID = 1000

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from results_table import TITLES, commands, method_of
 
-from lightning_dd.artefact import DistilledDataset
+from lightning_dd.artifact.dataset import DistilledDataset
 from reports.pictures import accuracy_curve, strips
 
 Record = dict[str, Any]

@@ -19,10 +19,10 @@ from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from benchmarks.trainer import fit
 from lightning_dd.data.batches import RealBatches
+from lightning_dd.data.sampling import ClassBalanced
 from lightning_dd.methods import DC
 from lightning_dd.networks import ConvNet, build
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import ClassBalanced
+from lightning_dd.rng import generator
 
 IMAGES_PER_CLASS = 600
 LEARNING_RATE, MOMENTUM = 0.1, 0.5

@@ -20,11 +20,11 @@ from benchmarks.synthetic import RandomImages
 from benchmarks.tasks.dd import MEMORY
 from benchmarks.trainer import fit
 from lightning_dd.data.batches import RealBatches
-from lightning_dd.inner import Schedule
+from lightning_dd.data.sampling import Uniform
 from lightning_dd.methods import DD
 from lightning_dd.networks import AlexCifarNet, ConvNet, DDLeNet, NetworkFactory, build
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Uniform
+from lightning_dd.rng import generator
+from lightning_dd.unroll import Schedule
 
 LR, BETAS = 0.01, (0.5, 0.999)
 

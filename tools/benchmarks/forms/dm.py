@@ -20,10 +20,10 @@ from benchmarks.trainer import fit
 from lightning_dd.augmentation import DSA
 from lightning_dd.coresets import random_real
 from lightning_dd.data.batches import RealBatches
+from lightning_dd.data.sampling import ClassBalanced
 from lightning_dd.methods import DM
 from lightning_dd.networks import ConvNet, build
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import ClassBalanced
+from lightning_dd.rng import generator
 
 IMAGES_PER_CLASS = 1000
 STRATEGY = "color_crop_cutout_flip_scale_rotate"

@@ -16,7 +16,7 @@ from lightning_dd.evaluation.protocols import find_protocol
 from lightning_dd.evaluation.stacked import train_stack
 from lightning_dd.evaluation.training import accuracy_of, augmentation_of, train_network
 from lightning_dd.networks import ConvNet, build
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
 
 PLAIN_BATCH = 256
 

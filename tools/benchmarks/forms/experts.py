@@ -16,7 +16,7 @@ from benchmarks.trainer import fit
 from lightning_dd.augmentation import DSA
 from lightning_dd.methods import Experts
 from lightning_dd.networks import ConvNet, build
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
 
 BATCH, LR = 256, 0.01
 STRATEGY = "color_crop_cutout_flip_scale_rotate"

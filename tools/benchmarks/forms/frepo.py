@@ -18,12 +18,12 @@ from benchmarks.synthetic import RandomImages
 from benchmarks.trainer import fit
 from lightning_dd.coresets import random_real
 from lightning_dd.data.batches import RealBatches
-from lightning_dd.inner import LAMB
+from lightning_dd.data.sampling import Uniform
 from lightning_dd.losses import centred_targets
 from lightning_dd.methods import FRePo
+from lightning_dd.methods.optimizers import LAMB
 from lightning_dd.networks import FRePoNet, NetworkFactory, build
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import Uniform
+from lightning_dd.rng import generator
 
 REAL_IMAGES = 10_000
 POOL_SIZE, MAX_AGE = 10, 100

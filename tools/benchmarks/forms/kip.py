@@ -18,10 +18,10 @@ from benchmarks.synthetic import RandomImages
 from benchmarks.trainer import fit
 from lightning_dd.coresets import random_real
 from lightning_dd.data.batches import RealBatches
+from lightning_dd.data.sampling import ClassBalanced
 from lightning_dd.losses import centred_targets
 from lightning_dd.methods import KIP
-from lightning_dd.randomness import generator
-from lightning_dd.sampling import ClassBalanced
+from lightning_dd.rng import generator
 
 RIDGE, LEARNING_RATE = 1e-6, 0.04
 

@@ -23,7 +23,7 @@ from lightning_dd.augmentation import DSA
 from lightning_dd.coresets import random_real
 from lightning_dd.methods import MTT, TESLA
 from lightning_dd.networks import ConvNet
-from lightning_dd.randomness import generator
+from lightning_dd.rng import generator
 
 LR, LR_STEP_SIZE, STEP_SIZE, MOMENTUM = 100.0, 1e-7, 0.01, 0.5
 STRATEGY = "color_crop_cutout_flip_scale_rotate"

@@ -1,0 +1,189 @@
+"""The command line: `fit` a method, `test` what it left behind."""
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they are for us, not for users
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from lightning_dd import data, networks  # noqa: F401  (short class names resolve among what is imported)
+from lightning_dd.app.cli_errors import PlainParser
+from lightning_dd.app.resuming import apply_checkpoint, find_checkpoint, run_name, with_own_config
+from lightning_dd.app.running import ABOUT_A_SET, CALLBACKS, TRAINER_DEFAULTS, check_trainer, quiet
+from lightning_dd.callbacks import ProgressBar
+from lightning_dd.callbacks.guard import InterruptedRunError, out_of_memory
+from lightning_dd.data import ImageData
+from lightning_dd.errors import UserError
+from lightning_dd.methods import Distiller
+from lightning_dd.methods.task import Task
+from lightning_dd.runtime import processes
+from lightning_dd.runtime.memory import keep_freed_memory
+from lightning_dd.runtime.precision import check_precision
+
+LINKED = ("num_classes", "image_shape", "class_names")
+"""What the data say and the model is told."""
+
+
+class DistillationCLI(LightningCLI):
+    """LightningCLI with this project's links, callbacks and run folders."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Return the two commands and the arguments that they do not take."""
+        return {
+            "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"},
+            "test": {"model", "dataloaders", "datamodule", "weights_only", "verbose"},
+        }
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the callbacks, the allocator's switch, and the links from data and seed to the model."""
+        parser.add_argument(
+            "--keep_freed_memory", type=bool, default=True, help="CPU runs: keep freed memory for the next step"
+        )
+        for name, callback in CALLBACKS.items():
+            parser.add_lightning_class_args(callback, name)
+        for fact in LINKED:
+            parser.link_arguments(f"data.{fact}", f"model.init_args.{fact}", apply_on="instantiate")
+        parser.link_arguments("seed_everything", "model.init_args.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, then let a checkpoint say what the method was."""
+        words = sys.argv[1:] if args is None else args
+        super().parse_arguments(parser, with_own_config(words))
+        self.command = command_line(words)
+        config = self.config[self.config.subcommand]
+        self.run_name = run_name(config)
+        self.version = None
+        if self.config.subcommand == "test" and not config.get("ckpt_path"):
+            raise UserError("`test` needs --ckpt_path: a run's folder, or `last` for the newest run's.")
+        if config.get("ckpt_path"):
+            runs = Path(config.trainer.default_root_dir) / self.run_name
+            path, self.version = find_checkpoint(str(config.ckpt_path), runs)
+            config.ckpt_path = str(path)
+            apply_checkpoint(config)
+
+    def before_instantiate_classes(self) -> None:
+        """Set up the allocator and the run's folder."""
+        config = self.config[self.subcommand]
+        check_precision(config.trainer.precision)
+        if config.keep_freed_memory:
+            keep_freed_memory()
+        if config.trainer.enable_progress_bar is not False:
+            self.trainer_defaults["callbacks"] = [ProgressBar()]
+        if self.subcommand == "test":  # its result goes into the folder of the run that it tests
+            config.trainer.logger = False
+            self.save_config_callback = None
+        elif config.trainer.logger in (None, True):
+            config.trainer.logger = {
+                "class_path": "lightning_dd.app.running.Events",
+                "init_args": {
+                    "save_dir": config.trainer.default_root_dir,
+                    "name": self.run_name,
+                    "version": self.version,
+                },
+            }
+
+    def instantiate_trainer(self, **options: Any) -> Trainer:
+        """Return the trainer, without the callbacks of a synthetic set where the model makes none."""
+        trainer = super().instantiate_trainer(**options)
+        check_trainer(trainer)
+        processes.watch(trainer.strategy.launcher, self.model.going_on)
+        if not isinstance(self.model, Distiller):
+            trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, ABOUT_A_SET)]
+        return trainer
+
+    def after_instantiate_classes(self) -> None:
+        """Give the method the plain values that it was made from, for checkpoints and records."""
+        self._dump_config()
+        self.model.command = self.command
+        self.model.options = {"model": self.config_dump["model"], "data": self.config_dump["data"]}
+        for linked in LINKED:  # the data say these
+            self.model.options["model"]["init_args"].pop(linked, None)
+        if "root" in self.model.options["data"]["init_args"]:
+            self.model.options["data"]["init_args"]["root"] = "DATA"  # records name no machine's folders
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        args: in place of the process's own arguments.
+
+    Returns:
+        The exit code; whatever a user can put right is said in one sentence on standard error.
+    """
+    try:
+        _run(args)
+    except KeyboardInterrupt:
+        return _fail("Interrupted before the run had started.", 130)
+    except Exception as error:
+        return _explain(error)
+    return 0
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Return a command as it was typed, but for the data folder, which is written `DATA`.
+
+    Args:
+        words: the arguments of the command.
+    """
+    shown = ["python", "-m", "lightning_dd"]
+    for word in words:
+        if shown[-1].startswith("--data") and shown[-1].endswith(".root"):
+            word = "DATA"
+        shown.append(re.sub(r"^(--data\.(?:init_args\.)?root=).*", r"\1DATA", word))
+    return shlex.join(shown)
+
+
+def _explain(error: BaseException) -> int:
+    """Say what a user can put right, and return the exit code; raise what is a mistake of ours."""
+    processes.let_the_first_speak()
+    if processes.lost_process(error):
+        said = processes.explain_lost()
+        processes.end_others()
+        return _fail(said, 1) if said else 1
+    processes.end_others()
+    cause: BaseException | None = error
+    while cause is not None:  # jsonargparse wraps what constructors raise
+        if isinstance(cause, InterruptedRunError):
+            print(f"\n{cause}", file=sys.stderr)
+            return cause.exit_code
+        if isinstance(cause, UserError):
+            return _fail(cause, 1)
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, OSError) and error.filename:
+        return _fail(f"Cannot use {error.filename}: {error.strerror}", 1)
+    if not out_of_memory(error):
+        raise error
+    return _fail("Out of memory before the first step; the data do not fit.", 1)
+
+
+def _run(args: Sequence[str] | None) -> None:
+    quiet()
+    DistillationCLI(
+        Task,
+        ImageData,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        seed_everything_default=0,
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,  # checkpoints hold the method's options themselves
+        parser_class=PlainParser,
+        parser_kwargs={"prog": "python -m lightning_dd"},  # not the name of a file
+        save_config_kwargs={"overwrite": True},  # a resumed run goes on in its folder
+        trainer_defaults=dict(TRAINER_DEFAULTS),
+        args=args,
+    )
+
+
+def _fail(error: object, code: int) -> int:
+    text = str(error).replace("\n", " ")
+    print(f"\nerror: {text}{'' if text.endswith('.') else '.'}", file=sys.stderr)
+    return code

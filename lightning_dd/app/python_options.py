@@ -1,0 +1,103 @@
+"""Options given from Python: what cannot be used is refused in the sentences of the command line."""
+
+import inspect
+from typing import Any
+
+from lightning.pytorch import Trainer
+from torch import nn
+
+from lightning_dd.app.cli_errors import PlainParser, nearest
+from lightning_dd.callbacks import Evaluation
+from lightning_dd.errors import UserError
+from lightning_dd.methods import Distiller
+from lightning_dd.networks import NetworkFactory
+from lightning_dd.networks.named import named_network, sample_network
+
+OURS = {"max_steps": "steps=", "default_root_dir": "root=", "logger": "root= and name="}
+"""Arguments of Lightning's trainer that `distill` gives itself, and those of `distill` in their place."""
+
+Shape = tuple[int, int, int]
+
+
+def method_options(method: type[Distiller], options: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """Return a method's options, networks given by name made into factories.
+
+    Args:
+        method: its class.
+        options: by name, as the user gave them, and `ipc`.
+        facts: what the data say: `num_classes`, `image_shape`, `class_names`.
+
+    Raises:
+        UserError: there is no such option, a value is of the wrong kind or none of the choices, or one is missing.
+    """
+    for name in {*facts, "seed"} & options.keys():
+        raise UserError(f"{name} is no option of a method here: the data, or distill's own arguments, say it.")
+    parser = PlainParser()
+    parser.add_lightning_class_args(Distiller, "model", subclass_mode=True)
+    plain = {name: plain_number(value) for name, value in options.items() if name != "network"}
+    named = {"network": "ConvNet"} if "network" in options else {}  # is there such an option?
+    path = f"{method.__module__}.{method.__name__}"
+    _parse(parser, {"model": {"class_path": path, "init_args": {**plain, **named}}}, "--model.")
+    return {**plain, **_network(options, facts)}
+
+
+def evaluation_options(options: dict[str, Any] | bool, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `Evaluation`, a network given by name made into a factory.
+
+    Args:
+        options: by name; False for no evaluation.
+        facts: what the data say.
+
+    Raises:
+        UserError: as `method_options`.
+    """
+    if isinstance(options, bool):
+        return {"enabled": options}
+    if not isinstance(options, dict):
+        raise UserError(f"evaluation is True, False or a dict of options such as epochs, not {options!r}.")
+    parser = PlainParser()
+    parser.add_lightning_class_args(Evaluation, "evaluation")
+    plain = {name: plain_number(value) for name, value in options.items() if name != "network"}
+    _parse(parser, {"evaluation": plain}, "--evaluation.")
+    return {**plain, **_network(options, facts)}
+
+
+def trainer_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of Lightning's trainer.
+
+    Raises:
+        UserError: there is no such argument, or `distill` gives it itself.
+    """
+    known = inspect.signature(Trainer).parameters
+    for name in options:
+        if name in OURS:
+            raise UserError(f"trainer takes no {name} here: give {OURS[name]} to distill in its place.")
+        if name not in known:
+            raise UserError(f"Lightning's trainer has no option {name}{nearest(name, known)}.")
+    return options
+
+
+def _parse(parser: PlainParser, content: dict[str, Any], prefix: str) -> None:
+    """Let the command line's parser find what is wrong; in Python its options have no prefix."""
+    try:
+        parser.parse_object(content)
+    except UserError as error:
+        raise UserError(str(error).replace(prefix, "")) from None
+
+
+def plain_number(value: Any) -> Any:
+    """Return numbers of NumPy and torch as Python's, and anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def _network(options: dict[str, Any], facts: dict[str, Any]) -> dict[str, NetworkFactory]:
+    """Return the entry `network` of some options as a factory; nothing where it is left out or None."""
+    network = options.get("network")
+    if network is None:
+        return {}
+    if isinstance(network, str):
+        sample_network(network, facts["image_shape"], facts["num_classes"])  # say what is wrong with it now
+        return {"network": named_network(network)}
+    if not callable(network) or isinstance(network, nn.Module):
+        raise UserError("network is a name such as 'ConvNet:width=64', or a class or function that makes a network.")
+    return {"network": network}

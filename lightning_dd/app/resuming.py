@@ -1,0 +1,144 @@
+"""Going on where a run stopped: find its checkpoint, and let it say what the method was."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import dict_to_namespace
+
+from lightning_dd.callbacks.run_paths import CHECKPOINT, CONFIG
+from lightning_dd.errors import UserError
+
+
+def run_name(config: Any) -> str:
+    """Return the name of a run's folder, `<method>_<data>_ipc<k>` and a coreset's rule; experts have no `ipc`.
+
+    Args:
+        config: the parsed configuration of a command.
+    """
+    method = config.model.class_path.rsplit(".", 1)[-1].lower()
+    data = snake_case(config.data.class_path.rsplit(".", 1)[-1])
+    root = config.data.init_args.get("root")
+    if data in ("image_folder", "parquet") and root:
+        data = re.sub(r"\W+", "_", Path(root).resolve().stem.lower())
+    selection = config.model.init_args.get("selection")  # of a coreset
+    ipc = config.model.init_args.get("ipc")
+    return f"{method}_{data}{f'_ipc{ipc}' if ipc else ''}{f'_{selection}' if selection else ''}"
+
+
+def snake_case(name: str) -> str:
+    """Return `fashion_mnist` for `FashionMNIST`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def with_own_config(words: Sequence[str]) -> list[str]:
+    """Return the words of a command; a `test` that names only a run takes the config that lies in that run's folder.
+
+    Args:
+        words: the arguments of the command.
+    """
+    command, *rest = words or [""]
+    names = [word.partition("=")[0] for word in rest]
+    if command != "test" or "--ckpt_path" not in names or {"-c", "--config", "--model", "--data"} & set(names):
+        return list(words)
+    place = names.index("--ckpt_path")
+    given = Path(rest[place].partition("=")[2] or "".join(rest[place + 1 : place + 2]))
+    found = [folder / CONFIG for folder in (given, *list(given.parents)[:2]) if (folder / CONFIG).is_file()]
+    return [command, *(["--config", str(found[0])] if found else []), *rest]
+
+
+def find_last(folder: Path) -> Path:
+    """Return the newest checkpoint among the runs in a folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    checkpoints = sorted(folder.glob(f"version_*/{CHECKPOINT}"), key=lambda path: path.stat().st_mtime)
+    if not checkpoints:
+        raise UserError(f"--ckpt_path last finds no checkpoint in {folder}; start without it.")
+    return checkpoints[-1]
+
+
+def find_checkpoint(given: str, runs: Path) -> tuple[Path, str | None]:
+    """Return the checkpoint that a user means, and the name of its folder where a run goes on in that.
+
+    Args:
+        given: a checkpoint, a run's folder or that of several, or `last`.
+        runs: the folder of all runs of this name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if given == "last":
+        path = find_last(runs)
+    elif not Path(given).is_dir():
+        return Path(given), None
+    elif not (path := Path(given) / CHECKPOINT).is_file():
+        path = max(Path(given).glob(f"version_*/{CHECKPOINT}"), key=lambda path: path.stat().st_mtime, default=None)
+    if path is None:
+        raise UserError(f"There is no checkpoint in {given}; give the folder of a run, which holds {CHECKPOINT}.")
+    return path, path.parents[1].name if path.parents[2].resolve() == runs.resolve() else None
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Return the part of a checkpoint that describes its method.
+
+    Raises:
+        UserError: the file is missing, damaged or of another program.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"There is no checkpoint {path}; give a run's folder, or `last` for the newest run.")
+    if Path(path).suffix == ".safetensors":
+        raise UserError(f"{path} is a distilled set; give the checkpoint of its run, checkpoints/last.ckpt beside it.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return checkpoint["distiller"]
+    except Exception:  # unpickling fails in many ways, and all mean the same to a user
+        raise UserError(f"{path} is not a checkpoint of this program, or it is damaged.") from None
+
+
+def apply_checkpoint(config: Any) -> None:
+    """Replace the method's options by those of the checkpoint that a run goes on from; print what changes.
+
+    Args:
+        config: the parsed configuration of a command, changed in place.
+
+    Raises:
+        UserError: the checkpoint cannot be read or belongs to another method.
+    """
+    saved = read_checkpoint(config.ckpt_path)["options"].get("model")
+    if not saved:
+        return
+    ours = config.model
+    if ours.class_path != saved["class_path"]:
+        theirs, mine = (path.rsplit(".", 1)[-1] for path in (saved["class_path"], ours.class_path))
+        raise UserError(f"The checkpoint was made with method {theirs}, but this run has method {mine}.")
+    for name, value in saved["init_args"].items():
+        given = _plain(ours.init_args.get(name))
+        if given != value and name in ours.init_args:
+            for option, ours_says, saved_says in _differences(f"--model.{name}", given, value):
+                print(f"{option} {ours_says} is overridden by the checkpoint's {saved_says}.")
+            ours.init_args[name] = dict_to_namespace(value) if isinstance(value, dict) else value
+
+
+def _differences(option: str, ours: Any, saved: Any) -> list[tuple[str, Any, Any]]:
+    """Return what differs, by option: of networks of one class their own options."""
+    (kind, options), (saved_kind, saved_options) = _class_and_options(ours), _class_and_options(saved)
+    if kind is None or kind != saved_kind:
+        return [(option, kind or ours, saved_kind or saved)]
+    names = [name for name in {**options, **saved_options} if options.get(name) != saved_options.get(name)]
+    return [(f"{option}.{name}", options.get(name), saved_options.get(name)) for name in names]
+
+
+def _class_and_options(value: Any) -> tuple[str | None, dict[str, Any]]:
+    if not isinstance(value, dict) or "class_path" not in value:
+        return None, {}
+    return value["class_path"].rpartition(".")[2], value.get("init_args") or {}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "as_dict"):
+        value = value.as_dict()
+    return list(value) if isinstance(value, tuple) else value

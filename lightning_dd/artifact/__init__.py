@@ -1,0 +1,1 @@
+"""The distilled data set as a file, with torch and safetensors alone."""

@@ -1,0 +1,134 @@
+"""Distilled sets of other programs: `.pt` files with images and labels, read without executing what is pickled.
+
+Three layouts are known. The code of DC, DSA and DM writes one file, `{"data": [[images, labels], ...]}`, with a pair
+for each repetition and accuracies beside them. That of MTT writes `images_best.pt` and `labels_best.pt` next to each
+other; that of DATM writes `lr_best.pt` too, the learned step size, and its labels are logits. A plain pair of images
+and labels, as a list, a tuple or a dictionary, is read as well.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.preprocessing import Preprocessing
+from lightning_dd.errors import UserError
+
+BEST = "images_best.pt"
+
+
+@dataclass(frozen=True)
+class ForeignSet:
+    """Images and labels as another program left them.
+
+    Attributes:
+        images: `(N, C, H, W)` float32, in the space in which that program trained (normalised or whitened).
+        labels: `(N,)` class indices, or `(N, num_classes)`.
+        label_kind: `"index"`, `"probabilities"` or `"logits"`.
+        step_size: the learned learning rate, where the program saved one.
+    """
+
+    images: Tensor
+    labels: Tensor
+    label_kind: str
+    step_size: float | None = None
+
+    @property
+    def looks_like_pixels(self) -> bool:
+        """Whether all values lie in [0, 1], as those of normalised images hardly do."""
+        return bool(self.images.min() >= 0) and bool(self.images.max() <= 1)
+
+    def distilled(self, class_names: tuple[str, ...], preprocessing: Preprocessing) -> DistilledDataset:
+        """Return the set as one of ours.
+
+        Args:
+            class_names: of the data set that it was distilled from.
+            preprocessing: that of the program which made it, so that its images mean the same here.
+
+        Raises:
+            UserError: the labels are not those of such classes.
+        """
+        highest = int(self.labels.max()) + 1 if self.label_kind == "index" else self.labels.shape[1]
+        if highest > len(class_names) or (self.label_kind != "index" and highest != len(class_names)):
+            raise UserError(f"The set has labels of {highest} classes, but the data have {len(class_names)}.")
+        recipe = {} if self.step_size is None else {"step_size": self.step_size}
+        pixels = preprocessing.inverse(self.images)
+        return DistilledDataset(pixels, self.labels, class_names, preprocessing, self.label_kind, recipe)
+
+
+def read_foreign(path: str | os.PathLike) -> list[ForeignSet]:
+    """Read the sets in a `.pt` file, of which DC's code writes several into one.
+
+    Args:
+        path: the file; of a pair of files, that of the images, or the folder with `images_best.pt`.
+
+    Raises:
+        UserError: there is no such file, it holds more than tensors and numbers, or no images with labels.
+    """
+    path = Path(path) / BEST if Path(path).is_dir() else Path(path)
+    content = _load(path)
+    if isinstance(content, Tensor):
+        labels, rate = (path.with_name(path.name.replace("images", part, 1)) for part in ("labels", "lr"))
+        if labels == path or not labels.is_file():
+            raise UserError(f"{path} holds images without labels; name it images_X.pt and put labels_X.pt beside it.")
+        pairs = [(content, _load(labels))]
+        step_size = float(_load(rate)) if rate.is_file() else None
+    else:
+        pairs, step_size = _pairs(content), None
+    if not pairs or not all(isinstance(part, Tensor) for pair in pairs for part in pair):
+        raise UserError(
+            f"{path} holds no pairs of images and labels as tensors; known are the files of DC, MTT and DATM."
+        )
+    return [_checked(images, labels, step_size, path) for images, labels in pairs]
+
+
+def _load(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"There is no file {path}.")
+    try:
+        with torch.serialization.safe_globals(_numbers_of_numpy()):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # unpickling fails in many ways: damage, another format, objects that would have to be executed
+        raise UserError(
+            f"{path} cannot be read as tensors alone; load it where it was made and save [images, labels] as tensors."
+        ) from None
+
+
+def _numbers_of_numpy() -> list[Any]:
+    """Return what numbers of NumPy are pickled as: DC's files hold such accuracies beside the images."""
+    scalar = np.float64(0).__reduce__()[0]
+    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")  # before NumPy 2, and since
+    kinds = [type(np.dtype(kind)) for kind in ("float64", "float32", "int64")]
+    return [*((scalar, name) for name in names), np.dtype, *kinds]
+
+
+def _pairs(content: Any) -> list[tuple[Any, Any]]:
+    """Return what may be pairs of images and labels."""
+    if isinstance(content, dict):
+        if "images" in content and "labels" in content:
+            return [(content["images"], content["labels"])]
+        content = content.get("data")
+    if not isinstance(content, list | tuple):
+        return []
+    if len(content) == 2 and all(isinstance(part, Tensor) for part in content):
+        return [tuple(content)]
+    return [tuple(pair) for pair in content if isinstance(pair, list | tuple) and len(pair) == 2]
+
+
+def _checked(images: Tensor, labels: Tensor, step_size: float | None, path: Path) -> ForeignSet:
+    if images.ndim != 4 or labels.ndim not in (1, 2) or len(images) != len(labels) or not len(images):
+        raise UserError(
+            f"{path} holds images of shape {tuple(images.shape)} and labels of shape {tuple(labels.shape)}; "
+            "wanted are (N, C, H, W) and (N,) or (N, classes)."
+        )
+    images = images.detach().float()
+    if labels.ndim == 1:
+        return ForeignSet(images, labels.detach().long(), "index", step_size)
+    labels = labels.detach().float()
+    distributions = (labels >= 0).all() and torch.allclose(labels.sum(1), torch.ones(len(labels)), atol=1e-4)
+    return ForeignSet(images, labels, "probabilities" if distributions else "logits", step_size)

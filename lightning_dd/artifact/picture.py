@@ -1,0 +1,90 @@
+"""Distilled images as a picture for people."""
+
+import os
+
+import torch
+from torch import Tensor
+
+from lightning_dd.artifact.files import atomic
+
+COLUMNS = 10
+DPI = 100
+LONGEST = 60_000  # pixels of a side; matplotlib draws fewer than 2^16
+
+
+def tile(images: Tensor, columns: int, gap: int = 1) -> Tensor:
+    """Arrange images in rows of `columns` on a white page.
+
+    Args:
+        images: `(N, C, H, W)` in [0, 1] pixel units; values outside are clipped, here and nowhere else.
+        columns: images in a row.
+        gap: pixels between images.
+
+    Returns:
+        `(rows * (H + gap) + gap, columns * (W + gap) + gap, 3)` in [0, 1].
+    """
+    images = images.detach().float().cpu().clamp(0, 1)
+    if images.shape[1] == 1:
+        images = images.expand(-1, 3, -1, -1)
+    number, _, height, width = images.shape
+    rows = -(-number // columns)
+    page = torch.ones(rows * (height + gap) + gap, columns * (width + gap) + gap, 3)
+    for index, image in enumerate(images):
+        top, left = gap + (index // columns) * (height + gap), gap + (index % columns) * (width + gap)
+        page[top : top + height, left : left + width] = image.permute(1, 2, 0)
+    return page
+
+
+def save_picture(path: str | os.PathLike, images: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> None:
+    """Write a PNG: a row for each class with its name, or with one image a class, rows of ten with names below.
+
+    Args:
+        path: where the PNG goes; it is replaced atomically.
+        images: `(N, C, H, W)` in [0, 1] pixel units.
+        labels: `(N,)` class indices.
+        class_names: in the order of the indices.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    counts = labels.bincount(minlength=len(class_names))
+    single = bool((counts == 1).all())
+    columns = min(COLUMNS, len(images) if single else int(counts.max()))
+    images = images[labels.argsort()] if single else _rows(images, labels, len(class_names), columns)
+    gap = max(1, images.shape[-2] // 3) if single else 1
+    page = tile(images, columns, gap)
+    scale = 0.9 / images.shape[-1]  # inches a pixel: an image is 0.9 inches wide whatever its size
+    margin = 0.0 if single else 1.4
+    figure = Figure(figsize=(page.shape[1] * scale + margin, page.shape[0] * scale))
+    axes = figure.add_axes((margin / figure.get_figwidth(), 0, 1 - margin / figure.get_figwidth(), 1))
+    axes.imshow(page.numpy(), interpolation="nearest", aspect="auto")
+    axes.axis("off")
+    _write_names(axes, class_names, columns, images.shape[-2:], gap, single)
+    dpi = min(DPI, LONGEST / max(figure.get_size_inches()))
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=dpi, format="png")
+
+
+def _rows(images: Tensor, labels: Tensor, num_classes: int, columns: int) -> Tensor:
+    """Return the first `columns` images of each class, white where a class has fewer (soft labels decide that)."""
+    page = images.new_ones(num_classes, columns, *images.shape[1:])
+    for c in range(num_classes):
+        first = images[labels == c][:columns]
+        page[c, : len(first)] = first
+    return page.flatten(0, 1)
+
+
+def _write_names(
+    axes: object, class_names: tuple[str, ...], columns: int, size: tuple[int, int], gap: int, single: bool
+) -> None:
+    height, width = size
+    for index, name in enumerate(class_names):
+        if single:
+            x = gap + (index % columns) * (width + gap) + width / 2
+            y = gap + (index // columns) * (height + gap) + height + gap * 0.45
+            axes.text(x, y, name, ha="center", va="center", fontsize=9, parse_math=False)
+        else:
+            y = gap + index * (height + gap) + height / 2
+            axes.text(-1, y, name, ha="right", va="center", fontsize=9, parse_math=False)

@@ -1,0 +1,1 @@
+"""Many sets under many networks: entries, grid, result cache, tables, scores."""

@@ -1,0 +1,47 @@
+"""Finished cells of a table, in a file: what was measured once is not measured again."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from lightning_dd.artifact.files import write_json
+from lightning_dd.errors import UserError
+
+
+class Cells:
+    """Results by what they depend on, written after each change, so that an interrupted table goes on where it stopped.
+
+    Args:
+        path: a JSON file; it is made with the first result.
+
+    Raises:
+        UserError: the file is not one of these.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = Path(path)
+        self._cells: dict[str, dict[str, Any]] = {}
+        if self.path.exists():
+            try:
+                self._cells = dict(json.loads(self.path.read_text())["cells"])
+            except (ValueError, KeyError, TypeError):
+                raise UserError(f"{self.path} is not a file of finished cells; move it away or give --out.") from None
+
+    def get(self, what: dict[str, Any]) -> dict[str, Any]:
+        """Return the result of a cell; empty where there is none.
+
+        Args:
+            what: everything that the result depends on, in plain values.
+        """
+        return self._cells.get(_digest(what), {}).get("result", {})
+
+    def put(self, what: dict[str, Any], result: dict[str, Any]) -> None:
+        """Keep the result of a cell, in the file too."""
+        self._cells[_digest(what)] = {"what": what, "result": result}
+        write_json(self.path, {"cells": self._cells})
+
+
+def _digest(what: dict[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(what, sort_keys=True).encode(), digest_size=16).hexdigest()

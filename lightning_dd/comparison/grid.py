@@ -1,0 +1,209 @@
+"""A table of accuracies: every set under every network."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.preprocessing import Preprocessing
+from lightning_dd.comparison.candidates import Candidate
+from lightning_dd.comparison.cells import Cells
+from lightning_dd.evaluation.evaluate import TestSet, evaluate
+from lightning_dd.evaluation.protocol import Protocol
+from lightning_dd.evaluation.protocols import find_protocol
+from lightning_dd.evaluation.stacked import networks_at_once
+from lightning_dd.networks.base import BATCH_NORMS
+from lightning_dd.networks.named import named_network, sample_network
+
+
+@dataclass
+class Cell:
+    """A set under a network.
+
+    Attributes:
+        set: name of the row.
+        labels: its label regime.
+        ipc: its images per class.
+        network: name of the column.
+        accuracies: in percent, one a network.
+        seconds: how long all of them took.
+        parameters: of the network.
+    """
+
+    set: str
+    labels: str
+    ipc: int
+    network: str
+    accuracies: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    parameters: int = 0
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy in percent."""
+        return statistics.fmean(self.accuracies)
+
+    @property
+    def std(self) -> float:
+        """Standard deviation over the networks, as that of a population."""
+        return statistics.pstdev(self.accuracies)
+
+    def record(self) -> dict[str, Any]:
+        """Return plain values, for files."""
+        return {
+            "set": self.set,
+            "labels": self.labels,
+            "ipc": self.ipc,
+            "network": self.network,
+            "parameters": self.parameters,
+            "num_networks": len(self.accuracies),
+            "accuracy_mean": round(self.mean, 3),
+            "accuracy_std": round(self.std, 3),
+            "accuracies": [round(value, 3) for value in self.accuracies],
+            "seconds": round(self.seconds, 1),
+        }
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What all cells of a table have in common.
+
+    Attributes:
+        protocol: its name.
+        data: name of the data set.
+        test_images: pixels `(N, C, H, W)`, not prepared.
+        test_labels: `(N,)` class indices.
+        num_classes: outputs of the networks.
+        epochs: in place of the protocol's.
+        seed: of every draw.
+        device: where networks are trained.
+        at_once: networks of a cell that are trained together; None takes what suits the device.
+        augmented: whether to augment, by DSA where the protocol does not say how; None leaves that to the protocol.
+    """
+
+    protocol: str
+    data: str
+    test_images: Tensor
+    test_labels: Tensor
+    num_classes: int
+    epochs: int | None = None
+    seed: int = 0
+    device: str = "cpu"
+    at_once: int | None = None
+    augmented: bool | None = None
+
+    def protocol_for(self, network: nn.Module) -> Protocol:
+        """Return the protocol in the form that it has for a network."""
+        batch_norm = any(isinstance(module, BATCH_NORMS) for module in network.modules())
+        protocol = find_protocol(self.protocol, self.epochs, self.data, batch_norm)
+        if self.augmented is None:
+            return protocol
+        usual = find_protocol("common", data=self.data).augmentation
+        return replace(protocol, augmentation=(protocol.augmentation or usual) if self.augmented else None)
+
+
+def fill(
+    candidates: Iterable[Candidate],
+    networks: Mapping[str, int],
+    conditions: Conditions,
+    cells: Cells,
+    report: Callable[[Cell, bool], None] = lambda cell, kept: None,
+) -> list[Cell]:
+    """Train and test whatever is not among the finished cells, and return the table, set by set.
+
+    A cell is kept after each of its networks. More networks later go on from those that are there.
+
+    Args:
+        candidates: the rows.
+        networks: how many of each network, by compact name; the columns.
+        conditions: what all cells have in common.
+        cells: those finished before.
+        report: called with each cell when it is complete, and whether it was so before.
+    """
+    candidates = list(candidates)
+    prepared = _Prepared(conditions)
+    table: dict[tuple[int, str], Cell] = {}
+    for network, count in networks.items():
+        sample = sample_network(network, tuple(conditions.test_images.shape[1:]), conditions.num_classes)
+        parameters = sum(p.numel() for p in sample.parameters())
+        for row, candidate in enumerate(candidates):
+            protocol = candidate.under(conditions.protocol_for(sample))
+            what = _what(candidate, network, protocol, conditions)
+            done = cells.get(what).get("accuracies", {})
+            missing = [index for index in range(count) if str(index) not in done]
+            for group in _groups(candidate, missing, protocol, conditions):
+                _measure(candidate, network, protocol, group, prepared, cells, what)
+            cell = _cell(candidate, network, cells.get(what), count, parameters)
+            table[row, network] = cell
+            report(cell, not missing)
+    return [table[row, network] for row in range(len(candidates)) for network in networks]
+
+
+def _groups(
+    candidate: Candidate, indices: list[int], protocol: Protocol, conditions: Conditions
+) -> Iterator[list[int]]:
+    """Give the indices of networks that are trained together: those that share one set, as many as suit the device."""
+    size = networks_at_once(conditions.at_once, torch.device(conditions.device), protocol)
+    for start in range(0, len(indices), size):
+        group = indices[start : start + size]
+        made = [candidate.make(index) for index in group] if size > 1 else []
+        alike = all(each is made[0] for each in made)
+        yield from [group] if alike else [[index] for index in group]
+
+
+def _measure(
+    candidate: Candidate,
+    network: str,
+    protocol: Protocol,
+    indices: list[int],
+    prepared: "_Prepared",
+    cells: Cells,
+    what: dict[str, Any],
+) -> None:
+    """Add the accuracies of some networks to their cell."""
+    start = time.perf_counter()
+    distilled, conditions = candidate.make(indices[0]), prepared.conditions
+    test_set, factory = prepared.for_set(distilled), named_network(network)
+    found = evaluate(distilled, None, test_set, factory, protocol, indices, conditions.seed, conditions.at_once)
+    seconds = (time.perf_counter() - start) / len(indices)
+    result = cells.get(what) or {"accuracies": {}, "seconds": {}}
+    for index, accuracy in zip(indices, found.distilled, strict=True):
+        result["accuracies"][str(index)], result["seconds"][str(index)] = accuracy, seconds
+    cells.put(what, result)
+
+
+def _cell(candidate: Candidate, network: str, result: dict[str, Any], count: int, parameters: int) -> Cell:
+    accuracies, seconds = ([result[part][str(i)] for i in range(count)] for part in ("accuracies", "seconds"))
+    labels = candidate.labels
+    return Cell(candidate.name, labels, candidate.ipc, network, accuracies, sum(seconds), parameters)
+
+
+def _what(candidate: Candidate, network: str, protocol: Protocol, conditions: Conditions) -> dict[str, Any]:
+    return {
+        "set": candidate.key,
+        "network": network,
+        "protocol": protocol.describe(),
+        "test": [conditions.data, len(conditions.test_labels)],
+        "seed": conditions.seed,
+    }
+
+
+class _Prepared:
+    """The test images as a set wants them prepared; sets that follow each other mostly want the same."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        self.conditions = conditions
+        self._last: tuple[Preprocessing, TestSet] | None = None
+
+    def for_set(self, distilled: DistilledDataset) -> TestSet:
+        """Return prepared images and labels on the device."""
+        if self._last is None or self._last[0] is not distilled.preprocessing:
+            device = self.conditions.device
+            images = distilled.preprocess(self.conditions.test_images).to(device)
+            self._last = distilled.preprocessing, (images, self.conditions.test_labels.to(device))
+        return self._last[1]

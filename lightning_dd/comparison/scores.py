@@ -1,0 +1,117 @@
+"""DD-Ranking's scores (arXiv 2505.13300): what is left of a set's lead when labels and augmentation are taken away.
+
+Both turn a difference `x` of accuracies into `(e^x - e^-1) / (e - e^-1)`, which is 0 at -1 and 1 at 1, and are shown
+times 100. Accuracies are fractions: the package `ddranking` 0.2.0 puts percent into the exponentials, where they
+overflow.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lightning_dd.comparison.grid import Cell
+from lightning_dd.errors import UserError
+
+
+def label_robust_score(
+    real_hard: float, set_hard: float, set_own: float, random_own: float, weight: float = 0.5
+) -> float:
+    """Return LRS in percent, from `weight * IOR - (1 - weight) * HLR`.
+
+    The hard-label recovery `HLR = real_hard - set_hard` says how much of the whole training set's accuracy is lost; the
+    improvement over random `IOR = set_own - random_own` how much the method's own recipe gains.
+
+    Args:
+        real_hard: accuracy of networks trained on the whole training set with hard labels, a fraction.
+        set_hard: of networks trained on the distilled images with hard labels, without augmentation.
+        set_own: of networks trained on the distilled set by the method's own recipe.
+        random_own: of networks trained on as many random real images by that recipe.
+        weight: of the second.
+
+    Raises:
+        UserError: an accuracy is not a fraction.
+
+    Example:
+        >>> round(label_robust_score(0.8, 0.6, 0.5, 0.3), 1)  # both differences are 0.2
+        26.9
+    """
+    _check(real_hard, set_hard, set_own, random_own)
+    return _score(weight * (set_own - random_own) - (1 - weight) * (real_hard - set_hard))
+
+
+def augmentation_robust_score(
+    set_augmented: float, random_augmented: float, set_plain: float, random_plain: float, weight: float = 0.5
+) -> float:
+    """Return ARS in percent, from the mean lead over random real images with and without augmentation.
+
+    Args:
+        set_augmented: accuracy of networks trained on the distilled set with augmentation, a fraction.
+        random_augmented: of networks trained on as many random real images likewise.
+        set_plain: on the distilled set without augmentation.
+        random_plain: on the random real images without.
+        weight: of the lead with augmentation.
+
+    Raises:
+        UserError: an accuracy is not a fraction.
+
+    Example:
+        >>> round(augmentation_robust_score(0.6, 0.5, 0.5, 0.4), 1)
+        31.4
+    """
+    _check(set_augmented, random_augmented, set_plain, random_plain)
+    return _score(weight * (set_augmented - random_augmented) + (1 - weight) * (set_plain - random_plain))
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The same sets and networks under three recipes.
+
+    Attributes:
+        own: the protocol as it is.
+        augmented: with augmentation.
+        plain: without.
+    """
+
+    own: Sequence[Cell]
+    augmented: Sequence[Cell]
+    plain: Sequence[Cell]
+
+    def scores(self, random: Mapping[str, str], real_accuracy: float) -> list[dict[str, Any]]:
+        """Return both scores of every distilled set under every network.
+
+        A set with soft labels is judged by these where its own recipe is meant, random images by their hard ones.
+
+        Args:
+            random: names of the distilled sets and of the random real images that stand beside them.
+            real_accuracy: of networks trained on the whole training set with hard labels, a fraction.
+        """
+        own, augmented, plain = map(_means, (self.own, self.augmented, self.plain))
+        found = []
+        for name, network, labels in own:
+            if name not in random or (labels == "hard" and (name, network, "soft") in own):
+                continue
+            beside, hard = (random[name], network, "hard"), (name, network, "hard")
+            key = name, network, labels
+            four = augmented[key], augmented[beside], plain[key], plain[beside]
+            lrs = label_robust_score(real_accuracy, plain[hard], own[key], own[beside])
+            scores = {"lrs": round(lrs, 2), "ars": round(augmentation_robust_score(*four), 2)}
+            found.append({"set": name, "labels": labels, "network": network, **scores})
+        return found
+
+
+def _means(cells: Sequence[Cell]) -> dict[tuple[str, str, str], float]:
+    """Return mean accuracies as fractions by set, network and labels."""
+    return {(cell.set, cell.network, cell.labels): cell.mean / 100 for cell in cells}
+
+
+def _score(difference: float) -> float:
+    return 100 * (math.exp(difference) - math.exp(-1)) / (math.e - math.exp(-1))
+
+
+def _check(*accuracies: float) -> None:
+    for accuracy in accuracies:
+        if not 0 <= accuracy <= 1:
+            raise UserError(
+                f"Scores take accuracies as fractions from 0 to 1, not {accuracy:g}; divide percent by 100."
+            )

@@ -1,0 +1,1 @@
+"""Expert trajectories: write, read, provenance."""

@@ -1,0 +1,94 @@
+"""What finished experts say of images: which they get right, and with which logits."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lightning_dd.errors import UserError
+from lightning_dd.experts.trajectories import Trajectories
+from lightning_dd.unroll.functional import FlatNetwork
+
+CHUNK = 256
+
+
+@torch.no_grad()
+def expert_logits(
+    trajectories: Trajectories, network: FlatNetwork, images: Tensor, classes: Tensor | None, device: torch.device
+) -> Tensor:
+    """Return the logits of images under experts after their last epoch.
+
+    Args:
+        trajectories: of the experts.
+        network: as a function of its weights.
+        images: `(N, C, H, W)` in the space in which networks are trained.
+        classes: `(N,)`; an image's logits are the mean over the experts that get it right, or over all where none
+            does. None takes those of the first expert.
+        device: where it is computed.
+
+    Returns:
+        `(N, num_classes)` on the CPU.
+    """
+    if classes is None:
+        return _logits(trajectories, 0, network, images, device)
+    right, every, count = 0.0, 0.0, 0
+    for index in range(len(trajectories)):
+        logits = _logits(trajectories, index, network, images, device)
+        correct = (logits.argmax(1) == classes)[:, None]
+        right, every, count = right + correct * logits, every + logits, count + correct
+    return torch.where(count > 0, right / count.clamp(min=1), every / len(trajectories))
+
+
+@torch.no_grad()
+def rows_that_experts_get_right(
+    trajectories: Trajectories,
+    network: FlatNetwork,
+    images: Callable[[Tensor], Tensor],
+    labels: Tensor,
+    ipc: int,
+    generator: torch.Generator,
+    device: torch.device,
+) -> Tensor:
+    """Return random rows of images that an expert gets right after its last epoch, class-major.
+
+    Args:
+        trajectories: of the experts.
+        network: as a function of its weights.
+        images: gives images `(n, C, H, W)`, prepared, of rows `(n,)`.
+        labels: `(N,)` class indices of all rows.
+        ipc: images per class. The first expert chooses; where it gets fewer right, the next one adds to them, and
+            where all together do, the class's other images.
+        generator: a CPU generator for the order of the rows.
+        device: where it is computed.
+
+    Returns:
+        `(num_classes * ipc,)` rows.
+
+    Raises:
+        UserError: a class has fewer than `ipc` images.
+    """
+    shuffled = torch.randperm(len(labels), generator=generator)
+    chosen = []
+    for label in range(int(labels.max()) + 1):
+        rows = shuffled[labels[shuffled] == label]
+        if len(rows) < ipc:
+            raise UserError(f"Class {label} has {len(rows)} images, fewer than --model.ipc {ipc}; lower it.")
+        found = rows[:0]
+        for index in range(len(trajectories)):
+            weights = trajectories.final(index).to(device)
+            for part in rows[~torch.isin(rows, found)].split(CHUNK):
+                if len(found) >= ipc:
+                    break
+                correct = network(weights, images(part).to(device)).argmax(1).cpu() == label
+                found = torch.cat([found, part[correct]])
+            if len(found) >= ipc:
+                break
+        chosen.append(torch.cat([found, rows[~torch.isin(rows, found)]])[:ipc])
+    return torch.cat(chosen)
+
+
+def _logits(
+    trajectories: Trajectories, index: int, network: FlatNetwork, images: Tensor, device: torch.device
+) -> Tensor:
+    weights = trajectories.final(index).to(device, images.dtype)
+    return torch.cat([network(weights, part.to(device)).cpu() for part in images.split(CHUNK)])

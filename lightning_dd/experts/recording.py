@@ -1,0 +1,130 @@
+"""Writing expert trajectories: a snapshot after each epoch, and one file when the expert is finished.
+
+A run that is interrupted leaves whole snapshots behind, and goes on after the last of them.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lightning_dd.artifact.files import atomic
+
+
+def expert_file(folder: Path, number: int) -> Path:
+    """Return where the trajectory of a finished expert lies."""
+    return folder / f"expert_{number:04d}.safetensors"
+
+
+class Recording:
+    """One expert's trajectory while it is made.
+
+    Args:
+        folder: of all experts.
+        number: of this one.
+        keep_epochs: epochs whose weights are kept, after those at the start; the last ones are kept in any case.
+        storage: of the trajectory in the finished file.
+    """
+
+    def __init__(self, folder: Path, number: int, keep_epochs: int, storage: torch.dtype = torch.float32) -> None:
+        self.number = number
+        self.file = expert_file(folder, number)
+        self.keep_epochs = keep_epochs
+        self.storage = storage
+        self._parts = folder / f"expert_{number:04d}.parts"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the whole trajectory is on disk."""
+        return self.file.is_file()
+
+    @property
+    def epochs_done(self) -> int | None:
+        """The last epoch on disk; 0 has the weights at the start, None has nothing."""
+        epochs = [int(path.stem.removeprefix("epoch_")) for path in self._parts.glob("epoch_*.safetensors")]
+        return max(epochs, default=None)
+
+    def add(self, epoch: int, weights: Tensor) -> None:
+        """Write a snapshot.
+
+        Args:
+            epoch: after which the weights were; 0 for those at the start.
+            weights: `(W,)`; copied.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        write_tensors(self._part(epoch), {"weights": weights})
+        if epoch - 1 > self.keep_epochs:
+            self._part(epoch - 1).unlink(missing_ok=True)
+
+    def weights(self, epoch: int) -> Tensor:
+        """Return a snapshot `(W,)` in float32."""
+        return load_file(self._part(epoch))["weights"]
+
+    def finish(self, epochs: int, weights: Tensor, facts: dict[str, Any]) -> None:
+        """Put the snapshots into one file and remove them.
+
+        Args:
+            epochs: the last epoch.
+            weights: `(W,)` after it.
+            facts: of this expert, in plain values; a measure of what the storage costs is added to them.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        weights = weights.detach().cpu()
+        kept = [self.weights(epoch) for epoch in range(min(self.keep_epochs, epochs - 1) + 1)]
+        exact = torch.stack([*kept, weights] if self.keep_epochs >= epochs else kept)
+        stored = exact.to(self.storage)
+        facts = {"number": self.number, **facts, "largest_normaliser_error": normaliser_error(exact, stored)}
+        tensors = {"trajectory": stored, "final": weights}
+        # one key: the library writes several in an order of its own, and files would differ
+        write_tensors(self.file, tensors, {"expert": json.dumps(facts)})
+        shutil.rmtree(self._parts)
+
+    def _part(self, epoch: int) -> Path:
+        return self._parts / f"epoch_{epoch:04d}.safetensors"
+
+
+def normaliser_error(exact: Tensor, stored: Tensor) -> float:
+    """Return the largest relative error that storage brings to the squared distance of successive epochs.
+
+    Args:
+        exact: `(E, W)`.
+        stored: the same, as it is stored.
+    """
+    if len(exact) == 1:
+        return 0.0
+    true, rounded = (tensor.float().diff(dim=0).square().sum(1).double() for tensor in (exact, stored))
+    return ((rounded - true).abs() / true.clamp_min(torch.finfo(torch.float64).tiny)).max().item()
+
+
+def read_facts(file: Path) -> dict[str, Any]:
+    """Return what is known of a finished expert.
+
+    Raises:
+        SafetensorError: the file is damaged.
+    """
+    with safe_open(file, "pt") as opened:
+        return json.loads((opened.metadata() or {})["expert"])
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write copies of tensors to a safetensors file that is either whole or not there.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    # copies: what is on a GPU has to come here, and what is on the CPU goes on changing
+    own = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+    with atomic(path) as temporary:
+        try:
+            save_file(own, temporary, metadata)
+        except SafetensorError as error:  # how the library reports a full disk
+            raise OSError(str(error)) from None

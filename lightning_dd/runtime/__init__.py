@@ -1,0 +1,1 @@
+"""Processes, memory, precision and environment of a run."""

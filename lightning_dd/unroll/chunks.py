@@ -1,0 +1,64 @@
+"""A loss over many images in parts, so that its memory does not grow with their number."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lightning_dd.errors import UserError
+from lightning_dd.losses.surrogate import with_gradient
+from lightning_dd.networks import Network
+from lightning_dd.unroll.step import Objective
+
+CHUNK_ON_CPU = 256
+
+Gradient = Callable[..., tuple[Tensor, Tensor]]
+"""Called with weights, images and labels; returns the gradient with respect to the weights, and the value."""
+
+
+def gradient_of(objective: Objective, compile: bool = False) -> Gradient:
+    """Return a function that gives the gradient of an objective with respect to its weights, and its value."""
+    if compile:
+        return torch.compile(torch.func.grad_and_value(objective), dynamic=False)
+
+    def gradient(weights: Tensor, *batch: Tensor) -> tuple[Tensor, Tensor]:
+        weights = weights.detach().requires_grad_()
+        with torch.enable_grad():
+            value = objective(weights, *batch)
+        return torch.autograd.grad(value, weights)[0], value.detach()
+
+    return gradient
+
+
+def sum_in_chunks(gradient: Gradient, weights: Tensor, images: Tensor, labels: Tensor, chunk: int) -> Tensor:
+    """Return an objective that is a sum over images, at most `chunk` of them in one forward and backward.
+
+    Args:
+        gradient: of the objective; see `gradient_of`.
+        weights: what the result is differentiable in.
+        images: `(N, C, H, W)`; without a gradient.
+        labels: `(N,)`.
+        chunk: largest number of images at once.
+    """
+    parts = [gradient(weights, *part) for part in zip(images.split(chunk), labels.split(chunk), strict=True)]
+    gradients, values = zip(*parts, strict=True)
+    return with_gradient(sum(values), weights, sum(gradients))
+
+
+def chunk_size(wanted: int | None, network: object, images: Tensor) -> int:
+    """Return how many real images go through a network at once.
+
+    Args:
+        wanted: what the user asked for; None takes 256 on a CPU and all images on a GPU.
+        network: one with batch normalisation takes all images.
+        images: `(N, C, H, W)`.
+
+    Raises:
+        UserError: a number was asked for, and the network has batch normalisation.
+    """
+    everything = max(1, len(images))
+    if isinstance(network, Network) and network.mixes_examples:
+        if wanted is not None:
+            raise UserError("--model.real_chunk would change the result of a network with batch normalisation.")
+        return everything
+    return wanted or (CHUNK_ON_CPU if images.device.type == "cpu" else everything)

@@ -1,0 +1,72 @@
+"""Training whose gradient sees each step for itself, the weights before it taken as given (TESLA, arXiv 2211.10586).
+
+With `θ_N = θ_0 - Σ η_n g_n`, g_n being the gradient at θ_n on batch n, the derivative through g_n alone is kept: how a
+batch moves its own step. How it moves the later steps, by way of the weights that they start from, is left out. So the
+result is not that of `unroll`, and costs less: no step is differentiated with respect to its weights.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from lightning_dd.unroll.step import Objective
+from lightning_dd.unroll.unroll import Batches, Inputs
+
+
+def unroll_detached(
+    objective: Objective, weights: Tensor, inputs: Inputs, batches: Batches, step_sizes: Tensor
+) -> Tensor:
+    """Return the weights after all steps of gradient descent, differentiable in inputs and step sizes.
+
+    Keeps the weights before each step, and the graph of one step at a time. Runs in full precision whatever autocast
+    says.
+
+    Args:
+        objective: a function of weights and batch, twice differentiable.
+        weights: before the first step, `(W,)`; without a gradient.
+        inputs: what the batches are made of; a gradient goes to those that are floating.
+        batches: gives the batch of step n, the same one whenever it is asked.
+        step_sizes: `(N,)`.
+
+    Returns:
+        `(W,)`, the same weights as those of `unroll`.
+    """
+    with torch.autocast(weights.device.type, enabled=False):
+        return _Detached.apply(objective, batches, step_sizes, weights.detach(), *inputs)
+
+
+class _Detached(torch.autograd.Function):
+    """The steps forwards without a graph, and each once more, with one, in the backward pass."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, objective: Objective, batches: Batches, step_sizes: Tensor, weights: Tensor, *inputs: Tensor
+    ) -> Tensor:
+        ctx.objective, ctx.batches, ctx.kept = objective, batches, []
+        for n, step_size in enumerate(step_sizes):
+            ctx.kept.append(weights)
+            leaf = weights.detach().requires_grad_()
+            batch = batches(inputs, n)
+            with torch.enable_grad():
+                (gradient,) = torch.autograd.grad(objective(leaf, *batch), leaf)
+            weights = torch.addcmul(weights, step_size, gradient, value=-1)
+        ctx.save_for_backward(step_sizes, *inputs)
+        return weights
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, cotangent: Tensor) -> tuple[Any, ...]:
+        step_sizes, *inputs = ctx.saved_tensors
+        leaves = tuple(tensor.detach().requires_grad_(tensor.is_floating_point()) for tensor in inputs)
+        learned = [leaf for leaf in leaves if leaf.requires_grad]
+        of_sizes = torch.zeros_like(step_sizes)
+        with torch.autocast(cotangent.device.type, enabled=False), torch.enable_grad():
+            for n, weights in enumerate(ctx.kept):
+                weights = weights.detach().requires_grad_()
+                loss = ctx.objective(weights, *ctx.batches(leaves, n))
+                (gradient,) = torch.autograd.grad(loss, weights, create_graph=True)
+                of_sizes[n] = -(gradient.detach() * cotangent).sum()
+                torch.autograd.backward(gradient, -step_sizes[n] * cotangent, inputs=learned)
+        return None, None, of_sizes, None, *(leaf.grad for leaf in leaves)

@@ -1,0 +1,99 @@
+"""One step of training as a pure function, and its vector-Jacobian product."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lightning_dd.unroll.optimizers import SGD, InnerOptimizer, State
+
+Batch = tuple[Tensor, ...]
+"""What the objective takes besides the weights: images, labels."""
+
+Objective = Callable[..., Tensor]
+"""Called with weights and a batch; returns a scalar."""
+
+
+class InnerStep:
+    """A step of an optimizer on an objective.
+
+    Second derivatives of a compiled network cannot be had; those of a whole step can, where it is one pure function.
+    Compiled or not, the result is the same to rounding.
+
+    Args:
+        objective: a pure function of weights and batch, twice differentiable.
+        optimizer: what is done with the gradient.
+        compile: compile the step, and its vector-Jacobian product, with `torch.compile`.
+    """
+
+    def __init__(self, objective: Objective, optimizer: InnerOptimizer | None = None, compile: bool = False) -> None:
+        self.objective = objective
+        self.optimizer = optimizer or SGD()
+        self._plain, self._pull_back = self._eager_plain, self._eager_pull_back
+        if compile:
+            self._plain = torch.compile(self._pure_plain, dynamic=False)
+            self._pull_back = torch.compile(self._pure_pull_back, dynamic=False)
+
+    def __call__(self, state: State, batch: Batch, step_size: Tensor, number: Tensor) -> State:
+        """Return the next state, without a graph."""
+        with torch.no_grad():
+            return self._plain(state, batch, step_size, number)
+
+    def with_graph(self, state: State, batch: Batch, step_size: Tensor, number: Tensor) -> State:
+        """Return the next state with the graph that leads to it; the weights must ask for gradients."""
+        (gradient,) = torch.autograd.grad(self.objective(state[0], *batch), state[0], create_graph=True)
+        return self.optimizer.update(state, gradient, step_size, number)
+
+    def pull_back(
+        self, state: State, batch: Batch, step_size: Tensor, number: Tensor, cotangents: State
+    ) -> tuple[State, Batch, Tensor]:
+        """Return what the cotangents of the next state are for the state, the batch and the step size.
+
+        Args:
+            state: before the step.
+            batch: of the step; what is not floating (class indices) gets no cotangent.
+            step_size: a scalar.
+            number: counts the steps from 1.
+            cotangents: gradient of something with respect to the next state.
+
+        Returns:
+            Cotangents of the state, of the floating tensors of the batch, and of the step size.
+        """
+        return self._pull_back(state, batch, step_size, number, cotangents)
+
+    def _eager_plain(self, state: State, batch: Batch, step_size: Tensor, number: Tensor) -> State:
+        with torch.enable_grad():
+            weights = state[0].detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.objective(weights, *batch), weights)
+        return self.optimizer.update(state, gradient, step_size, number)
+
+    def _eager_pull_back(
+        self, state: State, batch: Batch, step_size: Tensor, number: Tensor, cotangents: State
+    ) -> tuple[State, Batch, Tensor]:
+        state, batch, (step_size,) = _leaves(state), _leaves(batch), _leaves((step_size,))
+        floating = [tensor for tensor in batch if tensor.requires_grad]
+        with torch.enable_grad():
+            after = self.with_graph(state, batch, step_size, number)
+        found = torch.autograd.grad(after, (*state, *floating, step_size), cotangents, materialize_grads=True)
+        return found[: len(state)], found[len(state) : -1], found[-1]
+
+    def _pure_plain(self, state: State, batch: Batch, step_size: Tensor, number: Tensor) -> State:
+        gradient = torch.func.grad(self.objective)(state[0], *batch)
+        return self.optimizer.update(state, gradient, step_size, number)
+
+    def _pure_pull_back(
+        self, state: State, batch: Batch, step_size: Tensor, number: Tensor, cotangents: State
+    ) -> tuple[State, Batch, Tensor]:
+        places = [place for place, tensor in enumerate(batch) if tensor.is_floating_point()]
+
+        def step(state: State, floating: Batch, step_size: Tensor) -> State:
+            values = dict(zip(places, floating, strict=True))
+            whole = (values.get(place, tensor) for place, tensor in enumerate(batch))
+            return self._pure_plain(state, tuple(whole), step_size, number)
+
+        return torch.func.vjp(step, state, tuple(batch[place] for place in places), step_size)[1](cotangents)
+
+
+def _leaves(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return the same values cut off from their graphs; what is floating asks for gradients."""
+    return tuple(tensor.detach().requires_grad_(tensor.is_floating_point()) for tensor in tensors)

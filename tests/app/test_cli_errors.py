@@ -1,0 +1,181 @@
+"""What a user reads in place of jsonargparse's messages; these come from real parsers."""
+
+from typing import Literal
+
+import pytest
+
+from lightning_dd.app.cli_errors import PlainParser, sentence
+from lightning_dd.data import ImageData
+from lightning_dd.errors import UserError
+from lightning_dd.methods import Distiller
+
+MODEL = ["--model", "DM", "--model.ipc", "3"]
+DATA = ["--data", "Digits"]
+
+
+@pytest.fixture(scope="module")
+def parser():
+    made = PlainParser()
+    made.add_argument("--config", action="config")
+    made.add_argument("--count", type=int, default=1)
+    made.add_argument("--rate", type=float, default=1.0)
+    made.add_argument("--flag", type=bool, default=True)
+    made.add_argument("--mode", type=Literal["fast", "slow"], default="fast")
+    made.add_argument("--zca", type=Literal["mtt", "frepo"] | None, default=None)
+    made.add_argument("--limit", type=int | float | None, default=None)
+    made.add_argument("--level", type=Literal["all"] | int, default="all")
+    made.add_lightning_class_args(Distiller, "model", subclass_mode=True, required=True)
+    made.add_lightning_class_args(ImageData, "data", subclass_mode=True, required=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def commands(parser):
+    made = PlainParser()
+    fit = PlainParser(exit_on_error=False)
+    fit.add_argument("--config", action="config")
+    fit.add_argument("--steps", type=int, default=1)
+    test = PlainParser(exit_on_error=False)
+    added = made.add_subcommands()
+    added.add_subcommand("fit", fit)
+    added.add_subcommand("test", test)
+    return made
+
+
+def _said(parser, *arguments):
+    with pytest.raises(UserError) as caught:
+        parser.parse_args(list(arguments))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert caught.value.__suppress_context__  # no traceback of the parser's own
+    return message
+
+
+def test_what_is_right_parses(parser):
+    config = parser.parse_args([*MODEL, *DATA, "--zca", "mtt", "--limit", "0.5", "--level", "3"])
+    assert config.model.class_path == "lightning_dd.methods.DM"
+    assert config.model.init_args.ipc == 3
+    assert (config.zca, config.limit, config.level) == ("mtt", 0.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--cuont", "3"], "There is no option --cuont; did you mean --count."),
+        (["--cuont=3"], "There is no option --cuont; did you mean --count."),
+        (["--count", "x"], "--count takes a whole number, not 'x'."),
+        (["--count", "1.5"], "--count takes a whole number, not '1.5'."),
+        (["--rate", "fast"], "--rate takes a number, not 'fast'."),
+        (["--flag", "maybe"], "--flag takes true or false, not 'maybe'."),
+        (["--mode", "medium"], "--mode is one of fast, slow, not 'medium'."),
+        (["--zca", "pca"], "--zca is one of mtt, frepo, not 'pca'."),
+        (["--limit", "much"], "--limit takes a whole number or a number, not 'much'."),
+        (["--level", "some"], "--level takes all or a whole number, not 'some'."),
+    ],
+)
+def test_plain_options(arguments, expected, parser):
+    assert _said(parser, *MODEL, *DATA, *arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--model.ipcc", "3"], "There is no option --model.ipcc of DM; did you mean ipc."),
+        (["--model.ipc", "ten"], "--model.ipc takes a whole number, not 'ten'."),
+        (["--model.lr", "[1]"], "--model.lr takes a number, not '[1]'."),
+        (["--model.network", "ConvNett"], "There is no network 'ConvNett'; did you mean ConvNet."),
+        (["--model.network.depthh", "3"], "There is no option --model.network.depthh of ConvNet; did you mean depth."),
+        (["--model.network.depth", "x"], "--model.network.depth takes a whole number, not 'x'."),
+    ],
+)
+def test_options_of_a_method(arguments, expected, parser):
+    assert _said(parser, *MODEL, *DATA, *arguments) == expected
+
+
+def test_options_of_data(parser):
+    assert _said(parser, *MODEL, *DATA, "--data.zca", "pca") == "--data.zca is one of mtt, frepo, not 'pca'."
+
+
+@pytest.mark.parametrize("name", ["DMM", "Dm"])
+def test_nearest_method(name, parser):
+    assert _said(parser, "--model", name, *DATA).startswith(f"There is no model '{name}'")
+
+
+def test_nearest_data(parser):
+    assert _said(parser, *MODEL, "--data", "CIFAR11") == "There is no data 'CIFAR11'; did you mean CIFAR10."
+    assert (
+        _said(parser, *MODEL, "--data", "FashionMnist") == "There is no data 'FashionMnist'; did you mean FashionMNIST."
+    )
+
+
+@pytest.mark.parametrize("name", ["torch.nn.Linear", "no.such.Class", "Zzz"])
+def test_something_that_is_no_method(name, parser):
+    said = _said(parser, "--model", name, *DATA)
+    assert said.startswith(f"There is no model '{name}'; there are ")
+    assert "DM" in said
+    assert "Distiller" not in said  # the base class is no choice
+    assert "Error" not in said
+
+
+def test_missing(parser):
+    assert _said(parser).startswith("Give a method and data: --config")
+    assert _said(parser, *DATA).startswith("Give a method and data: --config")
+    assert _said(parser, *DATA, "--model", "DM") == "Give --model.ipc, which has no default."
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            "model:\n  class_path: DM\n  init_args:\n    ipcc: 3\n",
+            "There is no option --model.ipcc of DM; did you mean ipc.",
+        ),
+        ("count: many\n", "--count takes a whole number, not 'many'."),
+        ("zca: pca\n", "--zca is one of mtt, frepo, not 'pca'."),
+    ],
+)
+def test_config_file(content, expected, parser, tmp_path):
+    (tmp_path / "c.yaml").write_text(content)
+    assert _said(parser, "--config", str(tmp_path / "c.yaml"), *MODEL, *DATA) == expected
+
+
+@pytest.mark.parametrize("content", ["model: [\n", "- a\n- b\n", "only words\n", "a: b: c\n", "\tmodel: DM\n"])
+def test_config_file_that_is_no_config(content, parser, tmp_path):
+    (tmp_path / "c.yaml").write_text(content)
+    assert len(_said(parser, "--config", str(tmp_path / "c.yaml"), *MODEL, *DATA)) > 10
+
+
+def test_unknown_key_in_a_config_file(parser, commands, tmp_path):
+    (tmp_path / "c.yaml").write_text("stepz: 3\n")
+    expected = "There is no option --stepz; did you mean --steps."
+    assert _said(commands, "fit", "--config", str(tmp_path / "c.yaml")) == expected
+    (tmp_path / "d.yaml").write_text("cuont: 3\n")
+    assert "cuont" in _said(parser, "--config", str(tmp_path / "d.yaml"), *MODEL, *DATA)
+
+
+def test_config_that_is_not_there(parser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    expected = "There is no config file configs/dm.yaml; see configs/ for those that come with the program."
+    for given in ("configs/dm.yaml", str(tmp_path / "configs" / "dm.yaml")):
+        assert _said(parser, "--config", given) == expected
+    assert _said(parser, "--config", "configs") == expected.replace("configs/dm.yaml", "configs", 1)
+    (tmp_path / "configs" / "dm1.yaml").touch()
+    assert _said(parser, "--config", "configs/dm.yaml").endswith("configs/dm.yaml; did you mean dm1.yaml.")
+
+
+@pytest.mark.parametrize("arguments", [[], ["fitt"]])
+def test_commands(arguments, commands):
+    assert _said(commands, *arguments).startswith("Say what to do: `fit`")
+
+
+def test_options_of_commands(commands):
+    assert _said(commands, "fit", "--stepz", "3") == "There is no option --stepz; did you mean --steps."
+    assert _said(commands, "fit", "--steps", "x").endswith("takes a whole number, not 'x'.")
+
+
+def test_messages_without_an_explanation():
+    assert sentence("argument --model: expected one argument") == "argument --model: expected one argument"
+    assert sentence("Errors:\n  - The innermost cause\n  - Expected a <class 'NoneType'>\n") == "The innermost cause"
+    assert sentence("Given value:\n  Subtypes: []") == "Given value: Subtypes: []"
+    assert sentence("\n") == ""

@@ -1,0 +1,179 @@
+"""A run that was interrupted and resumed equals the uninterrupted one, bit for bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from lightning_dd.errors import UserError
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def test_resumed_equals_uninterrupted(fit, product, tmp_path):
+    assert fit() == 0
+    assert fit("--trainer.max_steps", "3", root=tmp_path / "b") == 0
+    assert fit("--ckpt_path", "last", root=tmp_path / "b") == 0
+    resumed = product(root=tmp_path / "b")
+    assert torch.equal(product().images, resumed.images)
+    assert resumed.info["steps"] == 6
+    assert not (tmp_path / "b" / "dm_digits_ipc1" / "version_1").exists()  # goes on in its folder
+
+
+def test_resumed_equals_uninterrupted_in_double_precision(fit, tmp_path):
+    double = ("--trainer.precision", "64-true", "--trainer.max_steps")
+    assert fit(*double, "6", root=tmp_path / "a") == 0
+    assert fit(*double, "3", root=tmp_path / "b") == 0
+    assert fit(*double, "6", "--ckpt_path", "last", root=tmp_path / "b") == 0
+    paths = [next((tmp_path / folder).glob("*/version_0/checkpoints/last.ckpt")) for folder in "ab"]
+    images = [torch.load(path, weights_only=True)["state_dict"]["images"] for path in paths]
+    assert images[0].dtype == torch.float64
+    assert torch.equal(*images)
+
+
+def test_resumed_keeps_earlier_evaluations(fit, product):
+    evaluation = ("--evaluation.enabled", "true", "--evaluation.every_n_steps", "2")
+    assert fit("--trainer.max_steps", "3", *evaluation) == 0
+    assert fit("--ckpt_path", "last", *evaluation) == 0
+    assert [entry["step"] for entry in product().info["evaluations"]] == [2, 3, 4, 6]
+
+
+def test_a_final_evaluation_that_was_interrupted_is_made_up_for(fit, product, monkeypatch, tmp_path, capsys):
+    def interrupted(*_):
+        raise UserError("interrupted")
+
+    evaluated = ("--trainer.max_steps", "2", "--evaluation.enabled", "true", "--evaluation.num_networks", "1")
+    folder = tmp_path / "dm_digits_ipc1" / "version_0"
+    with monkeypatch.context() as patch:
+        patch.setattr("lightning_dd.callbacks.evaluation.evaluate", interrupted)
+        assert fit(*evaluated) == 1
+    before = product().info
+    assert before["evaluations"] == []
+    assert fit(*evaluated, "--ckpt_path", str(folder)) == 0
+    assert "its final evaluation is left to do" in capsys.readouterr().out
+    info = product().info
+    assert [entry["step"] for entry in info["evaluations"]] == [2]
+    assert (info["steps"], info["cost"]) == (2, before["cost"])
+    assert fit(*evaluated, "--ckpt_path", "last") == 0
+    assert "Nothing is left to do: the run has its 2 steps and its evaluation; use `test`" in capsys.readouterr().out
+    assert product().info == info
+    assert [path.name for path in folder.parent.iterdir()] == ["version_0"]
+
+
+def test_the_record_of_a_run_that_went_on_has_all_commands(fit, product):
+    assert fit("--trainer.max_steps", "1", "--model.lr", "0.5") == 0
+    assert "commands" not in product().info
+    assert fit("--trainer.max_steps", "2", "--ckpt_path", "last") == 0
+    info = product().info
+    assert info["command"].endswith("--trainer.max_steps 2 --ckpt_path last")
+    assert info["commands"][0].endswith("--trainer.max_steps 1 --model.lr 0.5")
+    assert info["commands"][1:] == [info["command"]]
+
+
+def _start(config: Path, root: Path, steps: int, *more: str) -> subprocess.Popen:
+    options = ["--config", str(config), "--trainer.default_root_dir", str(root), "--trainer.max_steps", str(steps)]
+    command = [sys.executable, "-m", "lightning_dd", "fit", *options, *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _wait_for(path: Path, process: subprocess.Popen) -> None:
+    for _ in range(1200):
+        if path.exists():
+            return
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    raise TimeoutError(path)
+
+
+def _wait_for_folder(root: Path, process: subprocess.Popen) -> Path:
+    """Return the folder of the only run, once it has a checkpoint."""
+    for _ in range(1200):
+        for folder in root.glob("*/version_0"):
+            _wait_for(folder / "checkpoints" / "last.ckpt", process)
+            return folder
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    raise TimeoutError(root)
+
+
+def test_a_signal_during_the_final_evaluation_stops_at_once(tiny_config, product, tmp_path):
+    options = ["--evaluation.enabled", "true", "--evaluation.epochs", "1000000"]
+    process = _start(tiny_config, tmp_path, 2, *options)
+    _wait_for(tmp_path / "dm_digits_ipc1" / "version_0" / "distilled.png", process)  # written before it
+    time.sleep(1)
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert product().info["steps"] == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "signum", "code"),
+    [
+        ("dm", signal.SIGKILL, -9),
+        ("dm", signal.SIGTERM, 143),
+        pytest.param("dm", signal.SIGINT, 130, marks=pytest.mark.slow),
+        ("dc", signal.SIGKILL, -9),  # a network is in the middle of its life
+        pytest.param("dd", signal.SIGKILL, -9, marks=pytest.mark.slow),
+    ],
+)
+def test_killed_and_resumed_equals_uninterrupted(method, signum, code, fit, product, tmp_path):
+    config = CONF / f"{method}_digits.yaml"
+    process = _start(config, tmp_path, 100_000)
+    folder = _wait_for_folder(tmp_path, process)
+    _wait_for(folder / "checkpoints" / "last.ckpt", process)
+    os.kill(process.pid, signum)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    if signum != signal.SIGKILL:
+        assert "Traceback" not in errors
+        assert "error:" not in errors  # somebody wanted it
+        assert "--ckpt_path last" in errors
+        assert (folder / "distilled.safetensors").is_file()
+    done = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["distiller"]["iteration"]
+    total = ("--trainer.max_steps", str(done + 3))
+    assert fit("--ckpt_path", "last", *total, config=config) == 0
+    assert fit(*total, config=config, root=tmp_path / "b") == 0
+    resumed, whole = (product(name=folder.parent.name, root=root) for root in (tmp_path, tmp_path / "b"))
+    assert torch.equal(resumed.images, whole.images)
+
+
+def test_last_without_a_run_fails_plainly(fit, capsys):
+    assert fit("--ckpt_path", "last") == 1
+    assert "start without it" in capsys.readouterr().err
+
+
+def test_overridden_options_are_printed(fit, product, capsys):
+    assert fit("--trainer.max_steps", "3") == 0
+    capsys.readouterr()
+    assert fit("--ckpt_path", "last", "--model.lr", "9") == 0
+    assert "--model.lr 9.0 is overridden by the checkpoint's 1.0" in capsys.readouterr().out
+    assert product().info["config"]["model"]["init_args"]["lr"] == 1.0
+
+
+def test_a_checkpoint_of_another_data_set_is_refused(fit, tmp_path, capsys):
+    assert fit("--trainer.max_steps", "1") == 0
+    checkpoint = tmp_path / "dm_digits_ipc1" / "version_0" / "checkpoints" / "last.ckpt"
+    folder = tmp_path / "own"
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+        for index in range(3):
+            Image.new("L", (8, 8), 40 * index).save(folder / name / f"{index}.png")
+    assert fit("--data", "ImageFolder", "--data.root", str(folder), "--ckpt_path", str(checkpoint)) == 1
+    assert "The checkpoint was made with data set digits, but this run has data set own." in capsys.readouterr().err
+
+
+def test_the_network_of_the_checkpoint_is_taken(fit, product, capsys):
+    """The command that goes on names another width, as a config does that was overridden at first."""
+    assert fit("--trainer.max_steps", "2", "--model.network.width", "4") == 0
+    assert fit("--trainer.max_steps", "3", "--ckpt_path", "last") == 0
+    said = capsys.readouterr().out
+    assert "--model.network.width 8 is overridden by the checkpoint's 4." in said
+    network = product().info["config"]["model"]["init_args"]["network"]
+    assert network["init_args"]["width"] == 4

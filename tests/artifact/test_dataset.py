@@ -1,0 +1,364 @@
+"""The distilled set as a file, and as something to train on."""
+
+import errno
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from torchvision.models import resnet18
+
+import lightning_dd
+from lightning_dd.artifact import dataset as artefact
+from lightning_dd.artifact.dataset import DistilledDataset, load
+from lightning_dd.artifact.preprocessing import Normalization, Whitening
+from lightning_dd.errors import UserError
+
+NORMALIZATION = Normalization([0.4, 0.5, 0.6], [0.2, 0.25, 0.3])
+NAMES = ("cat", "dog", "Ärger über $x^2$")
+SOFT = ("probabilities", "logits", "targets")
+
+
+def _images(number=6, shape=(3, 4, 5), seed=0):
+    """Far outside [0, 1]: what methods learn."""
+    return torch.randn(number, *shape, generator=torch.Generator().manual_seed(seed)) * 3
+
+
+def _distilled(**changes):
+    arguments = {
+        "images": _images(),
+        "labels": torch.tensor([0, 0, 1, 1, 2, 2]),
+        "class_names": NAMES,
+        "preprocessing": NORMALIZATION,
+    }
+    return DistilledDataset(**{**arguments, **changes})
+
+
+def _whitening(size=60):
+    matrix = torch.randn(size, size, generator=torch.Generator().manual_seed(3))
+    matrix = matrix @ matrix.T / size + torch.eye(size)
+    return Whitening(NORMALIZATION, torch.linspace(-1, 1, size), matrix, matrix.inverse())
+
+
+def _sentence(call):
+    with pytest.raises(UserError) as caught:
+        call()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(".")
+    return message
+
+
+def _describe(**changes):
+    description = {
+        "class_names": NAMES,
+        "label_kind": "index",
+        "preprocessing": {"mean": [0, 0, 0], "std": [1, 1, 1]},
+        "recipe": {},
+        "info": {},
+    }
+    metadata = {"format": artefact.FORMAT, "format_version": "1", "description": json.dumps(description)}
+    return {**metadata, **changes}
+
+
+def test_index_labels_round_trip(tmp_path):
+    distilled = _distilled(
+        recipe={"protocol": "dm", "augmentation": "crop_flip", "lr": 0.0123, "batches": [1, 2]},
+        tensors={"step_sizes": torch.rand(4, 3), "order": torch.tensor([[2, 0], [1, 1]]), "scalar": torch.tensor(0.5)},
+        info={"method": "DM", "seed": 3, "accuracy": 48.9, "nested": {"lightning": "2.6"}, "none": None},
+    )
+    path = tmp_path / "distilled.safetensors"
+    distilled.save(path)
+    again = load(path)
+    assert again.images.dtype == torch.float32
+    assert torch.equal(again.images.view(torch.int32), distilled.images.view(torch.int32))  # bit for bit
+    assert distilled.images.max() > 1  # or the line above says little about clipping
+    assert distilled.images.min() < 0
+    assert again.labels.dtype == torch.int64
+    assert torch.equal(again.labels, distilled.labels)
+    assert again.class_names == NAMES
+    assert again.label_kind == "index"
+    assert again.recipe == distilled.recipe
+    assert again.info == distilled.info
+    assert set(again.tensors) == set(distilled.tensors)
+    for name, tensor in distilled.tensors.items():
+        assert again.tensors[name].dtype == tensor.dtype
+        assert torch.equal(again.tensors[name], tensor)
+    assert (again.num_classes, again.image_shape, again.ipc, len(again)) == (3, (3, 4, 5), 2, 6)
+
+
+@pytest.mark.parametrize("kind", SOFT)
+def test_soft_labels_round_trip(kind, tmp_path):
+    labels = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
+    _distilled(labels=labels, label_kind=kind).save(tmp_path / "soft.safetensors")
+    again = load(tmp_path / "soft.safetensors")
+    assert again.label_kind == kind
+    assert torch.equal(again.labels, labels)
+    assert again.hard_labels.tolist() == [max(range(3), key=row.__getitem__) for row in labels.tolist()]
+    assert torch.equal(again[4][1], labels[4])
+
+
+def test_folder_of_several_runs_gives_the_newest_that_has_a_set(tmp_path):
+    for version in (2, 10):
+        (tmp_path / f"version_{version}").mkdir()
+        _distilled(info={"version": version}).save(tmp_path / f"version_{version}" / "distilled.safetensors")
+    (tmp_path / "version_11").mkdir()  # stopped before it had one
+    assert load(tmp_path).info["version"] == 10
+
+
+def test_folder_of_a_run_and_the_package_itself(tmp_path):
+    _distilled().save(tmp_path / "distilled.safetensors")
+    assert torch.equal(lightning_dd.load(tmp_path).images, _images())
+    assert lightning_dd.DistilledDataset is DistilledDataset
+
+
+def test_tensors_that_share_memory_or_are_no_plain_layout(tmp_path):
+    everything = _images(12)
+    transposed = torch.rand(4, 5).t()
+    distilled = _distilled(images=everything[:6], tensors={"all": everything, "same": everything, "t": transposed})
+    distilled.save(tmp_path / "a.safetensors")
+    again = load(tmp_path / "a.safetensors")
+    assert torch.equal(again.images, everything[:6])
+    assert torch.equal(again.tensors["all"], everything)
+    assert torch.equal(again.tensors["same"], everything)
+    assert torch.equal(again.tensors["t"], transposed)
+
+
+def test_parameters_are_saved_without_their_graph(tmp_path):
+    _distilled(images=_images().requires_grad_()).save(tmp_path / "a.safetensors")
+    assert not load(tmp_path / "a.safetensors").images.requires_grad
+
+
+def test_item_is_a_normalised_image_and_an_int():
+    image, label = _distilled()[2]
+    assert label == 1
+    assert type(label) is int
+    for channel, (mean, std) in enumerate(zip(NORMALIZATION.mean, NORMALIZATION.std, strict=True)):
+        torch.testing.assert_close(image[channel], (_images()[2, channel] - mean) / std)
+
+
+def test_iteration_ends():
+    assert [label for _, label in _distilled()] == [0, 0, 1, 1, 2, 2]
+
+
+def test_data_loader():
+    distilled = _distilled()
+    batches = list(DataLoader(distilled, batch_size=4))
+    assert [tuple(images.shape) for images, _ in batches] == [(4, 3, 4, 5), (2, 3, 4, 5)]
+    labels = torch.cat([labels for _, labels in batches])
+    assert labels.dtype == torch.int64
+    assert torch.equal(labels, distilled.labels)
+    assert torch.equal(torch.cat([images for images, _ in batches]), NORMALIZATION(_images()))
+
+
+def test_preprocess_refuses_floats_up_to_255():
+    pixels = torch.full((2, *_distilled().image_shape), 254.0)
+    with pytest.raises(UserError, match="these reach 254: divide them by 255"):
+        _distilled().preprocess(pixels)
+
+
+def test_preprocess_takes_real_pixels():
+    pixels = torch.randint(256, (2, 3, 4, 5), dtype=torch.uint8)
+    torch.testing.assert_close(_distilled().preprocess(pixels), NORMALIZATION(pixels.float() / 255))
+
+
+def test_whitening_is_saved_beside(tmp_path):
+    whitening = _whitening()
+    _distilled(preprocessing=whitening).save(tmp_path / "distilled.safetensors")
+    beside = list(tmp_path.glob("whitening-*.safetensors"))
+    assert len(beside) == 1
+    again = load(tmp_path).preprocessing
+    for name in ("center", "matrix", "inverse_matrix"):
+        assert torch.equal(getattr(again, name), getattr(whitening, name))
+    assert (again.normalization.mean, again.normalization.std) == (NORMALIZATION.mean, NORMALIZATION.std)
+    flat = NORMALIZATION(_images()).reshape(6, -1)
+    expected = ((flat - whitening.center) @ whitening.matrix).reshape(6, 3, 4, 5)
+    torch.testing.assert_close(load(tmp_path).prepared, expected)
+
+
+def test_two_sets_share_a_whitening_and_another_has_its_own(tmp_path):
+    _distilled(preprocessing=_whitening()).save(tmp_path / "a.safetensors")
+    _distilled(preprocessing=_whitening()).save(tmp_path / "b.safetensors")
+    assert len(list(tmp_path.glob("whitening-*"))) == 1
+    other = _whitening()
+    other.center = other.center + 1
+    _distilled(preprocessing=other).save(tmp_path / "c.safetensors")
+    assert len(list(tmp_path.glob("whitening-*"))) == 2
+    assert torch.equal(load(tmp_path / "a.safetensors").preprocessing.center, _whitening().center)
+    assert torch.equal(load(tmp_path / "c.safetensors").preprocessing.center, other.center)
+
+
+def test_whitening_that_is_not_there(tmp_path):
+    _distilled(preprocessing=_whitening()).save(tmp_path / "distilled.safetensors")
+    beside = next(tmp_path.glob("whitening-*"))
+    beside.unlink()
+    assert beside.name in _sentence(lambda: load(tmp_path))
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "empty", "other"])
+def test_damaged_whitening(damage, tmp_path):
+    distilled = _distilled(preprocessing=_whitening())
+    distilled.save(tmp_path / "distilled.safetensors")
+    beside = next(tmp_path.glob("whitening-*"))
+    content = beside.read_bytes()
+    if damage == "other":
+        save_file({"center": torch.zeros(60)}, beside)
+    else:
+        flipped = content[:-1] + bytes([content[-1] ^ 1])
+        beside.write_bytes({"flipped": flipped, "truncated": content[:-9], "empty": b""}[damage])
+    assert "damaged" in _sentence(lambda: load(tmp_path))
+    distilled.save(tmp_path / "distilled.safetensors")  # makes it whole again
+    assert torch.equal(load(tmp_path).preprocessing.matrix, _whitening().matrix)
+
+
+def test_nothing_there(tmp_path):
+    assert "nowhere" in _sentence(lambda: load(tmp_path / "nowhere.safetensors"))
+    assert "distilled.safetensors" in _sentence(lambda: load(tmp_path))
+
+
+@pytest.mark.parametrize("length", [0, 5, 100, -1])
+def test_truncated_file(length, tmp_path):
+    path = tmp_path / "a.safetensors"
+    _distilled().save(path)
+    path.write_bytes(path.read_bytes()[:length])
+    assert str(path) in _sentence(lambda: load(path))
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x00" * 64, b"\xff" * 64, b"# Notes\nThis is a text file.\n" * 9, b"PK\x03\x04" * 9]
+)
+def test_garbage(content, tmp_path):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(content)
+    assert str(path) in _sentence(lambda: load(path))
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
+def test_safetensors_file_of_something_else(metadata, tmp_path):
+    save_file({"weight": torch.zeros(2)}, tmp_path / "a.safetensors", metadata)
+    assert "not a distilled" in _sentence(lambda: load(tmp_path / "a.safetensors"))
+
+
+def test_newer_format(tmp_path):
+    save_file({"images": _images()}, tmp_path / "a.safetensors", _describe(format_version="2"))
+    assert "newer" in _sentence(lambda: load(tmp_path / "a.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format_version": "one"},
+        {"description": "{"},
+        {"description": "[]"},
+        {"description": "{}"},
+        {"description": json.dumps({"preprocessing": {"mean": [0], "std": [1]}})},
+        {"description": json.dumps({"preprocessing": {"mean": [0], "std": [1]}, "class_names": [], "unknown": 1})},
+    ],
+)
+def test_damaged_description(changes, tmp_path):
+    tensors = {"images": _images(), "labels": torch.zeros(6, dtype=torch.int64)}
+    save_file(tensors, tmp_path / "a.safetensors", _describe(**changes))
+    assert "damaged" in _sentence(lambda: load(tmp_path / "a.safetensors"))
+
+
+@pytest.mark.parametrize("left", ["images", "labels"])
+def test_missing_tensor(left, tmp_path):
+    save_file({left: torch.zeros(6, 3, 4, 5)}, tmp_path / "a.safetensors", _describe())
+    assert "damaged" in _sentence(lambda: load(tmp_path / "a.safetensors"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_images_that_are_not_finite(value, tmp_path):
+    images = _images()
+    images[3, 1, 2, 2] = value
+    assert "not finite" in _sentence(lambda: _distilled(images=images))
+    tensors = {"images": images, "labels": torch.zeros(6, dtype=torch.int64)}
+    save_file(tensors, tmp_path / "a.safetensors", _describe())
+    assert "not finite" in _sentence(lambda: load(tmp_path / "a.safetensors"))
+
+
+def test_labels_that_do_not_fit():
+    assert "(5,)" in _sentence(lambda: _distilled(labels=torch.zeros(5, dtype=torch.int64)))
+    assert "(6, 3, 4)" in _sentence(lambda: _distilled(images=_images()[..., 0]))
+    assert "hard" in _sentence(lambda: _distilled(label_kind="hard"))
+
+
+def test_full_disk_leaves_the_previous_file(tmp_path, monkeypatch):
+    path = tmp_path / "distilled.safetensors"
+    _distilled().save(path)
+    before = path.read_bytes()
+
+    def half(tensors, file, metadata):
+        file.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(artefact, "save_file", half)
+    assert "No space left on device" in _sentence(lambda: _distilled(images=_images(seed=9)).save(path))
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_folder_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    assert "Cannot write" in _sentence(lambda: _distilled().save(tmp_path / "file" / "distilled.safetensors"))
+
+
+def test_loading_needs_torch_and_safetensors_only(tmp_path):
+    _distilled(preprocessing=_whitening()).save(tmp_path / "distilled.safetensors")
+    code = (
+        "import sys, lightning_dd\n"
+        "distilled = lightning_dd.load(sys.argv[1])\n"
+        "print(distilled[5][1], *sorted({name.split('.')[0] for name in sys.modules}))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    label, *loaded = result.stdout.split()
+    assert label == "2"
+    assert {"torch", "safetensors", "lightning_dd"} <= set(loaded)
+    heavy = {"lightning", "pytorch_lightning", "torchvision", "kornia", "torchmetrics", "jsonargparse", "matplotlib"}
+    assert not heavy & set(loaded)
+
+
+def test_picture_beside(tmp_path):
+    _distilled().save_picture(tmp_path / "distilled.png")
+    assert (tmp_path / "distilled.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_any_network_trains_on_it_in_a_plain_loop(tmp_path):
+    torch.set_num_threads(1)  # two on a busy machine wait for each other; conftest.py sets them again
+    images = torch.rand(10, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    distilled = DistilledDataset(images, torch.arange(10), tuple("0123456789"), Normalization([0.5], [0.25]))
+    distilled.save(tmp_path / "distilled.safetensors")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = resnet18(num_classes=10)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+    losses = []
+    for _ in range(12):
+        for batch, labels in DataLoader(lightning_dd.load(tmp_path), batch_size=10):
+            loss = F.cross_entropy(network(batch.expand(-1, 3, -1, -1)), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_images_of_another_shape_are_not_preprocessed_silently():
+    distilled = DistilledDataset(torch.rand(2, 1, 8, 8), torch.arange(2), ("a", "b"), Normalization([0.5], [0.5]))
+    assert distilled.preprocess(torch.rand(5, 1, 8, 8)).shape == (5, 1, 8, 8)
+    with pytest.raises(UserError, match="resize them first"):
+        distilled.preprocess(torch.rand(2, 3, 28, 28))
+
+
+def test_a_short_text_stands_for_a_set():
+    info = {"method": "DM", "dataset": "digits"}
+    distilled = DistilledDataset(
+        torch.rand(2, 1, 8, 8), torch.arange(2), ("a", "b"), Normalization([0.5], [0.5]), info=info
+    )
+    assert repr(distilled) == "DistilledDataset(DM digits: 2 images 1x8x8, 2 classes)"

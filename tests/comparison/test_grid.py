@@ -1,0 +1,247 @@
+"""Tables of accuracies: rows, what is measured again, and how they look."""
+
+import functools
+import json
+
+import pytest
+import torch
+
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.preprocessing import Normalization
+from lightning_dd.comparison import grid, tables
+from lightning_dd.comparison.candidates import RealImages, fingerprint, from_sets, groups
+from lightning_dd.comparison.cells import Cells
+from lightning_dd.comparison.grid import Conditions, fill
+from lightning_dd.comparison.heat_map import save_heat_map
+from lightning_dd.data import Digits
+from lightning_dd.errors import UserError
+from lightning_dd.evaluation import evaluate, find_protocol
+from lightning_dd.networks import MLP
+from lightning_dd.training.features import train_features, training_set
+
+SMALL = "MLP:width=8"
+
+
+@pytest.fixture(scope="module")
+def data():
+    data = Digits()
+    data.setup()
+    return data
+
+
+def _set(data, per_class=1, **changes):
+    rows = torch.cat([(data.train_labels == c).nonzero()[:per_class, 0] for c in range(10)])
+    arguments = {
+        "images": data.train_images[rows].float() / 255,
+        "labels": data.train_labels[rows],
+        "class_names": data.class_names,
+        "preprocessing": data.preprocessing,
+        "recipe": {"protocol": "dm", "augmentation": "crop_scale"},
+    }
+    return DistilledDataset(**{**arguments, **changes})
+
+
+def _conditions(data, **changes):
+    arguments = {"protocol": "dc", "data": "digits", "num_classes": 10, "epochs": 2}
+    return Conditions(test_images=data.test_images, test_labels=data.test_labels, **{**arguments, **changes})
+
+
+def _soft(data):
+    labels = torch.nn.functional.one_hot(torch.arange(10), 10) * 0.7 + 0.03
+    return _set(data, labels=labels, label_kind="probabilities")
+
+
+def test_cells_are_what_evaluate_says(data, tmp_path):
+    ours = _set(data)
+    real = RealImages(data, ours, seed=3)
+    conditions = _conditions(data, seed=3)
+    rows = [*from_sets("ours", [ours], "hard"), real.random("hard")]
+    table = fill(rows, {SMALL: 2}, conditions, Cells(tmp_path / "cells.json"))
+
+    def random_real(index):
+        made = rows[1].make(index)
+        return made.prepared, made.labels
+
+    test_set = data.preprocessing(data.test_images), data.test_labels
+    factory, protocol = functools.partial(MLP, width=8), find_protocol("dc", 2)
+    expected = evaluate(ours, random_real, test_set, factory, protocol, range(2), seed=3)
+    assert [cell.accuracies for cell in table] == [expected.distilled, expected.random_real]
+    assert [(cell.set, cell.labels, cell.network) for cell in table] == [
+        ("ours", "hard", SMALL),
+        ("random real", "hard", SMALL),
+    ]
+    assert table[0].parameters == sum(p.numel() for p in factory((1, 8, 8), 10).parameters())
+
+
+def test_finished_cells_are_not_run_again(data, tmp_path, monkeypatch):
+    calls = []
+
+    def counting(*arguments):
+        calls.append(arguments[5])
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(grid, "evaluate", counting)
+    rows = from_sets("ours", [_set(data)], "hard")
+
+    def run(rows=tuple(rows), count=1, network=SMALL, **changes):
+        calls.clear()
+        return fill(rows, {network: count}, _conditions(data, **changes), Cells(tmp_path / "cells.json"))
+
+    first = run()
+    assert calls == [[0]]
+    more = run(count=3)
+    assert calls == [[1], [2]]  # the first is there
+    assert more[0].accuracies[0] == first[0].accuracies[0]
+    run(count=2)
+    assert calls == []
+    other = _set(data, images=_set(data).images + 0.01)
+    for changes in (
+        {"epochs": 1},
+        {"seed": 1},
+        {"network": "MLP:width=9"},
+        {"rows": from_sets("ours", [other], "hard")},
+    ):
+        run(**changes)
+        assert calls == [[0]], changes
+
+
+def test_networks_that_share_a_set_can_be_trained_together(data, tmp_path, monkeypatch):
+    calls = []
+
+    def counting(*arguments):
+        calls.append(arguments[5])
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(grid, "evaluate", counting)
+    ours = _set(data)
+    rows = [*from_sets("ours", [ours], "hard"), RealImages(data, ours).random("hard")]
+    together = fill(rows, {SMALL: 3}, _conditions(data, at_once=2), Cells(tmp_path / "cells.json"))
+    assert calls == [[0, 1], [2], [0], [1], [2]]
+    alone = fill(rows, {SMALL: 3}, _conditions(data), Cells(tmp_path / "others.json"))
+    for one, other in zip(together, alone, strict=True):
+        assert one.accuracies == pytest.approx(other.accuracies, abs=1)
+
+
+def test_an_interrupted_table_keeps_its_cells(data, tmp_path, monkeypatch):
+    def interrupted(*arguments):
+        if arguments[5] == [1]:
+            raise KeyboardInterrupt
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(grid, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fill(from_sets("ours", [_set(data)], "hard"), {SMALL: 2}, _conditions(data), Cells(tmp_path / "cells.json"))
+    (cell,) = json.loads((tmp_path / "cells.json").read_text())["cells"].values()
+    assert list(cell["result"]["accuracies"]) == ["0"]
+
+
+def test_a_file_that_holds_no_cells_is_refused(tmp_path):
+    (tmp_path / "cells.json").write_text("[1, 2]")
+    with pytest.raises(UserError, match="not a file of finished cells"):
+        Cells(tmp_path / "cells.json")
+
+
+def test_soft_labels_have_a_row_of_their_own(data):
+    soft = _soft(data)
+    assert [row.labels for row in from_sets("a", [soft], "hard")] == ["hard", "soft"]
+    assert [row.labels for row in from_sets("a", [soft], "soft")] == ["soft"]
+    assert [row.labels for row in from_sets("a", [_set(data)], "soft")] == ["hard"]
+    assert [row.labels for row in from_sets("a", [_set(data)], "targets")] == ["targets"]
+    row = from_sets("a", [soft], "hard")[1]
+    assert row.under(find_protocol("common")).labels == "soft"
+
+
+def test_networks_take_the_sets_of_one_file_in_turns(data):
+    sets = [_set(data), _set(data, images=_set(data).images * 0.5)]
+    (row,) = from_sets("res", sets, "hard")
+    assert [row.make(index) for index in range(3)] == [sets[0], sets[1], sets[0]]
+
+
+def test_real_images_are_prepared_like_the_set_and_fresh_for_each_network(data):
+    like = _set(data, per_class=2, preprocessing=Normalization([0.1], [2.0]))
+    random = RealImages(data, like).random("hard")
+    one, two, again = random.make(0), random.make(1), random.make(0)
+    assert one.ipc == 2
+    assert torch.equal(one.images, again.images)
+    assert not torch.equal(one.images, two.images)
+    assert one.preprocessing is like.preprocessing
+    assert one.recipe == {"augmentation": "crop_scale"}
+
+
+def test_coresets_and_soft_labels_from_a_trained_network(data):
+    device = torch.device("cpu")
+    factory = functools.partial(MLP, width=64)
+    trained = train_features(training_set(data, device), factory, epochs=30, seed=0, device=device, cache=False)
+    asked = []
+
+    def network():
+        asked.append(1)
+        return trained
+
+    real = RealImages(data, _set(data, per_class=3))
+    herding = real.coreset("herding", network, {"epochs": 2}, "hard")
+    assert not asked  # nothing is trained before it is needed
+    assert torch.equal(herding.make(0).images, herding.make(1).images)
+    assert len(asked) == 1
+    soft = real.soft_random(network, {"epochs": 2})
+    made, plain = soft.make(1), real.random("hard").make(1)
+    assert torch.equal(made.images, plain.images)
+    assert made.label_kind == "probabilities"
+    torch.testing.assert_close(made.labels.sum(1), torch.ones(30))
+    assert (made.hard_labels == plain.labels).float().mean() > 0.5
+    assert soft.labels == "soft"
+    assert len({json.dumps(row.key) for row in (herding, soft, real.random("hard"))}) == 3
+
+
+def test_sets_of_one_size_and_preparation_share_their_real_images(data):
+    other, recipe = Normalization([0.0], [1.0]), {"augmentation": "crop", "step_size": 0.02}
+    sets = {
+        "plain": _set(data),
+        "darker": _set(data, images=_set(data).images * 0.9),
+        "larger": _set(data, 2),
+        "prepared otherwise": _set(data, preprocessing=other),
+        "augmented otherwise": _set(data, recipe=recipe),
+    }
+    names = {name: list(map(list, groups(sets.items(), find_protocol(name)))) for name in ("dc", "dm")}
+    assert names["dc"] == [["plain", "darker", "augmented otherwise"], ["larger"], ["prepared otherwise"]]
+    assert names["dm"] == [["plain", "darker"], *names["dc"][1:], ["augmented otherwise"]]
+
+
+def test_fingerprints_differ_where_training_would(data):
+    plain = _set(data)
+    assert fingerprint(plain) == fingerprint(_set(data, info={"method": "DM"}))
+    changed = [
+        _set(data, recipe={"augmentation": "crop"}),
+        _set(data, preprocessing=Normalization([0.0], [1.0])),
+        _soft(data),
+        _set(data, tensors={"step_sizes": torch.ones(2)}),
+    ]
+    for other in changed:
+        assert fingerprint(other) != fingerprint(plain)
+
+
+def _table():
+    return [
+        grid.Cell("DM", "hard", 1, "ConvNet", [50.0, 60.0], 3.0, 100),
+        grid.Cell("DM", "hard", 1, "AlexNet:norm=batch", [40.0], 2.0, 200),
+        grid.Cell("random real", "hard", 1, "ConvNet", [30.0, 31.0], 3.0, 100),
+        grid.Cell("random real", "hard", 1, "AlexNet:norm=batch", [20.0], 2.0, 200),
+    ]
+
+
+def test_forms_of_the_table(tmp_path):
+    assert tables.markdown(_table()).splitlines() == [
+        "| trained on | labels | images per class | `ConvNet` | `AlexNet:norm=batch` |",
+        "| --- | --- | ---: | ---: | ---: |",
+        "| DM | hard | 1 | 55.0 ± 5.0 | 40.0 |",
+        "| random real | hard | 1 | 30.5 ± 0.5 | 20.0 |",
+    ]
+    assert tables.comma_separated(_table()).splitlines()[1] == "DM,hard,1,ConvNet,100,2,55.0,5.0,50.0 60.0,3.0"
+    assert tables.screen(_table()).splitlines() == [
+        "set          labels  ipc     ConvNet     AlexNet",
+        "                                      norm=batch",
+        "DM           hard      1  55.0 ± 5.0        40.0",
+        "random real  hard      1  30.5 ± 0.5        20.0",
+    ]
+    save_heat_map(tmp_path / "map.png", _table(), "a title")
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")

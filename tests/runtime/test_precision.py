@@ -1,0 +1,53 @@
+"""Precisions that are refused, and TF32, which only DM may take."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_dd.errors import UserError
+from lightning_dd.methods import DC, DM
+from lightning_dd.runtime.precision import check_precision, without_tf32
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+@pytest.mark.parametrize("precision", [16, "16-mixed", "16-true", "bf16-true", "transformer-engine"])
+def test_refused(precision):
+    with pytest.raises(UserError, match="bf16-mixed"):
+        check_precision(precision)
+
+
+@pytest.mark.parametrize("precision", [None, 32, "32-true", 64, "64-true", "bf16", "bf16-mixed"])
+def test_accepted(precision):
+    check_precision(precision)
+
+
+def _flags():
+    return torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+
+
+def test_flags_come_back_after_an_error():
+    torch.set_float32_matmul_precision("medium")
+    before = _flags()
+    with without_tf32():
+        assert _flags() == (False, "highest")
+    assert _flags() == before == (True, "medium")
+    with pytest.raises(ZeroDivisionError), without_tf32():
+        1 / 0  # noqa: B018
+    assert _flags() == before
+    torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize(("method", "allowed"), [(DM, True), (DC, False)])
+def test_tf32_is_off_where_gradients_are_differentiated(method, allowed, fit, monkeypatch):
+    loss, seen = method.loss, []
+
+    def looks(self, batch):
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return loss(self, batch)
+
+    monkeypatch.setattr(method, "loss", looks)
+    assert fit("--trainer.max_steps", "1", config=CONF / f"{method.__name__.lower()}_digits.yaml") == 0
+    assert seen == [allowed]
+    assert torch.backends.cudnn.allow_tf32

@@ -1,0 +1,117 @@
+"""Networks of an iteration: what they depend on, and whose they are."""
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_dd.networks import ConvNet, build
+from lightning_dd.rng import generator
+from lightning_dd.training.sources import FreshNetworks
+
+SHAPE = (1, 8, 8)
+CPU = torch.device("cpu")
+
+
+def _conv(image_shape, num_classes):
+    return ConvNet(image_shape, num_classes, width=8, depth=2, norm="batch")
+
+
+class _Foreign(nn.Sequential):
+    """What comes from elsewhere, with batch normalisation as torchvision's have it."""
+
+    def __init__(self, image_shape, num_classes):
+        super().__init__(nn.Conv2d(image_shape[0], 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, num_classes))
+
+
+FACTORIES = pytest.mark.parametrize("factory", [_conv, _Foreign])
+
+
+def _networks(factory, seed=0, trainable=False):
+    return FreshNetworks(factory, SHAPE, 3, seed, trainable)
+
+
+def _state(network):
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def _equal(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    return all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@FACTORIES
+def test_an_iteration_has_its_weights(factory):
+    networks = _networks(factory)
+    states = {iteration: _state(networks.at(iteration, CPU)) for iteration in (0, 1, 7)}
+    assert _equal(_state(networks.at(1, CPU)), states[1])
+    assert _equal(_state(networks.at(0, CPU)), states[0])
+    weights = [name for name in states[0] if name.endswith("weight") and states[0][name].ndim > 1]
+    assert len(weights) >= 2
+    for name in weights:
+        assert not torch.equal(states[0][name], states[1][name])
+        assert not torch.equal(states[1][name], states[7][name])
+
+
+@FACTORIES
+def test_weights_do_not_depend_on_history(factory):
+    """A resumed run starts at iteration 5; another got there with training on the way."""
+    resumed = _state(_networks(factory).at(5, CPU))
+    networks = _networks(factory, trainable=True)
+    for iteration in range(5):
+        network = networks.at(iteration, CPU)
+        optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+        network(torch.randn(4, *SHAPE)).square().sum().backward()  # moves running statistics as well
+        optimizer.step()
+        torch.rand(3)
+    assert _equal(_state(networks.at(5, CPU)), resumed)
+
+
+@FACTORIES
+def test_weights_are_those_of_the_key(factory):
+    expected = build(factory, SHAPE, 3, generator(4, "network", 9, CPU), CPU)
+    networks = _networks(factory, seed=4)
+    networks.at(2, CPU)
+    assert _equal(_state(networks.at(9, CPU)), _state(expected))
+
+
+@FACTORIES
+def test_seeds_differ(factory):
+    assert not _equal(_state(_networks(factory, 0).at(0, CPU)), _state(_networks(factory, 1).at(0, CPU)))
+
+
+@FACTORIES
+def test_global_generator_is_untouched(factory):
+    networks, state = _networks(factory), torch.get_rng_state()
+    networks.at(0, CPU)
+    networks.at(1, CPU)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_one_object_serves_all_iterations():
+    networks = _networks(_conv)
+    first = networks.at(0, CPU)
+    storage = [parameter.data_ptr() for parameter in first.parameters()]
+    assert networks.at(1, CPU) is first
+    assert [parameter.data_ptr() for parameter in first.parameters()] == storage  # compiled code keeps pointing at it
+
+
+@FACTORIES
+@pytest.mark.parametrize("trainable", [False, True])
+def test_frozen_or_trainable(factory, trainable):
+    networks = _networks(factory, trainable=trainable)
+    for iteration in (0, 1):
+        network = networks.at(iteration, CPU)
+        assert all(parameter.requires_grad is trainable for parameter in network.parameters())
+        images = torch.randn(4, *SHAPE, requires_grad=True)
+        network(images)[:, 0].sum().backward()
+        assert images.grad.abs().sum() > 0  # images learn either way
+        assert all((parameter.grad is not None) is trainable for parameter in network.parameters())
+
+
+@FACTORIES
+def test_train_mode_whatever_was_done_to_it(factory):
+    networks = _networks(factory)
+    for iteration in range(2):
+        network = networks.at(iteration, CPU)
+        assert all(module.training for module in network.modules())
+        network.eval()
