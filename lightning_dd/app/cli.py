@@ -153,7 +153,7 @@ def _explain(error: BaseException) -> int:
     cause: BaseException | None = error
     while cause is not None:  # jsonargparse wraps what constructors raise
         if isinstance(cause, InterruptedRunError):
-            print(f"\n{cause}", file=sys.stderr)
+            print(f"\n{cause.worded(flag)}", file=sys.stderr)
             return cause.exit_code
         if isinstance(cause, UserError):
             return _fail(cause, 1)
@@ -183,7 +183,12 @@ def _run(args: Sequence[str] | None) -> None:
     )
 
 
+def flag(option: str) -> str:
+    """Return an option's name on the command line: `--model.lr` for `lr`, `--evaluation.epochs` for that of a group."""
+    return f"--{option}" if "." in option else f"--model.{option}"
+
+
 def _fail(error: object, code: int) -> int:
-    text = str(error).replace("\n", " ")
+    text = (error.worded(flag) if isinstance(error, UserError) else str(error)).replace("\n", " ")
     print(f"\nerror: {text}{'' if text.endswith('.') else '.'}", file=sys.stderr)
     return code
