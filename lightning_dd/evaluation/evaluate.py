@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_dd.artifact.dataset import DistilledDataset
-from lightning_dd.artifact.labels import training_labels
+from lightning_dd.artifact.labels import Labels
 from lightning_dd.evaluation.kernel import kernel_accuracy
 from lightning_dd.evaluation.protocol import Protocol, RecordedProtocol
 from lightning_dd.evaluation.protocols import find_protocol
@@ -105,7 +105,7 @@ def evaluate(
     for_real = find_protocol(protocol.random_real) if protocol.random_real else protocol
 
     def ready(images: Tensor, labels: Tensor, kind: str = "index") -> tuple[Tensor, Tensor]:
-        labels = training_labels(labels.to(device), kind, protocol.labels, distilled.num_classes, dtype)
+        labels = Labels(labels.to(device), kind).as_(protocol.labels, distilled.num_classes, dtype)
         return images.to(device, dtype), labels
 
     def accuracies(sets: list[tuple[Tensor, Tensor]], indices: list[int], protocol: Protocol) -> list[float]:
