@@ -44,7 +44,7 @@ class Gallery(Callback):
         loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         if not loggers or not trainer.is_global_zero:
             return
-        images, _ = module.decode()
+        images = module.synthetic.images()
         pixels = trainer.datamodule.preprocessing.inverse(images[:LARGEST].detach().float().cpu())
         grid = tile(pixels, columns=min(10, module.ipc) if module.ipc > 1 else 10)
         for logger in loggers:

@@ -14,9 +14,12 @@ def distilled_set(trainer: Trainer, module: LightningModule, record: dict[str, A
     Raises:
         UserError: the images are not finite.
     """
-    images, labels = (tensor.detach().float() if tensor.is_floating_point() else tensor for tensor in module.decode())
+    images, labels = (
+        tensor.detach().float() if tensor.is_floating_point() else tensor
+        for tensor in (module.synthetic.images(), module.synthetic.labels())
+    )
     if not images.isfinite().all():
-        raise UserError("The synthetic images are not finite; lower --model.lr or set --model.clip.")
+        raise UserError("The synthetic images are not finite; lower {lr} or set {clip}.")
     data = trainer.datamodule
     preprocessing = data.preprocessing
     return DistilledDataset(
@@ -24,7 +27,7 @@ def distilled_set(trainer: Trainer, module: LightningModule, record: dict[str, A
         labels=labels.cpu(),
         class_names=data.class_names,
         preprocessing=preprocessing,
-        label_kind=module.label_kind,
+        label_kind=module.synthetic.labels.kind,
         recipe={"protocol": module.protocol, **module.recipe()},
         tensors={name: tensor.detach().cpu() for name, tensor in module.recipe_tensors().items()},
         info={"paper": module.paper, **(record or {})},

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lightning_dd.losses import KERNELS, solve_ridge
+from lightning_dd.losses import solve_ridge
 
 LARGEST_CHUNK = 1000
 LARGEST_PIXEL_PAIRS = 2**22
@@ -31,7 +31,7 @@ def kernel_accuracy(
         depth: of its network.
         ridge: relative to the mean of the kernel's diagonal.
     """
-    kernel = KERNELS[name]
+    kernel = fc_ntk
     weights = solve_ridge(kernel(images, depth=depth), targets, ridge).weights
     chunk = LARGEST_CHUNK
     if name == "conv_ntk":
