@@ -96,7 +96,7 @@ CodecFactory = Callable[[int, int, tuple[int, int, int]], Codec]
 
 
 def restore(description: dict[str, Any], tensors: dict[str, Tensor]) -> Codec:
-    """Return a codec as it was described and stored.
+    """Return a codec as it was described and stored, in float32.
 
     Args:
         description: from `Codec.describe`.
@@ -112,7 +112,7 @@ def restore(description: dict[str, Any], tensors: dict[str, Tensor]) -> Codec:
     shape = description["num_classes"], description["ipc"], tuple(description["image_shape"])
     codec = CODECS[kind](*shape, **description["options"])
     codec.load_state_dict(tensors)
-    return codec
+    return codec.float()
 
 
 class Pixels(Codec):
