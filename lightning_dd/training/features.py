@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.data.cache import cached
 from lightning_dd.errors import UserError
 from lightning_dd.networks import Network, NetworkFactory, build
@@ -61,8 +60,7 @@ def training_set(data: "ImageData", device: torch.device) -> TrainingSet:
     def prepare(pixels: Tensor) -> Tensor:
         return data.preprocessing_on(device)(pixels.to(device))
 
-    preprocessing = data.preprocessing
-    channels = preprocessing if isinstance(preprocessing, Normalization) else preprocessing.normalization
+    channels = data.preprocessing.normalization
     preparation = [channels.mean, channels.std, data.zca]
     return TrainingSet(data.train_images, data.train_labels, data.num_classes, prepare, preparation)
 
