@@ -38,7 +38,6 @@ class Evaluation(Callback):
         network: architecture of the networks; None takes the one that was distilled with.
         split: `test`, or `held_out` where `--data.held_out` sets a part of the training images aside for choices.
         random_real: whether to train networks on random real images too.
-        networks_at_once: how many are trained together, as one stacked model; None takes 1 on a CPU and 10 on a GPU.
 
     Raises:
         UserError: a number is not positive, or the protocol is unknown.
@@ -54,12 +53,10 @@ class Evaluation(Callback):
         network: NetworkFactory | None = None,
         split: str = "test",
         random_real: bool = True,
-        networks_at_once: int | None = None,
     ) -> None:
         numbers = {
             "num_networks": num_networks,
             "every_n_steps": every_n_steps,
-            "networks_at_once": networks_at_once,
         }
         for name, value in numbers.items():
             if value is not None and value < 1:
@@ -74,7 +71,6 @@ class Evaluation(Callback):
         self.network = network
         self.split = split
         self.random_real = random_real
-        self.networks_at_once = networks_at_once
         self.records: list[dict[str, Any]] = []
         self.made_up = False  # whether the final evaluation of a run that was stopped before it was made up for
         self._measured: int | None = None  # the step whose images were measured last
@@ -178,7 +174,6 @@ class Evaluation(Callback):
                 protocol,
                 share,
                 module.seed,
-                self.networks_at_once,
             )
         return protocol, _gathered(trainer, accuracies)
 

@@ -2,9 +2,8 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from typing import Any
 
 import torch
@@ -17,7 +16,6 @@ from lightning_dd.evaluation.protocol import Protocol, RecordedProtocol
 from lightning_dd.evaluation.protocols import find_protocol
 from lightning_dd.evaluation.recorded import train_as_recorded
 from lightning_dd.evaluation.regression import KernelProtocol
-from lightning_dd.evaluation.stacked import accuracies_of, networks_at_once, train_stack
 from lightning_dd.evaluation.training import accuracy_of, augmentation_of, train_network
 from lightning_dd.networks import Network, NetworkFactory, build
 from lightning_dd.rng import generator
@@ -77,7 +75,6 @@ def evaluate(
     protocol: Protocol,
     networks: Iterable[int],
     seed: int,
-    at_once: int | None = None,
 ) -> Accuracies:
     """Train and test networks on a distilled set and, beside it, on random real images.
 
@@ -92,7 +89,6 @@ def evaluate(
         protocol: how networks are trained.
         networks: indices of the networks.
         seed: the run's seed.
-        at_once: networks that are trained together, as one stacked model; None takes 1 on a CPU and 10 on a GPU.
 
     Returns:
         Accuracies in percent.
@@ -108,39 +104,29 @@ def evaluate(
         labels = training_labels(labels.to(device), kind, protocol.labels, distilled.num_classes, dtype)
         return images.to(device, dtype), labels
 
-    def accuracies(sets: list[tuple[Tensor, Tensor]], indices: list[int], protocol: Protocol) -> list[float]:
+    def accuracy(images: Tensor, labels: Tensor, index: int, protocol: Protocol) -> float:
         if isinstance(protocol, KernelProtocol):
             result.network = protocol.kernel
-            return [kernel_accuracy(*sets[0], *test_set, protocol.function, protocol.depth, protocol.ridge)]
-        drawn = [generator(seed, "evaluation/weights", index, device) for index in indices]
-        fresh = [build(network, distilled.image_shape, distilled.num_classes, draw, device) for draw in drawn]
-        result.network = fresh[0].description if isinstance(fresh[0], Network) else type(fresh[0]).__name__
-        draws = [generator(seed, "evaluation/training", index) for index in indices]
+            return kernel_accuracy(images, labels, *test_set, protocol.function, protocol.depth, protocol.ridge)
+        weights = generator(seed, "evaluation/weights", index, device)
+        fresh = build(network, distilled.image_shape, distilled.num_classes, weights, device)
+        result.network = fresh.description if isinstance(fresh, Network) else type(fresh).__name__
+        draws = generator(seed, "evaluation/training", index)
         augment = augmentation_of(protocol, distilled.recipe.get("augmentation"))
-        if len(fresh) > 1:
-            images, labels = zip(*sets, strict=True)
-            return accuracies_of(train_stack(fresh, images, labels, protocol, augment, draws), *test_set)
         if isinstance(protocol, RecordedProtocol):
-            train_as_recorded(fresh[0], *sets[0], distilled, augment, draws[0])
+            train_as_recorded(fresh, images, labels, distilled, augment, draws)
         else:
-            train_network(fresh[0], *sets[0], protocol, augment, draws[0])
-        return [accuracy_of(fresh[0], *test_set)]
+            train_network(fresh, images, labels, protocol, augment, draws)
+        return accuracy_of(fresh, *test_set)
 
     ours = ready(distilled.prepared, distilled.labels, distilled.label_kind)
-    for group in _groups(networks, networks_at_once(at_once, device, protocol)):
-        if 0 in group or not isinstance(protocol, KernelProtocol):  # a kernel says the same every time
-            result.distilled += accuracies([ours] * len(group), group, protocol)
+    for index in networks:
+        if index == 0 or not isinstance(protocol, KernelProtocol):  # a kernel says the same every time
+            result.distilled.append(accuracy(*ours, index, protocol))
         if random_real is not None:
-            result.random_real += accuracies([ready(*random_real(index)) for index in group], group, for_real)
+            result.random_real.append(accuracy(*ready(*random_real(index)), index, for_real))
     result.seconds = time.perf_counter() - start
     return result
-
-
-def _groups(indices: Iterable[int], size: int) -> Iterator[list[int]]:
-    """Give so many indices at a time; the last group may be smaller."""
-    indices = iter(indices)
-    while group := list(islice(indices, size)):
-        yield group
 
 
 def _mean(values: list[float]) -> float | None:
