@@ -156,7 +156,7 @@ def groups(sets: Iterable[tuple[str, DistilledDataset]], protocol: Protocol) -> 
     """
     found: dict[str, dict[str, DistilledDataset]] = {}
     for name, each in sets:
-        heeded = [protocol.for_recipe(each.recipe).describe()]
+        heeded = [protocol.bind(each.recipe).describe()]
         heeded += [each.recipe.get("augmentation")] if (protocol.augmentation or "").startswith("dsa") else []
         group = json.dumps([each.ipc, _describe(each.preprocessing), heeded], sort_keys=True)
         found.setdefault(group, {})[name] = each

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lightning_dd.artifact.dataset import DistilledDataset
@@ -16,7 +15,6 @@ from lightning_dd.comparison.cells import Cells
 from lightning_dd.evaluation.evaluate import TestSet, evaluate
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.evaluation.protocols import find_protocol
-from lightning_dd.networks.base import BATCH_NORMS
 from lightning_dd.networks.named import named_network, sample_network
 
 
@@ -96,8 +94,7 @@ class Conditions:
 
     def protocol_for(self, network: nn.Module) -> Protocol:
         """Return the protocol in the form that it has for a network."""
-        batch_norm = any(isinstance(module, BATCH_NORMS) for module in network.modules())
-        protocol = find_protocol(self.protocol, self.epochs, self.data, batch_norm)
+        protocol = find_protocol(self.protocol, self.epochs, self.data, lambda: network)
         if self.augmented is None:
             return protocol
         usual = find_protocol("common", data=self.data).augmentation

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,14 +12,11 @@ from torch import Tensor
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.labels import training_labels
-from lightning_dd.evaluation.kernel import kernel_accuracy
-from lightning_dd.evaluation.protocol import Protocol, RecordedProtocol
+from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.evaluation.protocols import find_protocol
-from lightning_dd.evaluation.recorded import train_as_recorded
-from lightning_dd.evaluation.regression import KernelProtocol
-from lightning_dd.evaluation.training import accuracy_of, augmentation_of, train_network
-from lightning_dd.networks import Network, NetworkFactory, build
+from lightning_dd.networks import NetworkFactory, build
 from lightning_dd.rng import generator
+from lightning_dd.training.loop import accuracy
 
 RandomReal = Callable[[int], tuple[Tensor, Tensor]]
 """Called with a network's index; returns fresh random real images, prepared, and their labels."""
@@ -97,34 +95,24 @@ def evaluate(
     result = Accuracies()
     device, dtype = test_set[0].device, torch.get_default_dtype()  # of the networks that are built here
     test_set = test_set[0].to(dtype), test_set[1]
-    protocol = protocol.for_recipe(distilled.recipe)
+    protocol = protocol.bind(distilled.recipe)
     for_real = find_protocol(protocol.random_real) if protocol.random_real else protocol
 
-    def ready(images: Tensor, labels: Tensor, kind: str = "index") -> tuple[Tensor, Tensor]:
+    def measure(images: Tensor, labels: Tensor, kind: str, protocol: Protocol, index: int) -> float:
         labels = training_labels(labels.to(device), kind, protocol.labels, distilled.num_classes, dtype)
-        return images.to(device, dtype), labels
-
-    def accuracy(images: Tensor, labels: Tensor, index: int, protocol: Protocol) -> float:
-        if isinstance(protocol, KernelProtocol):
-            result.network = protocol.kernel
-            return kernel_accuracy(images, labels, *test_set, protocol.function, protocol.depth, protocol.ridge)
         weights = generator(seed, "evaluation/weights", index, device)
-        fresh = build(network, distilled.image_shape, distilled.num_classes, weights, device)
-        result.network = fresh.description if isinstance(fresh, Network) else type(fresh).__name__
+        fresh = partial(build, network, distilled.image_shape, distilled.num_classes, weights, device)
         draws = generator(seed, "evaluation/training", index)
-        augment = augmentation_of(protocol, distilled.recipe.get("augmentation"))
-        if isinstance(protocol, RecordedProtocol):
-            train_as_recorded(fresh, images, labels, distilled, augment, draws)
-        else:
-            train_network(fresh, images, labels, protocol, augment, draws)
-        return accuracy_of(fresh, *test_set)
+        classifier = protocol.fit(fresh, images.to(device, dtype), labels, distilled, draws)
+        result.network = getattr(classifier, "description", type(classifier).__name__)
+        return accuracy(classifier, *test_set)
 
-    ours = ready(distilled.prepared, distilled.labels, distilled.label_kind)
     for index in networks:
-        if index == 0 or not isinstance(protocol, KernelProtocol):  # a kernel says the same every time
-            result.distilled.append(accuracy(*ours, index, protocol))
+        if index == 0 or protocol.trains_networks:  # a kernel gives the same every time
+            ours = measure(distilled.prepared, distilled.labels, distilled.label_kind, protocol, index)
+            result.distilled.append(ours)
         if random_real is not None:
-            result.random_real.append(accuracy(*ready(*random_real(index)), index, for_real))
+            result.random_real.append(measure(*random_real(index), "index", for_real, index))
     result.seconds = time.perf_counter() - start
     return result
 

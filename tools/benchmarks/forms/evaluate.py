@@ -13,9 +13,9 @@ from benchmarks.plain import with_library_operations
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from lightning_dd.evaluation.protocols import find_protocol
-from lightning_dd.evaluation.training import accuracy_of, augmentation_of, train_network
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.rng import generator
+from lightning_dd.training.loop import accuracy
 
 PLAIN_BATCH = 256
 
@@ -32,13 +32,13 @@ def _testing(side: Side, options: Namespace) -> dict[str, Any]:
     network = _network(options)
     if side.form == "plain":
         with_library_operations(network)
-    test = plain_test if side.form == "plain" else partial(accuracy_of, chunk=side.chunk)
+    test = plain_test if side.form == "plain" else partial(accuracy, chunk=side.chunk)
     meter = Meter(options.warmup, images.device)
     meter.begin()
     for _ in range(options.warmup + options.steps):
-        accuracy = test(network, images, labels)
+        percent = test(network, images, labels)
         meter.tick()
-    return {**meter.report(), "accuracy": accuracy, "answer": torch.tensor([accuracy])}
+    return {**meter.report(), "accuracy": percent, "answer": torch.tensor([percent])}
 
 
 @torch.no_grad()
@@ -56,7 +56,7 @@ def _training(side: Side, options: Namespace) -> dict[str, Any]:
     """Train a fresh network several times; an epoch is a step."""
     images, labels = _images(options.classes * options.ipc, options)
     protocol = find_protocol("dm", epochs=max(1, options.epochs - 1))  # the protocol runs one epoch more
-    augment = augmentation_of(protocol, None)
+    augment = protocol.augment(None)
     meter = Meter(options.warmup, images.device, units=protocol.total_epochs)
     meter.begin()
     for number in range(options.warmup + options.steps):
@@ -64,7 +64,7 @@ def _training(side: Side, options: Namespace) -> dict[str, Any]:
         network = _network(options)
         if side.form == "plain":
             with_library_operations(network)
-        train_network(network, images, labels, protocol, augment, draws)
+        protocol.train(network, images, labels, None, augment, draws)
         meter.tick()
     return meter.report()
 
