@@ -1,42 +1,68 @@
-"""From the labels that a set holds to those that a protocol trains on."""
+"""Labels of synthetic images: class indices, or soft labels of one of three kinds."""
 
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+LABEL_KINDS = ("index", "probabilities", "logits", "targets")
 
-def training_labels(
-    labels: Tensor, kind: str, wanted: Literal["hard", "soft", "targets"], num_classes: int, dtype: torch.dtype
-) -> Tensor:
-    """Return labels as a protocol wants them.
+
+class Labels(nn.Module):
+    """Labels that say their kind and give themselves as another.
 
     Args:
-        labels: `(N,)` class indices, or `(N, C)`.
-        kind: what they are: `"index"`, `"probabilities"`, `"logits"` or `"targets"` (of a regression).
-        wanted: `hard`, indices: the arg-max of all but indices; `soft`, probabilities, but indices stay as they are;
-            `targets`, those of a regression: probabilities less 1/C, as FRePo and KIP centre them.
-        num_classes: C.
-        dtype: of the networks.
-
-    Returns:
-        `(N,)` indices, or `(N, C)` of that dtype.
+        values: `(N,)` class indices, or `(N, K)`.
+        kind: `"index"`, `"probabilities"`, `"logits"` or `"targets"` (of a regression).
+        learned: whether they are learned along with the images; they are then a parameter.
     """
-    if wanted == "hard":
-        return labels if kind == "index" else labels.argmax(1)
-    if wanted == "soft":
-        return labels if kind == "index" else _probabilities(labels.to(dtype), kind)
-    if kind == "targets":
-        return labels.to(dtype)
-    labels = F.one_hot(labels, num_classes) if kind == "index" else labels
-    return _probabilities(labels.to(dtype), kind) - 1 / num_classes
 
+    def __init__(self, values: Tensor, kind: str = "index", learned: bool = False) -> None:
+        super().__init__()
+        self.kind, self.learned = kind, learned
+        if learned:
+            self.values = nn.Parameter(values)
+        else:
+            self.register_buffer("values", values)
 
-def _probabilities(labels: Tensor, kind: str) -> Tensor:
-    if kind == "logits":
-        return labels.softmax(1)
-    if kind == "targets":  # undo the centring, as far as learned values let it be undone
-        shifted = (labels + 1 / labels.shape[1]).clamp(min=0)
-        return shifted / shifted.sum(1, keepdim=True).clamp(min=torch.finfo(labels.dtype).tiny)
-    return labels
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def forward(self, rows: Tensor | None = None) -> Tensor:
+        """Return the labels of all decoded images, or of some."""
+        return self.values if rows is None else self.values.index_select(0, rows)
+
+    @property
+    def classes(self) -> Tensor:
+        """`(N,)` class indices: the arg-max of soft labels."""
+        return self.values if self.kind == "index" else self.values.argmax(1)
+
+    def as_(self, wanted: Literal["hard", "soft", "targets"], num_classes: int, dtype: torch.dtype) -> Tensor:
+        """Return all labels as a protocol wants them.
+
+        Args:
+            wanted: `hard`, indices: the arg-max of all but indices; `soft`, probabilities, but indices stay as they
+                are; `targets`, those of a regression: probabilities less 1/K, as FRePo and KIP center them.
+            num_classes: K.
+            dtype: of the networks.
+
+        Returns:
+            `(N,)` indices, or `(N, K)` of that dtype.
+        """
+        if wanted == "hard":
+            return self.classes
+        if wanted == "soft":
+            return self.values if self.kind == "index" else self._probabilities(self.values.to(dtype))
+        if self.kind == "targets":
+            return self.values.to(dtype)
+        values = F.one_hot(self.values, num_classes) if self.kind == "index" else self.values
+        return self._probabilities(values.to(dtype)) - 1 / num_classes
+
+    def _probabilities(self, values: Tensor) -> Tensor:
+        if self.kind == "logits":
+            return values.softmax(1)
+        if self.kind == "targets":  # undo the centering, as far as learned values let it be undone
+            shifted = (values + 1 / values.shape[1]).clamp(min=0)
+            return shifted / shifted.sum(1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
+        return values

@@ -7,7 +7,7 @@ That release trains on the set but then has each hard-label score twice and fail
 from typing import Any, Literal
 
 from lightning_dd.artifact.dataset import DistilledDataset
-from lightning_dd.artifact.labels import training_labels
+from lightning_dd.artifact.labels import Labels
 from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.errors import UserError
 
@@ -45,7 +45,7 @@ def for_dd_ranking(
         raise UserError("The set has hard labels only; ask for those.")
     else:
         kind, dtype = distilled.label_kind, distilled.images.dtype
-        arguments["soft_labels"] = training_labels(distilled.labels, kind, "soft", distilled.num_classes, dtype)
+        arguments["soft_labels"] = Labels(distilled.labels, kind).as_("soft", distilled.num_classes, dtype)
     if "step_size" in distilled.recipe:
         arguments["syn_lr"] = distilled.recipe["step_size"]
     return arguments

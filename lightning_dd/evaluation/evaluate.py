@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_dd.artifact.dataset import DistilledDataset
-from lightning_dd.artifact.labels import training_labels
+from lightning_dd.artifact.labels import Labels
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.evaluation.protocols import find_protocol
 from lightning_dd.networks import NetworkFactory, build
@@ -99,7 +99,7 @@ def evaluate(
     for_real = find_protocol(protocol.random_real) if protocol.random_real else protocol
 
     def measure(images: Tensor, labels: Tensor, kind: str, protocol: Protocol, index: int) -> float:
-        labels = training_labels(labels.to(device), kind, protocol.labels, distilled.num_classes, dtype)
+        labels = Labels(labels.to(device), kind).as_(protocol.labels, distilled.num_classes, dtype)
         weights = generator(seed, "evaluation/weights", index, device)
         fresh = partial(build, network, distilled.image_shape, distilled.num_classes, weights, device)
         draws = generator(seed, "evaluation/training", index)

@@ -1,11 +1,11 @@
-"""What finished experts say of images: which they get right, and with which logits."""
+"""Logits of finished experts: which images they get right, and labels from their predictions."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from lightning_dd.errors import UserError
+from lightning_dd.errors import OptionError
 from lightning_dd.experts.trajectories import Trajectories
 from lightning_dd.unroll.functional import FlatNetwork
 
@@ -72,7 +72,7 @@ def rows_that_experts_get_right(
     for label in range(int(labels.max()) + 1):
         rows = shuffled[labels[shuffled] == label]
         if len(rows) < ipc:
-            raise UserError(f"Class {label} has {len(rows)} images, fewer than --model.ipc {ipc}; lower it.")
+            raise OptionError("ipc", f"must be at most {len(rows)}, the images of class {label}, got {ipc}")
         found = rows[:0]
         for index in range(len(trajectories)):
             weights = trajectories.final(index).to(device)

@@ -1,12 +1,14 @@
-"""What methods share that compare each class's synthetic images with real images of the same class."""
+"""The base of methods that compare each class's synthetic images with real images of the same class."""
+
+from typing import Any
 
 from torch import Tensor
 
 from lightning_dd.augmentation import Draw
 from lightning_dd.data.sampling import ClassBalanced
-from lightning_dd.errors import check_number
 from lightning_dd.methods.base import Distiller
 from lightning_dd.rng import generator
+from lightning_dd.runtime.options import PositiveInt
 
 
 class ClassBalancedDistiller(Distiller):
@@ -18,10 +20,10 @@ class ClassBalancedDistiller(Distiller):
         real_chunk: real images in one forward; None leaves it to the method.
     """
 
-    def __init__(self, ipc: int, real_per_class: int = 256, real_chunk: int | None = None, **options: object) -> None:
+    def __init__(
+        self, ipc: PositiveInt, real_per_class: PositiveInt = 256, real_chunk: PositiveInt | None = None, **options: Any
+    ) -> None:
         super().__init__(ipc, **options)
-        for name, value in (("real_per_class", real_per_class), ("real_chunk", real_chunk)):
-            check_number(name, value)
         self.real_per_class = real_per_class
         self.real_chunk = real_chunk
 
@@ -30,18 +32,12 @@ class ClassBalancedDistiller(Distiller):
         """Real images of every class at each step."""
         return ClassBalanced(self.real_per_class)
 
-    def synthetic(self, classes: Tensor) -> Tensor:
-        """Return the synthetic images of some classes, `(K, ipc, C, H, W)`."""
-        return self.decode()[0].view(self.num_classes, self.ipc, *self.image_shape)[classes]
-
     def draw_augmentation(self, classes: Tensor) -> Draw | None:
-        """Draw this step's operation of each class, for all classes alike; None without augmentation."""
+        """Sample this step's operation for every class and return those of some; None without augmentation."""
         if self.augmentation is None:
             return None
-        draw = self.augmentation.draw(
-            self.num_classes, generator(self.seed, "augmentation", self.iteration), self.image_shape[1:]
-        )
-        return draw[classes.cpu()].to(self.device)
+        draws = generator(self.seed, "augmentation", self.iteration)
+        return self.augmentation.draw(self.num_classes, draws, self.image_shape[1:])[classes].to(self.device)
 
     def augment(self, draw: Draw | None, images: Tensor) -> Tensor:
         """Return images `(K, N, C, H, W)` under the draw of their K classes."""

@@ -3,13 +3,13 @@
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightning_dd.errors import UserError
+from lightning_dd.artifact.labels import Labels
 from lightning_dd.experts.labels import expert_logits, rows_that_experts_get_right
+from lightning_dd.experts.segments import ExpertSegments
 from lightning_dd.methods.mtt import MTT
-from lightning_dd.rng import generator
-from lightning_dd.unroll.unroll import Inputs
+from lightning_dd.runtime.options import Momentum, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 
 class DATM(MTT):
@@ -38,9 +38,6 @@ class DATM(MTT):
         synthetic_steps: N.
         lr: learning rate of the images.
 
-    Shape:
-        - labels: `(num_classes * ipc, num_classes)` logits
-
     Raises:
         UserError: an option is out of its range; `setup` raises it where the experts do not go with the run.
     """
@@ -50,78 +47,68 @@ class DATM(MTT):
     )
     published_steps = 10_000
     protocol = "datm"
-    label_kind = "logits"
 
     def __init__(
         self,
-        ipc: int,
+        ipc: PositiveInt,
         experts: str,
         init: Literal["correct", "real", "noise"] = "correct",
-        min_start_epoch: int = 0,
-        max_start_epoch: int = 20,
-        first_max_start_epoch: int | None = None,
-        expansion_steps: int | None = None,
-        label_lr: float = 10.0,
-        label_momentum: float = 0.9,
-        largest_loss: float | None = 1.0,
-        synthetic_steps: int = 80,
-        lr: float = 100.0,
+        min_start_epoch: NonNegativeInt = 0,
+        max_start_epoch: PositiveInt = 20,
+        first_max_start_epoch: PositiveInt | None = None,
+        expansion_steps: PositiveInt | None = None,
+        label_lr: NonNegativeFloat = 10.0,
+        label_momentum: Momentum = 0.9,
+        largest_loss: NonNegativeFloat | None = 1.0,
+        synthetic_steps: PositiveInt = 80,
+        lr: PositiveFloat = 100.0,
         **options: Any,
     ) -> None:
         super().__init__(
             ipc, experts, init=init, max_start_epoch=max_start_epoch, synthetic_steps=synthetic_steps, lr=lr, **options
         )
-        first = max_start_epoch if first_max_start_epoch is None else min(first_max_start_epoch, max_start_epoch)
-        if not 0 <= min_start_epoch < first:
-            raise UserError(
-                "--model.min_start_epoch is from 0 to below first_max_start_epoch and max_start_epoch; with "
-                f"{first_max_start_epoch} and {max_start_epoch} it cannot be {min_start_epoch}."
-            )
-        if (expansion_steps is None) != (first_max_start_epoch is None) or (expansion_steps or 1) < 1:
-            raise UserError(
-                "Give both --model.first_max_start_epoch and --model.expansion_steps (at least 1), or neither."
-            )
-        if label_lr < 0 or not 0 <= label_momentum < 1:
-            raise UserError(
-                f"--model.label_lr is not below 0 and --model.label_momentum in [0, 1); they cannot be {label_lr} and "
-                f"{label_momentum}."
-            )
         self.min_start_epoch = min_start_epoch
-        self.first_max_start_epoch, self.expansion_steps = first, expansion_steps
+        self.first_max_start_epoch, self.expansion_steps = first_max_start_epoch, expansion_steps
         self.label_lr, self.label_momentum = label_lr, label_momentum
         self.largest_loss = largest_loss
-        self.classes = self.labels.clone()
-        del self.labels
-        self.labels = nn.Parameter(torch.zeros(len(self.images), self.num_classes))
+        logits = torch.zeros(len(self.synthetic), self.num_classes)
+        self.synthetic.labels = Labels(logits, "logits", learned=True)
+        self.own_networks()  # says what does not go together before hours are spent
 
-    def setup(self, stage: str) -> None:
-        """Look at the experts, and give images and labels their first values; see `MTT.setup`."""
-        super().setup(stage)
-        if stage == "fit":
-            with torch.no_grad():
-                self.labels.copy_(self.initial_labels())
+    def own_networks(self) -> ExpertSegments:
+        """Return segments from the range of epochs that suits the size of the set."""
+        return ExpertSegments(
+            self.experts,
+            self.expert_epochs,
+            self.max_start_epoch,
+            self.min_start_epoch,
+            self.first_max_start_epoch,
+            self.expansion_steps,
+            self.segments_per_step,
+        )
 
-    def initial_images(self) -> Tensor:
-        """Return `(num_classes * ipc, C, H, W)` starting values; see `MTT.initial_images`."""
+    def initialize(self, draws: torch.Generator) -> None:
+        """Give images and labels their first values."""
+        super().initialize(draws)
+        segments, device = self.networks, self.trainer.strategy.root_device
+        right = self.synthetic.classes if self.init == "correct" else None
+        images = self.synthetic.images().detach()
+        self.synthetic.labels.values.copy_(expert_logits(segments.trajectories, segments.flat, images, right, device))
+
+    def initial_rows(self, draws: torch.Generator) -> Tensor:
+        """Return the training images that the synthetic ones start from, `(N,)` rows."""
         if self.init != "correct":
-            return super().initial_images()
-        data = self.trainer.datamodule
-        rows = rows_that_experts_get_right(
-            self._trajectories,
-            self._flat,
+            return super().initial_rows(draws)
+        data, segments = self.trainer.datamodule, self.networks
+        return rows_that_experts_get_right(
+            segments.trajectories,
+            segments.flat,
             data.real_images,
             data.train_labels,
-            self.ipc,
-            generator(self.seed, "init"),
+            self.synthetic.images_per_class,
+            draws,
             self.trainer.strategy.root_device,
         )
-        return data.real_images(rows)
-
-    def initial_labels(self) -> Tensor:
-        """Return logits `(num_classes * ipc, num_classes)` of the starting images."""
-        device = self.trainer.strategy.root_device
-        right = self.classes if self.init == "correct" else None
-        return expert_logits(self._trajectories, self._flat, self.images.detach(), right, device)
 
     def build_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return SGD, with rates of their own for step size and labels."""
@@ -130,31 +117,8 @@ class DATM(MTT):
                 group.update(lr=self.label_lr, momentum=self.label_momentum)
         return super().build_optimizer(groups)
 
-    def inputs(self) -> Inputs:
-        """Return what the student is trained on: all images and the probabilities of their labels."""
-        return self.images, self.labels.softmax(1)
-
-    def start_epoch(self, draws: torch.Generator) -> int:
-        """Return the epoch that a student starts from, t."""
-        return torch.randint(self.min_start_epoch, self.upper_end(), (), generator=draws).item()
-
-    def upper_end(self) -> int:
-        """Return the epoch below which students start at this step."""
-        if self.expansion_steps is None:
-            return self.max_start_epoch
-        grown = (self.max_start_epoch - self.first_max_start_epoch) * self.iteration // self.expansion_steps
-        return min(self.max_start_epoch, self.first_max_start_epoch + grown)
-
-    def guard(self, loss: Tensor) -> None:
-        """Refuse an update that would spoil the images, and leave one out whose loss is too large.
-
-        Raises:
-            NonFiniteLossError: the loss or the gradient is not finite.
-        """
-        super().guard(loss)
+    def accept(self, loss: Tensor) -> Tensor | None:
+        """Return whether the loss is small enough for the step to count."""
         if self.largest_loss is None:
-            return
-        whole = self.trainer.strategy.reduce(loss.detach(), reduce_op="sum")  # over processes
-        if whole.item() > self.largest_loss:
-            for parameter in self.parameters():
-                parameter.grad = None  # the optimizer passes over it, and its momentum waits
+            return None
+        return self.trainer.strategy.reduce(loss, reduce_op="sum") <= self.largest_loss  # over processes

@@ -1,22 +1,23 @@
 """DC: match the gradients of a network on real and on synthetic images, class by class."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.augmentation import Draw
 from lightning_dd.coresets import random_real
 from lightning_dd.data.sampling import Batch
-from lightning_dd.errors import UserError, check_number
 from lightning_dd.losses import DISTANCES, with_gradient
 from lightning_dd.methods.base import Init
 from lightning_dd.methods.class_balanced import ClassBalancedDistiller
 from lightning_dd.networks.base import BATCH_NORMS
 from lightning_dd.rng import generator
-from lightning_dd.training.inner import train_on_synthetic
-from lightning_dd.training.sources import FreshNetworks
-from lightning_dd.unroll.class_gradients import Logits, class_gradients, class_gradients_in_chunks
+from lightning_dd.runtime.compile import compiled
+from lightning_dd.runtime.options import NonNegativeInt, PositiveFloat, PositiveInt
+from lightning_dd.training.sources import TrainedNetworks
+from lightning_dd.unroll.class_gradients import class_gradients, class_gradients_in_chunks
 
 PUBLISHED_NETWORKS = 1000
 PUBLISHED_LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
@@ -61,115 +62,68 @@ class DC(ClassBalancedDistiller):
 
     paper = "Dataset Condensation with Gradient Matching (ICLR 2021, arXiv 2006.05929)"
     protocol = "dc"
-    memory_option = "--model.class_chunk, --model.real_chunk or --model.real_per_class"
+    differentiates_weights = True
+    memory_option = "{class_chunk}, {real_chunk} or {real_per_class}"
 
     def __init__(
         self,
-        ipc: int,
-        real_per_class: int = 256,
-        outer_loops: int | None = None,
-        inner_epochs: int | None = None,
-        lr_network: float = 0.01,
-        batch_size: int = 256,
+        ipc: PositiveInt,
+        real_per_class: PositiveInt = 256,
+        outer_loops: PositiveInt | None = None,
+        inner_epochs: NonNegativeInt | None = None,
+        lr_network: PositiveFloat = 0.01,
+        batch_size: PositiveInt = 256,
         distance: Literal["rowwise", "mse", "cos"] = "rowwise",
-        class_chunk: int | None = None,
-        real_chunk: int | None = None,
+        class_chunk: PositiveInt | None = None,
+        real_chunk: PositiveInt | None = None,
         init: Init = "noise",
         augmentation: str | None = None,
-        lr: float = 0.1,
-        **options: object,
+        lr: PositiveFloat = 0.1,
+        **options: Any,
     ) -> None:
         super().__init__(ipc, real_per_class, real_chunk, init=init, augmentation=augmentation, lr=lr, **options)
-        counts = {"outer_loops": outer_loops, "batch_size": batch_size, "class_chunk": class_chunk}
-        for name, value in counts.items():
-            check_number(name, value)
-        if inner_epochs is not None and inner_epochs < 0:
-            raise UserError(f"--model.inner_epochs is a number of epochs and cannot be {inner_epochs}.")
-        if lr_network <= 0:
-            raise UserError(f"--model.lr_network is a learning rate, above 0, and cannot be {lr_network}.")
         loops = default_loops(ipc)
         self.outer_loops = loops[0] if outer_loops is None else outer_loops
         self.inner_epochs = loops[1] if inner_epochs is None else inner_epochs
         self.lr_network, self.batch_size, self.class_chunk = lr_network, batch_size, class_chunk
         self.distance = DISTANCES[distance]
-        self._networks = FreshNetworks(self.network, self.image_shape, self.num_classes, self.seed, trainable=True)
-        self._compiled: tuple[nn.Module, Logits] | None = None
-        self._saved: dict[str, Tensor] = {}
 
     @property
     def published_steps(self) -> int:
         """1,000 networks, each for its outer loop."""
         return PUBLISHED_NETWORKS * self.outer_loops
 
-    def loss(self, batch: Batch) -> Tensor:
+    def own_networks(self) -> TrainedNetworks:
+        """Return networks that are trained on the synthetic set between its updates."""
+        return TrainedNetworks(self.outer_loops, self.inner_epochs, self.lr_network, self.batch_size)
+
+    def objective(self, network: nn.Module, synthetic: SyntheticSet, batch: Batch) -> Tensor:
         """Return the distance of real and synthetic gradients, summed over the batch's classes."""
-        if len(batch.classes) == 0:  # more processes than classes: this one has no share
-            return self.images.sum() * 0
-        network = self._current_network()
+        if len(batch.classes) == 0:  # more processes than classes
+            return self.no_share()
         self._freeze_batch_norms(network)
         draw = self.draw_augmentation(batch.classes)
-        synthetic = self.synthetic(batch.classes)
-        value, gradients = self.images.new_zeros(()), []
+        images = synthetic.of_classes(batch.classes)
+        value, gradients = images.new_zeros(()), []
         for rows in torch.arange(len(batch.classes)).split(self._classes_at_once(batch.images)):
             chosen = slice(int(rows[0]), int(rows[-1]) + 1)
             part = None if draw is None else draw[chosen]
             labels = batch.classes[chosen].to(self.device)
-            leaf = synthetic[chosen].detach().requires_grad_()
+            leaf = images[chosen].detach().requires_grad_()
             distance = self._distance(network, part, batch.images[chosen], leaf, labels)
             gradients += torch.autograd.grad(distance, [leaf])
             value += distance.detach()
-        return with_gradient(value, synthetic, torch.cat(gradients))
-
-    def update_networks(self) -> None:
-        """Train the network on the images, but for its last update: the next step has a network of its own."""
-        if (self.iteration + 1) % self.outer_loops == 0:
-            return
-        images, labels = self.decode()
-        network = self._networks.current.train()
-        # weights change in place, which a cache of their bf16 copies would not notice
-        mixed = torch.is_autocast_enabled(self.device.type)
-        with torch.autocast(self.device.type, enabled=mixed, cache_enabled=False):
-            train_on_synthetic(
-                list(network.parameters()),
-                self._logits(network),
-                images.detach(),
-                labels,
-                self.inner_epochs,
-                self.lr_network,
-                self.batch_size,
-                generator(self.seed, "inner training", self.iteration),
-                self.augmentation,
-            )
-
-    def private_state(self) -> dict[str, Tensor]:
-        """Return the network in the middle of its outer loop."""
-        network = self._networks.current
-        if network is None or self.iteration % self.outer_loops == 0:
-            return {}
-        return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-
-    def load_private_state(self, state: dict[str, Tensor]) -> None:
-        """Take back the network; it is built when a step needs it."""
-        self._saved = state
-
-    def _current_network(self) -> nn.Module:
-        number, position = divmod(self.iteration, self.outer_loops)
-        if position and self._networks.current is not None and not self._saved:
-            return self._networks.current
-        network = self._networks.at(number, self.device)
-        if position and self._saved:
-            network.load_state_dict(self._saved)
-        self._saved = {}
-        return network
+        return with_gradient(value, images, torch.cat(gradients))
 
     def _distance(
         self, network: nn.Module, draw: Draw | None, real: Tensor, synthetic: Tensor, labels: Tensor
     ) -> Tensor:
-        """Return the distance of some classes' gradients; real `(K, B, C, H, W)`, synthetic `(K, ipc, C, H, W)`."""
+        """Return the distance of some classes' gradients; real `(K, B, C, H, W)`, synthetic `(K, n, C, H, W)`."""
         with torch.no_grad():
             real = self.augment(draw, real)
         chunk = real.shape[1] if self.real_chunk is None else max(1, self.real_chunk // len(real))
-        goal = class_gradients_in_chunks(network, real, labels, chunk, self._logits(network))
+        logits = compiled(network, self.compile_objective)
+        goal = class_gradients_in_chunks(network, real, labels, chunk, logits)
         with torch.autocast(self.device.type, enabled=False):  # differentiated twice: full precision
             return self.distance(goal, class_gradients(network, self.augment(draw, synthetic), labels))
 
@@ -184,16 +138,9 @@ class DC(ClassBalancedDistiller):
         if not layers:
             return
         data = self.trainer.datamodule
-        draw = generator(self.seed, "batch norm", self.iteration)
-        indices = random_real(data.train_labels, self.num_classes, BATCH_NORM_IMAGES, draw, repeat=True)
+        draws = generator(self.seed, "batch norm", self.iteration)
+        rows = random_real(data.train_labels, self.num_classes, BATCH_NORM_IMAGES, draws, repeat=True)
         with torch.no_grad():
-            network.train()(data.real_images(indices).to(self.device, self.images.dtype))
+            network.train()(data.real_images(rows).to(self.device, next(network.parameters()).dtype))
         for layer in layers:
             layer.eval()
-
-    def _logits(self, network: nn.Module) -> Logits:
-        if not self.compile_objective:
-            return network
-        if self._compiled is None or self._compiled[0] is not network:
-            self._compiled = network, torch.compile(network, dynamic=False)
-        return self._compiled[1]

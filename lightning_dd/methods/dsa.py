@@ -1,7 +1,10 @@
 """DSA: gradient matching under one augmentation for a class's real and synthetic images."""
 
+from typing import Any
+
 from lightning_dd.methods.base import Init
 from lightning_dd.methods.dc import DC
+from lightning_dd.runtime.options import PositiveInt
 
 
 class DSA(DC):
@@ -22,9 +25,9 @@ class DSA(DC):
 
     def __init__(
         self,
-        ipc: int,
+        ipc: PositiveInt,
         augmentation: str | None = "color_crop_cutout_flip_scale_rotate",
         init: Init = "real",
-        **options: object,
+        **options: Any,
     ) -> None:
         super().__init__(ipc, augmentation=augmentation, init=init, **options)

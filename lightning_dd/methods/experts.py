@@ -1,8 +1,7 @@
-"""Experts: networks trained on the real images, whose weights after each epoch trajectory matching starts from."""
+"""Experts: networks trained on real images, with their weights after each epoch, for trajectory matching."""
 
 import math
 import shutil
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,23 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from lightning_dd.augmentation import DSA
-from lightning_dd.augmentation.dsa import Draw
 from lightning_dd.data.sampling import Batch
-from lightning_dd.errors import UserError, check_number
+from lightning_dd.errors import UserError
 from lightning_dd.experts.description import check_description, write_description
-from lightning_dd.experts.gradient import SeparateCrossEntropy, gsam
+from lightning_dd.experts.gradient import gsam
 from lightning_dd.experts.provenance import describe_network, describe_preprocessing
 from lightning_dd.experts.recording import Recording
 from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, Network, NetworkFactory, build
 from lightning_dd.rng import generator
+from lightning_dd.runtime.options import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from lightning_dd.training.loop import accuracy
-from lightning_dd.training.sources import FreshNetworks
 from lightning_dd.unroll.chunks import gradient_of
-from lightning_dd.unroll.functional import FlatNetwork
+from lightning_dd.unroll.functional import CrossEntropy, FlatNetwork
 from lightning_dd.version import __version__
-
-AT_ONCE_ON_GPU = 8  # not measured
 
 
 class Experts(Task):
@@ -44,7 +40,7 @@ class Experts(Task):
         epochs: passes over the training images.
         keep_epochs: how many of them are kept at most, from the first on; None for all. A method reads those up to
             `max_start_epoch + expert_epochs`.
-        network: what is trained; without batch normalisation, whose statistics are no parameters.
+        network: what is trained; without batch normalization, whose statistics are no parameters.
         augmentation: DSA operations joined by `_`, one a mini-batch, with parameters for each image; digits leave out
             `flip`. None for none.
         lr: learning rate of SGD, without momentum, decay or schedule.
@@ -54,8 +50,6 @@ class Experts(Task):
         gsam_alpha: of GSAM.
         storage: of the recorded weights. `bfloat16` halves the files; what it costs is recorded with each expert, as
             the relative error of the squared distance of successive epochs, by which methods divide.
-        at_once: experts that are trained as one stack; None takes 1 on a CPU, where a stack is no faster, and 8 on a
-            GPU. The result is the same to rounding.
         compile: compile the gradient with `torch.compile`.
         num_classes: number of classes (linked to the data on the command line).
         image_shape: `(C, H, W)` (linked to the data on the command line).
@@ -66,24 +60,23 @@ class Experts(Task):
         UserError: an option is out of its range.
     """
 
-    memory_option = "--model.at_once or --model.batch_size"
+    memory_option = "{batch_size}"
     going_on = "the same command goes on"
 
     def __init__(
         self,
         folder: str,
-        number: int = 100,
-        first: int = 0,
-        epochs: int = 50,
-        keep_epochs: int | None = None,
+        number: PositiveInt = 100,
+        first: NonNegativeInt = 0,
+        epochs: PositiveInt = 50,
+        keep_epochs: PositiveInt | None = None,
         network: NetworkFactory = ConvNet,
         augmentation: str | None = "color_crop_cutout_flip_scale_rotate",
-        lr: float = 0.01,
-        batch_size: int = 256,
-        gsam_rho: float = 0.0,
-        gsam_alpha: float = 0.0,
+        lr: PositiveFloat = 0.01,
+        batch_size: PositiveInt = 256,
+        gsam_rho: NonNegativeFloat = 0.0,
+        gsam_alpha: NonNegativeFloat = 0.0,
         storage: Literal["float32", "bfloat16"] = "float32",
-        at_once: int | None = None,
         compile: bool = False,
         num_classes: int = 10,
         image_shape: tuple[int, int, int] = (3, 32, 32),
@@ -91,14 +84,6 @@ class Experts(Task):
         seed: int = 0,
     ) -> None:
         super().__init__(num_classes, image_shape, class_names, seed)
-        counts = {"number": number, "epochs": epochs, "batch_size": batch_size}
-        for name, value in {**counts, "keep_epochs": keep_epochs, "at_once": at_once}.items():
-            check_number(name, value)
-        for name, value in (("first", first), ("gsam_rho", gsam_rho), ("gsam_alpha", gsam_alpha)):
-            if value < 0:
-                raise UserError(f"--model.{name} is not below 0 and cannot be {value}.")
-        if lr <= 0:
-            raise UserError(f"--model.lr is a learning rate, above 0, and cannot be {lr}.")
         self.folder = Path(folder)
         self.numbers = range(first, first + number)
         self.epochs, self.keep_epochs = epochs, min(keep_epochs or epochs, epochs)
@@ -107,18 +92,14 @@ class Experts(Task):
         self.lr, self.batch_size = lr, batch_size
         self.gsam = gsam_rho, gsam_alpha
         self.storage = storage
-        self.at_once = at_once
-        self._networks = FreshNetworks(network, self.image_shape, num_classes, seed)
         self._flat = FlatNetwork(build(network, self.image_shape, num_classes, generator(seed, "network")))
         if isinstance(self._flat.network, Network) and self._flat.network.mixes_examples:
-            raise UserError(
-                "Batch normalisation has statistics that no trajectory holds; use --model.network.norm instance."
-            )
-        gradient = gradient_of(SeparateCrossEntropy(self._flat), compile)
+            raise UserError("Batch normalization has statistics that no trajectory holds; use {network.norm} instance.")
+        gradient = gradient_of(CrossEntropy(self._flat), compile)
         self._gradient = gsam(gradient, *self.gsam) if gsam_rho else gradient
-        self.weights = nn.Parameter(torch.zeros(1, sum(self._flat.sizes)))
-        self._groups: list[tuple[int, list[Recording]]] = []
-        self._current_group: list[Recording] | None = None
+        self.weights = nn.Parameter(torch.zeros(sum(self._flat.sizes)))
+        self._unfinished: list[Recording] = []
+        self._step = 0
 
     @property
     def sampling(self) -> None:
@@ -133,21 +114,16 @@ class Experts(Task):
                 processes.
         """
         if self.trainer.world_size > 1:
-            raise UserError("Experts are trained by one process; start others with --model.first and --model.number.")
-        device = self.trainer.strategy.root_device
+            raise UserError("Experts are trained by one process; start others with {first} and {number}.")
         storage = getattr(torch, self.storage)
         recordings = [Recording(self.folder, number, self.keep_epochs, storage) for number in self.numbers]
         unfinished = [recording for recording in recordings if not recording.finished]
+        self._unfinished = sorted(unfinished, key=_epoch, reverse=True)  # those begun come first
         check_description(self.folder, self._description())
         self._announce(len(recordings), len(unfinished))
         write_description(self.folder, self._description())
-        together = self.at_once or (AT_ONCE_ON_GPU if device.type == "cuda" else 1)
-        for epoch, alike in groupby(sorted(unfinished, key=_epoch, reverse=True), _epoch):  # those begun come first
-            alike = list(alike)
-            self._groups += [(epoch, alike[at : at + together]) for at in range(0, len(alike), together)]
-        images = len(self.trainer.datamodule.train_labels)
-        self._steps_per_epoch = math.ceil(images / self.batch_size)
-        steps = sum(self.epochs - epoch for epoch, _ in self._groups) * self._steps_per_epoch
+        self._steps_per_epoch = math.ceil(len(self.trainer.datamodule.train_labels) / self.batch_size)
+        steps = sum(self.epochs - _epoch(recording) for recording in unfinished) * self._steps_per_epoch
         asked = self.trainer.max_steps  # negative where nobody said when to stop: when all are finished
         self.trainer.fit_loop.epoch_loop.max_steps = steps if asked < 0 else min(asked, steps)
 
@@ -161,71 +137,56 @@ class Experts(Task):
         self._flat.network.to(self.device)
         self._images, self._labels = (tensor.to(self.device) for tensor in (data.train_images, data.train_labels))
         self._prepare = data.preprocessing_on(self.device)
-        self._step = 0
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
-        """Train the experts of a group on one mini-batch each."""
-        epoch, group = self._groups[0]
+        """Train an expert on one mini-batch."""
+        recording = self._unfinished[0]
         if self._step == 0:
-            self._begin_epoch(epoch, group)
-        images, labels = self._mini_batches(epoch, group)
+            self._begin_epoch(recording)
+        images, labels = self._mini_batch(recording)
         self.weights.grad, loss = self._gradient(self.weights.detach(), images, labels)
         self.optimizers().step()
-        self.log("loss", loss.detach() / len(group), prog_bar=True)
+        self.log("loss", loss.detach(), prog_bar=True)
         self._step += 1
         self.iteration += 1
         if self._step == self._steps_per_epoch:
             self._step = 0
-            self._end_epoch(epoch + 1, group)
+            self._end_epoch(recording)
 
-    def _begin_epoch(self, epoch: int, group: list[Recording]) -> None:
-        """Take the weights from disk where they do not come from the epoch before; draw the order of the images."""
-        count = len(self._labels)
-        orders = [
-            torch.randperm(count, generator=generator(self.seed, f"expert {recording.number}/order", epoch))
-            for recording in group
-        ]
-        self._order = torch.stack(orders).to(self.device)
-        if self._current_group is not group:
-            self._current_group = group
-            for recording in group:
-                if recording.epochs_done is None:
-                    recording.add(0, self._flat.weights(self._networks.at(recording.number, self.device)))
-            self.weights.data = torch.stack([recording.weights(epoch) for recording in group]).to(self.device)
+    def _begin_epoch(self, recording: Recording) -> None:
+        """Load the weights where they do not come from the epoch before; sample the order of the images."""
+        if recording.epochs_done is None:
+            weights = generator(self.seed, "network", recording.number, self.device)
+            network = build(self.network, self.image_shape, self.num_classes, weights, self.device)
+            recording.add(0, self._flat.weights(network))
+        self._epoch = recording.epochs_done
+        order = generator(self.seed, f"expert {recording.number}/order", self._epoch)
+        self._order = torch.randperm(len(self._labels), generator=order).to(self.device)
+        self.weights.data = recording.weights(self._epoch).to(self.device)
 
-    def _mini_batches(self, epoch: int, group: list[Recording]) -> tuple[Tensor, Tensor]:
-        """Return images `(S, B, C, H, W)`, prepared and augmented, and labels `(S, B)`."""
+    def _mini_batch(self, recording: Recording) -> tuple[Tensor, Tensor]:
+        """Return images `(B, C, H, W)`, preprocessed and augmented, and labels `(B,)`."""
         start = self._step * self.batch_size
-        rows = self._order[:, start : start + self.batch_size]
-        images = self._prepare(self._images[rows.flatten()]).to(self.weights.dtype).unflatten(0, rows.shape)
+        rows = self._order[start : start + self.batch_size]
+        images = self._prepare(self._images[rows]).to(self.weights.dtype)
         if self.augmentation is not None:
-            number = epoch * self._steps_per_epoch + self._step
-            draws = [self._draw(recording.number, number, rows.shape[1]) for recording in group]
-            operations = tuple(draw.operations[0] for draw in draws)
-            images = self.augmentation.apply(
-                Draw(operations, torch.cat([draw.values for draw in draws])).to(self.device), images
-            )
+            number = self._epoch * self._steps_per_epoch + self._step
+            draws = generator(self.seed, f"expert {recording.number}/augmentation", number)
+            draw = self.augmentation.draw(1, draws, self.image_shape[1:], per_image=len(rows))
+            images = self.augmentation.apply(draw.to(self.device), images[None])[0]
         return images, self._labels[rows]
 
-    def _draw(self, expert: int, number: int, images: int) -> Draw:
-        draws = generator(self.seed, f"expert {expert}/augmentation", number)
-        return self.augmentation.draw(1, draws, self.image_shape[1:], per_image=images)
-
-    def _end_epoch(self, epoch: int, group: list[Recording]) -> None:
-        """Put the weights on disk; finish the experts after their last epoch."""
-        for row, recording in enumerate(group):
-            if epoch < self.epochs:
-                recording.add(epoch, self.weights[row])
-            else:
-                self._finish(recording, self.weights[row].detach())
-        if epoch < self.epochs:
-            self._groups[0] = (epoch, group)
+    def _end_epoch(self, recording: Recording) -> None:
+        """Put the weights on disk; finish the expert after its last epoch."""
+        if self._epoch + 1 < self.epochs:
+            recording.add(self._epoch + 1, self.weights)
         else:
-            del self._groups[0]
+            self._finish(recording, self.weights.detach())
+            del self._unfinished[0]
 
     def _finish(self, recording: Recording, weights: Tensor) -> None:
         if not weights.isfinite().all():
-            raise UserError(f"Expert {recording.number} diverged; lower --model.lr (now {self.lr:g}).")
+            raise UserError(f"Expert {recording.number} diverged; lower {{lr}} (now {self.lr:g}).")
         images, labels = self.trainer.datamodule.split("test")
         self._flat.network.eval()
         with torch.no_grad():
@@ -244,7 +205,7 @@ class Experts(Task):
             UserError: there is less.
         """
         size = 2 if self.storage == "bfloat16" else 4
-        weights = self.weights.shape[1]
+        weights = len(self.weights)
         needed = unfinished * weights * ((self.keep_epochs + 1) * size + 4)
         existing = next(path for path in (self.folder.absolute(), *self.folder.absolute().parents) if path.exists())
         free = shutil.disk_usage(existing).free
@@ -257,7 +218,7 @@ class Experts(Task):
         if needed > free:
             raise UserError(
                 f"The experts need {_readable(needed)} in {self.folder}, where {_readable(free)} are free; lower "
-                "--model.keep_epochs or --model.number, or set --model.storage bfloat16."
+                "{keep_epochs} or {number}, or set {storage} bfloat16."
             )
 
     def _description(self) -> dict[str, Any]:

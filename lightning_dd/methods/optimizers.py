@@ -1,4 +1,4 @@
-"""LAMB (arXiv 1904.00962) as optax has it: one ratio for each tensor, neither clamped nor skipped."""
+"""Optimizers of synthetic sets, beyond those of PyTorch."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,10 +9,10 @@ from torch.optim import Optimizer
 
 
 class LAMB(Optimizer):
-    """Adam's direction, scaled to the norm of the tensor that it changes.
+    """Adam's direction, scaled to the norm of the tensor that it changes (arXiv 1904.00962), as optax has it.
 
     With Adam's bias-corrected moments, `u = m / (sqrt(v) + eps)` and `p <- p - lr (||p|| / ||u||) u`; the ratio is 1
-    where either norm is 0. Norms are over the whole tensor: for a set of images that is one ratio for all images.
+    where either norm is 0, and neither clamped nor skipped. Norms are over the whole tensor: for a set of images that is one ratio for all images.
 
     Args:
         params: tensors or groups of them.
@@ -60,3 +60,25 @@ def _trust_ratio(tensor: Tensor, direction: Tensor) -> Tensor:
     norms = tensor.norm(), direction.norm()
     ratio = norms[0] / norms[1]
     return torch.where((norms[0] > 0) & (norms[1] > 0), ratio, torch.ones_like(ratio))
+
+
+@torch.no_grad()
+def step_where(accepted: Tensor | None, optimizer: Any) -> None:
+    """Make a step of the optimizer, and undo it where it is not accepted, without waiting for the device.
+
+    Args:
+        accepted: a boolean scalar on the device; None is always.
+        optimizer: counts the step either way.
+    """
+    if accepted is None:
+        optimizer.step()
+        return
+    state = getattr(optimizer, "optimizer", optimizer).state  # Lightning wraps optimizers
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    before = [(p, p.clone(), {k: v.clone() for k, v in state[p].items() if torch.is_tensor(v)}) for p in parameters]
+    optimizer.step()
+    for parameter, values, kept in before:
+        parameter.copy_(torch.where(accepted, parameter, values))
+        for name, tensor in state[parameter].items():
+            if torch.is_tensor(tensor):  # what the first step makes starts at zero
+                tensor.copy_(torch.where(accepted, tensor, kept.get(name, torch.zeros_like(tensor))))

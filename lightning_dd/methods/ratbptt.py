@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from lightning_dd.methods.dd import DD
+from lightning_dd.runtime.options import Momentum, PositiveFloat, PositiveInt
 
 
 class RaTBPTT(DD):
@@ -39,21 +40,21 @@ class RaTBPTT(DD):
 
     def __init__(
         self,
-        ipc: int,
+        ipc: PositiveInt,
         init: Literal["noise", "unit_noise", "real"] = "unit_noise",
-        unroll: int = 200,
-        window: int | None = 60,
-        images_per_step: int | None = None,
+        unroll: PositiveInt = 200,
+        window: PositiveInt | None = 60,
+        images_per_step: PositiveInt | None = None,
         shuffle: bool = True,
-        step_size: float = 0.001,
+        step_size: PositiveFloat = 0.001,
         step_sizes: Literal["per_step", "scalar", "fixed"] = "fixed",
         optimizer: Literal["sgd", "adam"] = "adam",
-        real_batch: int = 5000,
+        real_batch: PositiveInt = 5000,
         augmentation: str | None = "flip_rotate",
-        lr: float = 0.001,
-        momentum: float = 0.9,
-        halve_every: int | None = None,
-        clip_to_average: float | None = 2.0,
+        lr: PositiveFloat = 0.001,
+        momentum: Momentum = 0.9,
+        halve_every: PositiveInt | None = None,
+        clip_to_average: PositiveFloat | None = 2.0,
         **options: Any,
     ) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""What `fit` runs: a method of distillation, or what prepares one."""
+"""The base of what `fit` runs: a method of distillation, or what prepares one."""
 
 import inspect
 from typing import Any, ClassVar
@@ -6,10 +6,16 @@ from typing import Any, ClassVar
 from lightning.pytorch import LightningModule
 
 from lightning_dd.data.sampling import Sampling
+from lightning_dd.errors import UserError
+from lightning_dd.runtime.options import CheckedOptions
 from lightning_dd.runtime.timing import Stopwatch
 
 
-class Task(LightningModule):
+CHECKPOINT_FORMAT = 2
+LAST_OF_FORMAT_1 = "2f27814"
+
+
+class Task(CheckedOptions, LightningModule):
     """A module that the command line can run on a data set.
 
     Args:
@@ -22,7 +28,7 @@ class Task(LightningModule):
     memory_option: ClassVar[str]
     """The option that trades time for memory, named when memory runs out."""
     going_on: ClassVar[str] = "the same command with --ckpt_path last goes on"
-    """How a run that was stopped is taken up again."""
+    """How a run that was stopped is resumed."""
 
     def __init__(
         self,
@@ -58,6 +64,29 @@ class Task(LightningModule):
                 if parameter.default is None and given.get(name) is None and isinstance(value, int | float | str):
                     found.setdefault(name, value)
         return found
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the iteration and what the run was made from."""
+        checkpoint["distiller"] = {
+            "format": CHECKPOINT_FORMAT,
+            "iteration": self.iteration,
+            "options": self.options,
+            "commands": [*self.earlier_commands, self.command],
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore what `on_save_checkpoint` added.
+
+        Raises:
+            UserError: the file is of another program, or older than this format.
+        """
+        saved = checkpoint.get("distiller")
+        if saved is None:
+            raise UserError("The file given as {ckpt_path} is a checkpoint of another program.")
+        if saved.get("format") != CHECKPOINT_FORMAT:
+            raise UserError(f"The checkpoint has an older format; commit {LAST_OF_FORMAT_1} is the last that reads it.")
+        self.iteration = saved["iteration"]
+        self.earlier_commands = saved.get("commands", [])
 
     def test_step(self, batch: Any, batch_index: int) -> None:
         """Do nothing: networks are trained and tested by the evaluation callback."""

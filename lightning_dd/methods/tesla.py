@@ -4,8 +4,10 @@ from typing import Any
 
 from torch import Tensor
 
+from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.methods.mtt import MTT
-from lightning_dd.unroll.first_order import unroll_detached
+from lightning_dd.runtime.options import PositiveInt
+from lightning_dd.unroll.first_order import unroll_first_order
 from lightning_dd.unroll.unroll import Inputs
 
 
@@ -33,20 +35,20 @@ class TESLA(MTT):
 
     paper = "Scaling Up Dataset Distillation to ImageNet-1K with Constant Memory (ICML 2023, arXiv 2211.10586)"
     published_steps = 10_000
-    memory_option = "--model.synthetic_batch"
+    memory_option = "{synthetic_batch}"
 
-    def __init__(self, ipc: int, experts: str, half_gradient: bool = True, **options: Any) -> None:
+    def __init__(self, ipc: PositiveInt, experts: str, half_gradient: bool = True, **options: Any) -> None:
         super().__init__(ipc, experts, **options)
         self.half_gradient = half_gradient
 
-    def inputs(self) -> Inputs:
+    def inputs(self, synthetic: SyntheticSet) -> Inputs:
         """Return all images and labels, the images with half their gradient where the released code is followed."""
-        images, labels = self.decode()
+        images, labels = super().inputs(synthetic)
         if self.half_gradient:
             images = 0.5 * images + 0.5 * images.detach()  # exactly the same values
         return images, labels
 
-    def student(self, start: Tensor, inputs: Inputs, index: int) -> Tensor:
+    def student(self, start: Tensor, inputs: Inputs, number: int) -> Tensor:
         """Return the student's weights after the synthetic steps; see `MTT.student`."""
-        batches, step_sizes = self.schedule(index)
-        return unroll_detached(self._step.objective, start, inputs, batches, step_sizes)
+        batches, step_sizes = self.batches(number)
+        return unroll_first_order(self.step.objective, start, inputs, batches, step_sizes)

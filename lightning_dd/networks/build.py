@@ -67,3 +67,15 @@ def sample(
             return factory(image_shape, num_classes)
         except TypeError as error:
             raise UserError(f"{name} cannot be made from these options: {error}.") from None
+
+
+def check_features(network: nn.Module) -> Network:
+    """Return the network, which shows its features.
+
+    Raises:
+        UserError: it has none.
+    """
+    if not isinstance(network, Network):
+        name = type(network).__name__
+        raise UserError(f"The method needs a network with features, and {name} has none; use ConvNet.")
+    return network

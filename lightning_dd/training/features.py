@@ -20,7 +20,8 @@ from lightning_dd.data.cache import cached
 from lightning_dd.errors import UserError
 from lightning_dd.networks import Network, NetworkFactory, build
 from lightning_dd.rng import generator
-from lightning_dd.training.loop import chunk_size, train_network
+from lightning_dd.training.chunks import chunk_size
+from lightning_dd.training.loop import train_network
 
 if TYPE_CHECKING:
     from lightning_dd.data import ImageData
@@ -97,7 +98,7 @@ class TrainedFeatures:
         return torch.cat([self.network(images).softmax(1) for images in self._prepared(rows)])
 
     def _prepared(self, rows: Tensor) -> Iterator[Tensor]:
-        chunk = chunk_size(next(self.network.parameters()).device)
+        chunk = chunk_size(None, self.network, self.data.images)  # on the CPU, whatever the network is on
         return (self.data.batch(part)[0] for part in rows.split(chunk))
 
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-CHUNK_ON_CPU = 256  # measured (tools/benchmark.py evaluate)
-CHUNK_ON_GPU = 2048
+from lightning_dd.training.chunks import chunk_size
+
+TESTED_AT_ONCE = 2048  # at most, on a GPU
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 Classifier = Callable[[Tensor], Tensor]
@@ -68,12 +69,7 @@ def accuracy(network: Classifier, images: Tensor, labels: Tensor, chunk: int | N
     """
     if isinstance(network, nn.Module):
         network.eval()
-    chunk = chunk or chunk_size(labels.device)
+    chunk = chunk or chunk_size(None, network, images[:TESTED_AT_ONCE])
     parts = zip(images.split(chunk), labels.split(chunk), strict=True)
     correct = sum((network(part).argmax(1) == truth).sum() for part, truth in parts)  # one transfer, at the end
     return 100 * int(correct) / len(labels)
-
-
-def chunk_size(device: torch.device) -> int:
-    """Return how many images go through a network at once where no gradient is needed."""
-    return CHUNK_ON_CPU if device.type == "cpu" else CHUNK_ON_GPU

@@ -1,87 +1,71 @@
 """A pool of networks of staggered ages, as FRePo trains on (arXiv 2206.00719)."""
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from lightning_dd.artifact.synthetic import SyntheticSet
+from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
-from lightning_dd.networks.base import Network
-from lightning_dd.networks.build import NetworkFactory, build
+from lightning_dd.networks import Network
 from lightning_dd.rng import generator
+from lightning_dd.runtime.compile import compiled
+from lightning_dd.runtime.options import PositiveFloat, PositiveInt
+from lightning_dd.training.sources import NetworkSource
 
 ON_THE_HOST = ("ages", "updates")  # small numbers that decide what is done: a GPU need not be waited for
 
 
-class NetworkPool:
-    """Networks that are trained one Adam step at a time, each drawn anew when it is old.
+class NetworkPool(NetworkSource):
+    """Networks that are trained on the synthetic set one Adam step at a time, each replaced when it is old.
 
-    At every iteration one member is drawn, uniformly and with replacement. It serves the objective and is then trained
-    for one step, or starts again once it is older than `max_age`. The members' weights lie in stacked tensors; one
-    module has the weights of the member in use, so that it is compiled once for all.
+    At every iteration one member is drawn, uniformly and with replacement. It serves the objective, in eval mode, and is
+    then trained for one step, or starts again once it is older than `max_age`. The members' weights lie in stacked
+    tensors; one module has the weights of the member in use, so that it is compiled once for all.
 
     Args:
-        factory: builds a network for an image shape and a number of classes.
-        image_shape: `(C, H, W)`.
-        num_classes: outputs of the network.
-        seed: the run's seed.
         size: number of members; member i starts at age `i * (max_age // size)`, so that they do not start again
             together.
         max_age: a member older than this starts again, at age 0.
         lr: learning rate of Adam.
-        compile: train through `torch.compile`.
+        batch_size: synthetic images in a step of a member; all of them where there are fewer.
 
     Raises:
-        UserError: at the first use, where the network is none of this package's: it has no features and cannot draw its
-            weights anew.
+        UserError: at the first use, where the network is none of this package's: it has no features and cannot sample
+            its weights again.
     """
 
     def __init__(
         self,
-        factory: NetworkFactory,
-        image_shape: tuple[int, int, int],
-        num_classes: int,
-        seed: int,
-        size: int = 10,
-        max_age: int = 100,
-        lr: float = 3e-4,
-        compile: bool = False,
+        size: PositiveInt = 10,
+        max_age: PositiveInt = 100,
+        lr: PositiveFloat = 3e-4,
+        batch_size: PositiveInt = 1000,
     ) -> None:
-        self.factory = factory
-        self.image_shape = image_shape
-        self.num_classes = num_classes
-        self.seed = seed
-        self.size = size
-        self.max_age = max_age
-        self.lr = lr
-        self.compile = compile
+        self.size, self.max_age, self.lr, self.batch_size = size, max_age, lr, batch_size
         self._network: Network | None = None
         self._state: dict[str, Tensor] = {}
 
-    def at(self, iteration: int, device: torch.device) -> Network:
+    def at(self, iteration: int) -> Network:
         """Return the network of an iteration, in eval mode, its weights without gradients.
 
         It is the same object every time, with the weights of the member that the iteration draws.
         """
-        self._prepare(device)
+        self._prepare()
         self._fetch(self._member(iteration))
         return self._network.eval().requires_grad_(False)
 
-    def update(self, iteration: int, loss: Callable[[nn.Module], Tensor]) -> None:
-        """Train the member of an iteration for one step of Adam, or let it start again if it is too old.
-
-        Args:
-            iteration: of which `at` gave the network.
-            loss: called with the network in train mode; returns a scalar.
-        """
+    def update(self, iteration: int, synthetic: SyntheticSet, batch: Batch) -> None:
+        """Train the member of an iteration for one step of Adam, or let it start again if it is too old."""
         member = self._member(iteration)
         if self._state["ages"][member] > self.max_age:
-            self._start(member, generator(self.seed, "pool/restart", iteration, self._device))
+            self._start(member, generator(self.context.seed, "pool/restart", iteration, self.context.device))
             return
         self._fetch(member)
-        self._network.train().requires_grad_(True)
-        self._network.zero_grad()
-        loss(self._trained).backward()
+        images, targets = self._examples(iteration, synthetic)
+        network = self._network.train().requires_grad_(True)
+        network.zero_grad()
+        with torch.autocast(images.device.type, enabled=False):
+            self.context.loss(compiled(network, self.context.compile)(images), targets).backward()
         self._adam_step(member)
         self._store(member)
         self._state["ages"][member] += 1
@@ -94,23 +78,27 @@ class NetworkPool:
         """Take back what `state_dict` returned."""
         self._state = {name: tensor.clone() for name, tensor in state.items()}
 
-    @property
-    def _device(self) -> torch.device:
-        return next(self._network.parameters()).device
+    def _examples(self, iteration: int, synthetic: SyntheticSet) -> tuple[Tensor, Tensor]:
+        """Return the images and targets of a step."""
+        images, targets = synthetic.images().detach(), synthetic.targets().detach()
+        if len(images) <= self.batch_size:
+            return images, targets
+        draws = generator(self.context.seed, "pool/images", iteration)
+        rows = torch.randperm(len(images), generator=draws)[: self.batch_size].to(images.device)
+        return images[rows], targets[rows]
 
     def _member(self, iteration: int) -> int:
-        return int(torch.randint(self.size, (), generator=generator(self.seed, "pool/member", iteration)))
+        return int(torch.randint(self.size, (), generator=generator(self.context.seed, "pool/member", iteration)))
 
-    def _prepare(self, device: torch.device) -> None:
+    def _prepare(self) -> None:
         """Build the module and, unless a checkpoint gave them, the members."""
         if self._network is not None:
             return
-        weights = generator(self.seed, "pool/start", 0, device)
-        self._network = build(self.factory, self.image_shape, self.num_classes, weights, device)
+        seed, device = self.context.seed, self.context.device
+        self._network = self.context.build(generator(seed, "pool/start", 0, device))
         if not isinstance(self._network, Network):
             name = type(self._network).__name__
             raise UserError(f"A pool needs a network with features that can start again, and {name} is none.")
-        self._trained = torch.compile(self._network, dynamic=False) if self.compile else self._network
         self._adam = torch.optim.Adam(self._network.parameters(), self.lr)
         if self._state:
             kept = {name: tensor for name, tensor in self._state.items() if name in ON_THE_HOST}
@@ -122,7 +110,7 @@ class NetworkPool:
         self._state = {name: tensor.new_zeros(self.size, *tensor.shape) for name, tensor in empty.items()}
         self._state |= {name: torch.zeros(self.size, dtype=torch.long) for name in ON_THE_HOST}
         for member in range(self.size):
-            self._start(member, generator(self.seed, "pool/start", member, device))
+            self._start(member, generator(seed, "pool/start", member, device))
             self._state["ages"][member] = member * (self.max_age // self.size)
 
     def _start(self, member: int, weights: torch.Generator) -> None:

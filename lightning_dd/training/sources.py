@@ -1,55 +1,218 @@
 """Where a method's networks come from. They are private state: never parameters of the method, never submodules."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from lightning_dd.networks.base import Network
-from lightning_dd.networks.build import NetworkFactory, build
+from lightning_dd.artifact.synthetic import SyntheticSet
+from lightning_dd.data.sampling import Batch
+from lightning_dd.networks import Network, NetworkFactory, build
 from lightning_dd.rng import generator
+from lightning_dd.runtime.compile import compiled
+from lightning_dd.runtime.options import CheckedOptions, NonNegativeInt, PositiveFloat, PositiveInt
+from lightning_dd.training.inner import train_on_synthetic
+from lightning_dd.unroll.functional import FlatNetwork
 
 
-class FreshNetworks:
-    """A network with new random weights at every iteration.
+@dataclass(frozen=True)
+class SourceContext:
+    """What a run tells a source of networks.
 
-    One module serves all iterations: its weights are drawn again in place, so that nothing compiled is lost.
-
-    Args:
+    Attributes:
         factory: builds a network for an image shape and a number of classes.
         image_shape: `(C, H, W)`.
         num_classes: outputs of the network.
-        seed: the run's seed.
-        trainable: whether the weights ask for gradients.
+        seed: of the run.
+        device: where the networks live.
+        rank: of this process.
+        world_size: number of processes.
+        trainable: whether the method differentiates the networks' weights.
+        compile: train through `torch.compile`.
+        loss: what networks are trained by on the synthetic set: called with logits and targets.
+        augment: what augments the images that they are trained on, under a CPU generator.
+        data: the data module of the run, set up; None outside a run.
+        progress: whether to show progress bars.
+    """
+
+    factory: NetworkFactory
+    image_shape: tuple[int, int, int]
+    num_classes: int
+    seed: int
+    device: torch.device = torch.device("cpu")
+    rank: int = 0
+    world_size: int = 1
+    trainable: bool = False
+    compile: bool = False
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    data: Any = None
+    progress: bool = False
+
+    def build(self, weights: torch.Generator) -> nn.Module:
+        """Return a network whose weights depend on the generator alone."""
+        return build(self.factory, self.image_shape, self.num_classes, weights, self.device)
+
+
+class NetworkSource(CheckedOptions):
+    """What gives a method its networks, iteration by iteration."""
+
+    option_group: ClassVar[str] = "networks"
+    gives: ClassVar[str] = "networks"
+    """What `at` returns: `networks` (a module), `initial weights`, `expert segments` or `no networks`."""
+    context: SourceContext
+
+    def setup(self, context: SourceContext) -> None:
+        """Take what the run says; called once, before the first step and before a checkpoint is loaded."""
+        self.context = context
+
+    def at(self, iteration: int) -> Any:
+        """Return the network (or what the method calls so) of an iteration."""
+        raise NotImplementedError
+
+    def update(self, iteration: int, synthetic: SyntheticSet, batch: Batch) -> None:
+        """Train or age the network of an iteration after the update of the synthetic set; nothing by default."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has to be in a checkpoint."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+
+
+class NoNetworks(NetworkSource):
+    """What a method takes that matches on none (KIP)."""
+
+    gives = "no networks"
+
+    def at(self, iteration: int) -> None:
+        """Return nothing."""
+
+
+class RandomNetworks(NetworkSource):
+    """A network with new random weights at every iteration, in train mode.
+
+    One module serves all iterations: its weights are sampled again in place, so that nothing compiled is lost. A foreign
+    module samples its weights when it is built, so it is built again.
+    """
+
+    network: nn.Module | None = None
+    """The network that `at` returned last, with what has become of its weights since."""
+
+    def at(self, iteration: int) -> nn.Module:
+        """Return the network of an iteration."""
+        weights = generator(self.context.seed, "network", iteration, self.context.device)
+        if isinstance(self.network, Network):
+            self.network.initialize(weights).train()
+        else:
+            self.network = self.context.build(weights).train().requires_grad_(self.context.trainable)
+        return self.network
+
+
+class TrainedNetworks(RandomNetworks):
+    """A random network that lives for some steps and is trained between them (DC, arXiv 2006.05929).
+
+    Args:
+        lifetime: updates of the images per network.
+        epochs: of training between two updates.
+        lr: learning rate of that training (SGD without momentum).
+        batch_size: images in a step of that training.
+        on: what it is trained on: the `synthetic` set or `real` images (IDC, arXiv 2205.14959).
+        real_images: how many random real images, where it is trained on those.
     """
 
     def __init__(
         self,
-        factory: NetworkFactory,
-        image_shape: tuple[int, int, int],
-        num_classes: int,
-        seed: int,
-        trainable: bool = False,
+        lifetime: PositiveInt = 10,
+        epochs: NonNegativeInt = 50,
+        lr: PositiveFloat = 0.01,
+        batch_size: PositiveInt = 256,
+        on: Literal["synthetic", "real"] = "synthetic",
+        real_images: PositiveInt = 1000,
     ) -> None:
-        self.factory = factory
-        self.image_shape = image_shape
-        self.num_classes = num_classes
-        self.seed = seed
-        self.trainable = trainable
-        self._network: nn.Module | None = None
+        self.lifetime, self.epochs, self.lr, self.batch_size = lifetime, epochs, lr, batch_size
+        self.on, self.real_images = on, real_images
+        self._saved: dict[str, Tensor] = {}
+        self._next = 0  # the iteration that comes after the last update
 
-    @property
-    def current(self) -> nn.Module | None:
-        """The network that `at` returned last, with what has become of its weights since."""
-        return self._network
+    def at(self, iteration: int) -> nn.Module:
+        """Return the network of an iteration: that of the last, unless its life is over."""
+        number, age = divmod(iteration, self.lifetime)
+        if age and self.network is not None and not self._saved:
+            return self.network
+        network = super().at(number).requires_grad_(True)
+        if self._saved:
+            network.load_state_dict(self._saved)
+            self._saved = {}
+        return network
 
-    def at(self, iteration: int, device: torch.device) -> nn.Module:
-        """Return the network of an iteration, in train mode.
+    def update(self, iteration: int, synthetic: SyntheticSet, batch: Batch) -> None:
+        """Train the network, but for its last iteration: the next one has a network of its own."""
+        self._next = iteration + 1
+        if self._next % self.lifetime == 0:
+            return
+        images, labels = self._examples(iteration, synthetic)
+        network, kind = self.network.train(), self.context.device.type
+        # weights change in place, which a cache of their bf16 copies would not notice
+        with torch.autocast(kind, enabled=torch.is_autocast_enabled(kind), cache_enabled=False):
+            train_on_synthetic(
+                list(network.parameters()),
+                compiled(network, self.context.compile),
+                images,
+                labels,
+                self.epochs,
+                self.lr,
+                self.batch_size,
+                generator(self.context.seed, "inner training", iteration),
+                self.context.augment,
+            )
 
-        A network of this package is the same object every time, with other weights; a foreign module is built anew.
-        """
-        weights = generator(self.seed, "network", iteration, device)
-        if isinstance(self._network, Network):
-            self._network.initialize(weights).train()
-        else:  # a foreign module draws its weights when it is built
-            network = build(self.factory, self.image_shape, self.num_classes, weights, device)
-            self._network = network.train().requires_grad_(self.trainable)
-        return self._network
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the network in the middle of its life."""
+        if self.network is None or self._next % self.lifetime == 0:
+            return {}
+        return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore the network; it is built when a step needs it."""
+        self._saved = state
+
+    def _examples(self, iteration: int, synthetic: SyntheticSet) -> tuple[Tensor, Tensor]:
+        if self.on == "synthetic":
+            return synthetic.images().detach(), synthetic.targets().detach()
+        data, context = self.context.data, self.context
+        draws = generator(context.seed, "inner training/real", iteration)
+        rows = torch.randperm(len(data.train_labels), generator=draws)[: self.real_images]
+        return data.real_images(rows).to(context.device), data.train_labels[rows].to(context.device)
+
+
+class InitialWeights(RandomNetworks):
+    """The weights that trainings start from, one vector a network (DD, RaT-BPTT).
+
+    Args:
+        per_step: networks of a step, shared out among processes.
+        fixed: the same weights at every step.
+    """
+
+    gives = "initial weights"
+    flat: FlatNetwork
+    """The architecture as a function of a vector of weights."""
+
+    def __init__(self, per_step: PositiveInt = 1, fixed: bool = False) -> None:
+        self.per_step, self.fixed = per_step, fixed
+
+    def setup(self, context: SourceContext) -> None:
+        """Take what the run says, and make a function of the architecture."""
+        super().setup(context)
+        self.flat = FlatNetwork(super().at(0))
+
+    def at(self, iteration: int) -> list[Tensor]:
+        """Return this process's share of the vectors, `(W,)` each."""
+        first, share = 0 if self.fixed else iteration * self.per_step, range(self.per_step)
+        if self.per_step > 1:  # otherwise every process takes the one network
+            share = share[self.context.rank :: self.context.world_size]
+        return [self.flat.weights(super(InitialWeights, self).at(first + index)) for index in share]

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lightning_dd.errors import UserError
 from lightning_dd.losses.surrogate import with_gradient
 from lightning_dd.networks import Network
 from lightning_dd.unroll.step import Objective
@@ -43,22 +42,3 @@ def sum_in_chunks(gradient: Gradient, weights: Tensor, images: Tensor, labels: T
     parts = [gradient(weights, *part) for part in zip(images.split(chunk), labels.split(chunk), strict=True)]
     gradients, values = zip(*parts, strict=True)
     return with_gradient(sum(values), weights, sum(gradients))
-
-
-def chunk_size(wanted: int | None, network: object, images: Tensor) -> int:
-    """Return how many real images go through a network at once.
-
-    Args:
-        wanted: what the user asked for; None takes 256 on a CPU and all images on a GPU.
-        network: one with batch normalisation takes all images.
-        images: `(N, C, H, W)`.
-
-    Raises:
-        UserError: a number was asked for, and the network has batch normalisation.
-    """
-    everything = max(1, len(images))
-    if isinstance(network, Network) and network.mixes_examples:
-        if wanted is not None:
-            raise UserError("--model.real_chunk would change the result of a network with batch normalisation.")
-        return everything
-    return wanted or (CHUNK_ON_CPU if images.device.type == "cpu" else everything)

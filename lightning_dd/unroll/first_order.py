@@ -15,7 +15,7 @@ from lightning_dd.unroll.step import Objective
 from lightning_dd.unroll.unroll import Batches, Inputs
 
 
-def unroll_detached(
+def unroll_first_order(
     objective: Objective, weights: Tensor, inputs: Inputs, batches: Batches, step_sizes: Tensor
 ) -> Tensor:
     """Return the weights after all steps of gradient descent, differentiable in inputs and step sizes.
@@ -34,10 +34,10 @@ def unroll_detached(
         `(W,)`, the same weights as those of `unroll`.
     """
     with torch.autocast(weights.device.type, enabled=False):
-        return _Detached.apply(objective, batches, step_sizes, weights.detach(), *inputs)
+        return _FirstOrder.apply(objective, batches, step_sizes, weights.detach(), *inputs)
 
 
-class _Detached(torch.autograd.Function):
+class _FirstOrder(torch.autograd.Function):
     """The steps forwards without a graph, and each once more, with one, in the backward pass."""
 
     @staticmethod

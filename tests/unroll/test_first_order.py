@@ -7,7 +7,7 @@ import torch
 
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.unroll import CrossEntropy, FlatNetwork, InnerStep, unroll
-from lightning_dd.unroll.first_order import unroll_detached
+from lightning_dd.unroll.first_order import unroll_first_order
 
 SHAPE, CLASSES, STEPS = (1, 5, 4), 3, 4
 
@@ -31,7 +31,7 @@ class _Problem:
         return images.flip(3) if n == 2 else images, labels.softmax(1)
 
     def ours(self):
-        return unroll_detached(self.objective, self.start, (self.images, self.labels), self.batch, self.sizes)
+        return unroll_first_order(self.objective, self.start, (self.images, self.labels), self.batch, self.sizes)
 
     def naive(self):
         """θ_0 less the steps, each with the weights before it cut off from what they came from."""

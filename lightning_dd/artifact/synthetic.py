@@ -1,0 +1,53 @@
+"""The synthetic set S: how it is stored, and what networks are trained on."""
+
+import torch
+from torch import Tensor, nn
+
+from lightning_dd.artifact.codecs import Codec
+from lightning_dd.artifact.labels import Labels
+
+
+class SyntheticSet(nn.Module):
+    """Synthetic images and their labels; nobody else knows how they are stored.
+
+    Rows count the decoded images, class-major: `images_per_class` of class 0, then those of class 1.
+
+    Args:
+        codec: how the images are stored.
+        labels: one for each decoded image.
+    """
+
+    def __init__(self, codec: Codec, labels: Labels) -> None:
+        super().__init__()
+        self.codec = codec
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.codec)
+
+    @property
+    def images_per_class(self) -> int:
+        """Decoded images of each class."""
+        return self.codec.images_per_class
+
+    @property
+    def classes(self) -> Tensor:
+        """The class of each decoded image, `(N,)`."""
+        return torch.arange(len(self) // self.images_per_class).repeat_interleave(self.images_per_class)
+
+    def images(self, rows: Tensor | None = None) -> Tensor:
+        """Return decoded images `(n, C, H, W)`, differentiable in what is stored; all without `rows`."""
+        return self.codec.decode(rows)
+
+    def targets(self, rows: Tensor | None = None) -> Tensor:
+        """Return what networks learn: class indices `(n,)`, probabilities or regression targets `(n, num_classes)`."""
+        values = self.labels(rows)
+        return values.softmax(1) if self.labels.kind == "logits" else values
+
+    def of_classes(self, classes: Tensor) -> Tensor:
+        """Return the decoded images of some classes, `(K, n, C, H, W)`.
+
+        Args:
+            classes: `(K,)` class indices, on the CPU.
+        """
+        return self.images().unflatten(0, (-1, self.images_per_class))[classes]

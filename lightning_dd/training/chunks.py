@@ -1,0 +1,33 @@
+"""How many images go through a network at once."""
+
+from torch import Tensor, nn
+
+from lightning_dd.errors import OptionError
+from lightning_dd.networks import Network
+
+PIXELS_ON_CPU = 256 * 32**2  # measured (tools/benchmark.py dm); at 64x64, 64 images were 1.2 times as fast as 256
+
+
+def chunk_size(wanted: int | None, network: nn.Module, images: Tensor) -> int:
+    """Return how many real images go through a network in one forward.
+
+    Args:
+        wanted: what the user asked for; None takes 256 of 32x32 pixels, or fewer larger ones, on a CPU and all images
+            on a GPU.
+        network: one with batch normalization takes all images.
+        images: `(..., C, H, W)`.
+
+    Raises:
+        OptionError: a number was asked for, and the network has batch normalization in training mode.
+    """
+    everything = max(1, images.shape[:-3].numel())
+    if isinstance(network, Network) and network.training and network.mixes_examples:
+        if wanted is not None:
+            raise OptionError("real_chunk", "would change the result of a network with batch normalization")
+        return everything
+    if wanted is not None:
+        return wanted
+    if images.device.type != "cpu":
+        return everything
+    pixels = images.shape[-2] * images.shape[-1]
+    return max(1, min(256, PIXELS_ON_CPU // max(1, pixels)))
