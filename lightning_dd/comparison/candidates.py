@@ -155,7 +155,7 @@ def groups(sets: Iterable[tuple[str, DistilledDataset]], protocol: Protocol) -> 
     """
     found: dict[str, dict[str, DistilledDataset]] = {}
     for name, each in sets:
-        heeded = [protocol.for_recipe(each.recipe).describe()]
+        heeded = [protocol.bind(each.recipe).describe()]
         heeded += [each.recipe.get("augmentation")] if (protocol.augmentation or "").startswith("dsa") else []
         group = json.dumps([each.ipc, each.preprocessing.describe(), heeded], sort_keys=True)
         found.setdefault(group, {})[name] = each
