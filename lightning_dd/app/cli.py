@@ -28,7 +28,8 @@ from lightning_dd.runtime.memory import keep_freed_memory
 from lightning_dd.runtime.precision import check_precision
 
 LINKED = ("num_classes", "image_shape", "class_names")
-"""What the data say and the model is told."""
+"""Facts about the data, given to the model."""
+GROUPS = ("data", "trainer", *CALLBACKS)
 
 
 class DistillationCLI(LightningCLI):
@@ -185,7 +186,8 @@ def _run(args: Sequence[str] | None) -> None:
 
 def flag(option: str) -> str:
     """Return an option's name on the command line: `--model.lr` for `lr`, `--evaluation.epochs` for that of a group."""
-    return f"--{option}" if "." in option else f"--model.{option}"
+    group, _, rest = option.partition(".")
+    return f"--{option}" if rest and group in GROUPS else f"--model.{option}"
 
 
 def _fail(error: object, code: int) -> int:

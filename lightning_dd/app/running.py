@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_dd.callbacks import Agreement, Best, Cost, Evaluation, Gallery, Guard, LastCheckpoint, Product
-from lightning_dd.errors import UserError
+from lightning_dd.errors import OptionError, UserError
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": -1,  # the loader is endless: max_steps says when to stop
@@ -54,7 +54,7 @@ ABOUT_A_SET = (Agreement, Best, Evaluation, Gallery, Cost, Product, LastCheckpoi
 
 NO_EPOCHS = "waits for the end of an epoch, which an endless loader never has"
 REFUSED: dict[type[Callback], str] = {
-    EarlyStopping: f"{NO_EPOCHS}: use --best.patience with --evaluation.split held_out",
+    EarlyStopping: f"{NO_EPOCHS}: use {{best.patience}} with {{evaluation.split}} held_out",
     StochasticWeightAveraging: f"{NO_EPOCHS}, and averages networks, not images: leave it out",
     GradientAccumulationScheduler: "has no effect on a method's own updates: use a larger batch of real images",
 }
@@ -72,13 +72,13 @@ def check_trainer(trainer: Trainer) -> None:
             raise UserError(f"Lightning's {type(callback).__name__} {REFUSED[type(callback)]}.")
         if isinstance(callback, ModelCheckpoint) and (callback.monitor or callback.every_n_epochs):
             raise UserError(
-                f"Lightning's ModelCheckpoint {NO_EPOCHS}: --checkpoint.every_n_steps keeps the last checkpoint, "
-                "--evaluation.split held_out the best, and ModelCheckpoint takes every_n_train_steps without a monitor."
+                f"Lightning's ModelCheckpoint {NO_EPOCHS}: {{checkpoint.every_n_steps}} keeps the last checkpoint, "
+                "{evaluation.split} held_out the best, and ModelCheckpoint takes every_n_train_steps without a monitor."
             )
     if trainer.gradient_clip_val:
-        raise UserError("--trainer.gradient_clip_val does not reach a method's own updates: use --model.clip.")
+        raise UserError("{trainer.gradient_clip_val} does not reach a method's own updates: use {clip}.")
     if trainer.accumulate_grad_batches != 1:
-        raise UserError(f"--trainer.accumulate_grad_batches {REFUSED[GradientAccumulationScheduler]}.")
+        raise OptionError("trainer.accumulate_grad_batches", REFUSED[GradientAccumulationScheduler])
 
 
 def quiet() -> None:

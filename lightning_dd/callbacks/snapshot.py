@@ -16,7 +16,7 @@ def distilled_set(trainer: Trainer, module: LightningModule, record: dict[str, A
     """
     images, labels = (tensor.detach().float() if tensor.is_floating_point() else tensor for tensor in module.decode())
     if not images.isfinite().all():
-        raise UserError("The synthetic images are not finite; lower --model.lr or set --model.clip.")
+        raise UserError("The synthetic images are not finite; lower {lr} or set {clip}.")
     data = trainer.datamodule
     preprocessing = data.preprocessing
     return DistilledDataset(
