@@ -29,7 +29,6 @@ from lightning_dd.runtime.precision import check_precision
 
 LINKED = ("num_classes", "image_shape", "class_names")
 """Facts about the data, given to the model."""
-GROUPS = ("data", "trainer", *CALLBACKS)
 
 
 class DistillationCLI(LightningCLI):
@@ -186,8 +185,7 @@ def _run(args: Sequence[str] | None) -> None:
 
 def flag(option: str) -> str:
     """Return an option's name on the command line: `--model.lr` for `lr`, `--evaluation.epochs` for that of a group."""
-    group, _, rest = option.partition(".")
-    return f"--{option}" if rest and group in GROUPS else f"--model.{option}"
+    return f"--{option}" if "." in option else f"--model.{option}"
 
 
 def _fail(error: object, code: int) -> int:

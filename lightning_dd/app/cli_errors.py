@@ -42,24 +42,22 @@ def sentence(message: str, parser: argparse.ArgumentParser | None = None) -> str
         message: what the parser says.
         parser: the parser, for the names of its options.
     """
-    option = _named(".".join(re.findall(r'Parser key "([\w.]+)"', message)))
+    path = ".".join(re.findall(r'Parser key "([\w.]+)"', message))
     for pattern, explain in EXPLANATIONS:
         found = re.search(pattern, message)
         if found:
-            return explain(found, option, message, parser)
+            return explain(found, path, message, parser)
     causes = [line.strip(" -") for line in message.splitlines() if line.strip(" -")]
     causes = [line for line in causes if "NoneType" not in line and not line.startswith(BOILERPLATE)]
     return " ".join(" ".join(causes[:2] or [message]).split())
 
 
-def _within(option: str, name: str) -> str:
-    """Return an option of what an option names."""
-    return _named(f"{option.strip('{}-')}.{name}".lstrip("."))
-
-
 def _named(path: str) -> str:
     """Return an option for a sentence of a `UserError`: in braces, but for those that belong to the program itself."""
-    return "{" + path.removeprefix("model.") + "}" if "." in path else f"--{path}"
+    group, _, rest = path.partition(".")
+    if not rest:
+        return f"--{path}"
+    return "{" + (rest if group == "model" and "." not in rest else path) + "}"
 
 
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
@@ -82,7 +80,7 @@ HINTS = {
 """What is meant by options that have no default, where the name does not say it."""
 
 
-def _unrecognized(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _unrecognized(found: re.Match, path: str, message: str, parser: Any) -> str:
     name = found[1].split("=")[0]
     if name.partition(".")[0] in INSTEAD:
         return f"There is no option {name}, since each method has its own: see {INSTEAD[name.partition('.')[0]]}."
@@ -94,51 +92,53 @@ def _unrecognized(found: re.Match, option: str, message: str, parser: Any) -> st
     return f"There is no option {name}{nearest(name, _options(parser))}."
 
 
-def _not_of_command(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _not_of_command(found: re.Match, path: str, message: str, parser: Any) -> str:
     name = f"--{found[1]}"
     return f"There is no option {name}{nearest(name, _options(parser))}."
 
 
-def _not_of_group(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _not_of_group(found: re.Match, path: str, message: str, parser: Any) -> str:
     known = [each.rpartition(".")[2] for each in _options(parser) if each.startswith(f"--{found[1]}.")]
     return f"There is no option {_named(f'{found[1]}.{found[2]}')}{nearest(found[2], known)}."
 
 
-def _not_accepted(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _not_accepted(found: re.Match, path: str, message: str, parser: Any) -> str:
     paths = re.findall(r"class_path[ =]'([\w.]+)'", message)
     if paths and paths[-1].endswith(".Task"):  # what stands in for the method until it is named
-        return f"{_within(option, found[1])} belongs to a method: give --model NAME before it, for example --model DM."
+        return (
+            f"{_named(f'{path}.{found[1]}')} belongs to a method: give --model NAME before it, for example --model DM."
+        )
     known = _parameters(paths[-1]) if paths else ()
     owner = f" of {paths[-1].rsplit('.', 1)[-1]}" if paths else ""
-    name = _within(option, found[1])
+    name = _named(f"{path}.{found[1]}".lstrip("."))
     return f"There is no option {name}{owner}{nearest(found[1].partition('.')[0], known)}."
 
 
-def _unknown_class(found: re.Match, option: str, message: str, parser: Any) -> str:
-    kind = re.split(r"[.{-]", option.rstrip("}"))[-1]
+def _unknown_class(found: re.Match, path: str, message: str, parser: Any) -> str:
+    kind = path.rpartition(".")[2]
     known = getattr(HOMES.get(kind), "__all__", ())
     abstract = ("Distiller", "ImageData", "Network")
     classes = [name for name in known if name[0].isupper() and name not in abstract and not name.endswith("Error")]
     return f"There is no {kind} '{found[1]}'{nearest(found[1], classes)}."
 
 
-def _foreign_network(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _foreign_network(found: re.Match, path: str, message: str, parser: Any) -> str:
     library = found[1].capitalize()
-    return f"Networks of {found[1]} are given by name: {option} {library} {_within(option, 'name')} {found[2]}."
+    return f"Networks of {found[1]} are given by name: {_named(path)} {library} {_named(f'{path}.name')} {found[2]}."
 
 
-def _wrong_choice(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _wrong_choice(found: re.Match, path: str, message: str, parser: Any) -> str:
     choices = found[1].replace("'", "")
-    return f"{option} must be one of {choices}, got '{found[2]}'."
+    return f"{_named(path)} must be one of {choices}, got '{found[2]}'."
 
 
-def _wrong_type(found: re.Match, option: str, message: str, parser: Any) -> str:
-    return f"{option} must be {KINDS.get(found[1], found[1])}, got '{found[2]}'."
+def _wrong_type(found: re.Match, path: str, message: str, parser: Any) -> str:
+    return f"{_named(path)} must be {KINDS.get(found[1], found[1])}, got '{found[2]}'."
 
 
-def _out_of_range(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _out_of_range(found: re.Match, path: str, message: str, parser: Any) -> str:
     kinds = {kind.__name__: kind for kind in registered_types.values()}
-    return f"{option} {refusal(kinds[found[1]], _number(next(text for text in found.groups()[1:] if text is not None)))}."
+    return f"{_named(path)} {refusal(kinds[found[1]], _number(next(text for text in found.groups()[1:] if text is not None)))}."
 
 
 def _number(text: str) -> int | float | str:
@@ -148,35 +148,35 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-def _wrong_union(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _wrong_union(found: re.Match, path: str, message: str, parser: Any) -> str:
     literals = [choices.replace("'", "").split(", ") for choices in re.findall(r"typing\.Literal\[(.*?)\]", found[1])]
     choices = ", ".join(dict.fromkeys(word for words in literals for word in words))  # each once, in order
     known = [KINDS[kind] for kind in re.findall(r"<class '(\w+)'>", found[1]) if kind in KINDS]
     if choices and not known:
-        return f"{option} must be one of {choices}, got '{found[2]}'."
+        return f"{_named(path)} must be one of {choices}, got '{found[2]}'."
     known = [choices, *known] if choices else known
-    return f"{option} must be {' or '.join(known) or 'another kind of value'}, got '{found[2]}'."
+    return f"{_named(path)} must be {' or '.join(known) or 'another kind of value'}, got '{found[2]}'."
 
 
-def _not_yaml(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _not_yaml(found: re.Match, path: str, message: str, parser: Any) -> str:
     where = re.findall(r"line \d+, column \d+", message)
     return f"A config file is not valid YAML{f' ({where[-1]})' if where else ''}; look at its brackets and indentation."
 
 
-def _required(found: re.Match, option: str, message: str, parser: Any) -> str:
-    if option == "--":
+def _required(found: re.Match, path: str, message: str, parser: Any) -> str:
+    if not path:
         return "Give a method and data: --config FILE (see configs/; every run has its own), or --model and --data."
     names = found[1].split(", ")
     meant = [f": {HINTS[name]}" for name in names if name in HINTS]
-    missing = " and ".join(_within(option, name) for name in names)
+    missing = " and ".join(_named(f"{path}.{name}") for name in names)
     return f"Give {missing}, which has no default{''.join(meant)}."
 
 
-def _no_command(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _no_command(found: re.Match, path: str, message: str, parser: Any) -> str:
     return "No subcommand given: use `fit` or `test`; --help lists the options of each."
 
 
-def _no_config(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _no_config(found: re.Match, path: str, message: str, parser: Any) -> str:
     typed = Path(os.path.relpath(found[1]))
     near = difflib.get_close_matches(typed.name, [path.name for path in typed.parent.glob("*.yaml")], n=1)
     meant = f"; did you mean {near[0]}" if near else "; see configs/ for those that come with the program"
