@@ -138,7 +138,8 @@ def _wrong_type(found: re.Match, path: str, message: str, parser: Any) -> str:
 
 def _out_of_range(found: re.Match, path: str, message: str, parser: Any) -> str:
     kinds = {kind.__name__: kind for kind in registered_types.values()}
-    return f"{_named(path)} {refusal(kinds[found[1]], _number(next(text for text in found.groups()[1:] if text is not None)))}."
+    value = next(text for text in found.groups()[1:] if text is not None)
+    return f"{_named(path)} {refusal(kinds[found[1]], _number(value))}."
 
 
 def _number(text: str) -> int | float | str:
@@ -195,7 +196,8 @@ EXPLANATIONS = (
     (r"Expected a typing\.Literal\[(.*?)\]\. Got value: (\S+)", _wrong_choice),
     (r"Expected a <class '(?!NoneType)(\w+)'>\. Got value: (.+?)(?:\. Got value: .*)?(?:\n|$)", _wrong_type),
     (
-        r"Not of type (\w+): (?:(?!does )(\S+) (?:does not conform|not an? )|.*?'([^'\n]*)'(?:\.|\n|$)|[\s\S]*?Given value: (.*))",
+        r"Not of type (\w+): (?:(?!does )(\S+) (?:does not conform|not an? )|.*?'([^'\n]*)'(?:\.|\n|$)|"
+        r"[\s\S]*?Given value: (.*))",  # in a union, the value stands at the end
         _out_of_range,
     ),
     (r"Problems parsing config", _not_yaml),
