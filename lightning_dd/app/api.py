@@ -15,7 +15,7 @@ from lightning_dd.callbacks import ProgressBar
 from lightning_dd.callbacks.run_paths import ARTEFACT, run_folder
 from lightning_dd.coresets import Selection
 from lightning_dd.data import FromDataset
-from lightning_dd.errors import UserError
+from lightning_dd.errors import OptionError, UserError
 from lightning_dd.runtime import processes
 from lightning_dd.runtime.memory import keep_freed_memory
 from lightning_dd.runtime.precision import check_precision
@@ -65,7 +65,7 @@ def distill(
         >>> distilled = dd.distill(data, ipc=1, steps=1, evaluation=False)  # doctest: +SKIP
     """
     if steps is not None and steps < 1:
-        raise UserError(f"steps is a number of updates of the images, at least 1, and cannot be {steps}.")
+        raise OptionError("steps", f"must be at least 1, got {steps}")
     processes.follow_launcher()
     quiet()
     keep_freed_memory()

@@ -28,7 +28,7 @@ from lightning_dd.runtime.memory import keep_freed_memory
 from lightning_dd.runtime.precision import check_precision
 
 LINKED = ("num_classes", "image_shape", "class_names")
-"""What the data say and the model is told."""
+"""Facts about the data, given to the model."""
 
 
 class DistillationCLI(LightningCLI):
