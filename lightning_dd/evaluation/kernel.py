@@ -13,7 +13,6 @@ from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.losses import fc_ntk, solve_ridge
 
 
-
 @dataclass(frozen=True)
 class KernelProtocol(Protocol):
     """No network is trained: the set is scored by ridge regression with the kernel that its recipe names.
