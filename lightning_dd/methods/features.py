@@ -1,10 +1,10 @@
 """The feature network of a run, for images that start from a coreset."""
 
-import torch
 from lightning.pytorch import Trainer
 
 from lightning_dd.networks import NetworkFactory
-from lightning_dd.training.features import TrainedFeatures, train_features, training_set
+from lightning_dd.training.data import training_set
+from lightning_dd.training.features import TrainedFeatures, train_features
 
 
 def run_features(trainer: Trainer, factory: NetworkFactory, epochs: int, seed: int) -> TrainedFeatures:
@@ -18,5 +18,4 @@ def run_features(trainer: Trainer, factory: NetworkFactory, epochs: int, seed: i
     """
     data, device = trainer.datamodule, trainer.strategy.root_device
     progress = trainer.progress_bar_callback is not None and trainer.is_global_zero
-    with torch.enable_grad():  # the images are set without
-        return train_features(training_set(data, device), factory, epochs, seed, device, data.cache, progress)
+    return train_features(training_set(data, device), factory, epochs, seed, device, data.cache, progress)
