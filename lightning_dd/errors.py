@@ -10,12 +10,12 @@ class UserError(Exception):
     """Something that the user can put right.
 
     The message is one plain sentence that says what was wrong and what to do. It names options in braces: `{lr}` is one
-    of the method, `{evaluation.epochs}` one of a group. The entry points spell them as the user gave them: the command
+    of the method, `{model.network.width}` one of its parts, `{evaluation.epochs}` one of a group. The entry points spell them as the user gave them: the command
     line prints the sentence without a traceback and ends with a non-zero exit code.
     """
 
     def __str__(self) -> str:
-        return self.worded(lambda option: option)
+        return self.worded(lambda option: option.removeprefix("model."))
 
     def worded(self, spell: Callable[[str], str]) -> str:
         """Return the sentence with every option as `spell` writes its name."""

@@ -77,7 +77,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--data.root", dest="root", default="data", metavar="FOLDER", help="where the data are")
     add("--data.zca", dest="zca", choices=("mtt", "frepo"), help="whitening that foreign sets were made under")
     add("--augmentation", metavar="OPERATIONS", help="DSA operations for foreign sets; default: those of our sets")
-    add("--networks_at_once", type=int, metavar="K", help="trained as one stacked model; default: 1, on a GPU 10")
     add("--real_accuracy", type=float, metavar="PERCENT", help="of the whole training set; adds DD-Ranking's scores")
     add("--seed", type=int, default=0, help="of every draw")
     add("--out", type=Path, default=Path("runs/evaluation"), metavar="FOLDER", help="where the table goes")
@@ -200,7 +199,7 @@ def _conditions(options: argparse.Namespace, data: ImageData) -> Conditions:
             raise UserError(f"--test_images is a number of images, at least 1, and cannot be {options.test_images}.")
         rows = stratified_sample(labels, options.test_images, generator(0, "test images"))
         images, labels = images[rows], labels[rows]
-    about = {"epochs": options.epochs, "seed": options.seed, "at_once": options.networks_at_once, "device": _device()}
+    about = {"epochs": options.epochs, "seed": options.seed, "device": _device()}
     return Conditions(options.protocol, data.name, images, labels, data.num_classes, **about)
 
 

@@ -96,7 +96,7 @@ CodecFactory = Callable[[int, int, tuple[int, int, int]], Codec]
 
 
 def restore(description: dict[str, Any], tensors: dict[str, Tensor]) -> Codec:
-    """Return a codec as it was described and stored.
+    """Return a codec as it was described and stored, in float32.
 
     Args:
         description: from `Codec.describe`.
@@ -112,7 +112,7 @@ def restore(description: dict[str, Any], tensors: dict[str, Tensor]) -> Codec:
     shape = description["num_classes"], description["ipc"], tuple(description["image_shape"])
     codec = CODECS[kind](*shape, **description["options"])
     codec.load_state_dict(tensors)
-    return codec
+    return codec.float()
 
 
 class Pixels(Codec):
@@ -213,12 +213,15 @@ class Frequencies(Codec):
 
     @torch.no_grad()
     def fit(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Keep the coefficients that vary most over the images of each class, or over all where there are no labels."""
-        for c in range(self.num_classes if labels is not None else 1):
+        """Keep the coefficients that vary most over the images of each class, or over all where there are no labels.
+
+        A class of which there are fewer than two images keeps its lowest frequencies.
+        """
+        for c in range(self.num_classes):
             own = images if labels is None else images[labels == c]
-            variance = self._transform(own).var(0, correction=0).mean(0).flatten()
-            places = slice(None) if labels is None else c
-            self.positions[places] = variance.topk(self.positions.shape[1]).indices.sort().values
+            if len(own) > 1:
+                variance = self._transform(own).var(0).mean(0).flatten()
+                self.positions[c] = variance.topk(self.positions.shape[1]).indices.sort().values
 
     def encode(self, images: Tensor) -> Tensor:
         """Return the kept coefficients of the images."""

@@ -1,10 +1,9 @@
 """The product of a run: distilled images in one file that anyone can train on.
 
-Reading it needs torch and safetensors only. Images are stored as unclipped float32 in [0, 1] pixel units, so that they
-mean something outside this package; indexing gives them in the space in which networks are trained.
+Reading it needs torch and safetensors only. Images are unclipped float32 in [0, 1] pixel units, so that they mean
+something outside this package, or what a codec stores; indexing gives them in the space in which networks are trained.
 """
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -13,17 +12,20 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_dd.artifact.files import atomic
-from lightning_dd.artifact.preprocessing import Normalization, Preprocessing, Whitening
+from lightning_dd.artifact.codecs import Codec, Pixels, restore
+from lightning_dd.artifact.files import newest_run, save_tensors
+from lightning_dd.artifact.labels import LABEL_KINDS, Labels
+from lightning_dd.artifact.preprocessing import Preprocessing, restore_preprocessing, save_preprocessing
 from lightning_dd.errors import UserError
 
 FORMAT = "lightning_dd.distilled"
-FORMAT_VERSION = 1
-LABEL_KINDS = ("index", "probabilities", "logits", "targets")
+FORMAT_VERSION = 2
+FILE = "distilled.safetensors"
+CODEC = "codec."
+"""Before the names of a codec's tensors."""
 LARGEST_FLOAT = 2.0  # of pixels in [0, 1], which interpolation may leave a little
 
 
@@ -32,7 +34,8 @@ class DistilledDataset(Dataset):
     """Synthetic images and labels with everything needed to train on them.
 
     Attributes:
-        images: `(N, C, H, W)` float32 in [0, 1] pixel units, unclipped, class-major.
+        images: `(N, C, H, W)` float32 in [0, 1] pixel units, unclipped, class-major; given as None, the codec decodes
+            them.
         labels: `(N,)` int64 class indices, or `(N, num_classes)` float32 for the soft kinds.
         class_names: in the order of the class indices.
         preprocessing: from pixel units to the space in which networks are trained; test images need it too.
@@ -40,9 +43,14 @@ class DistilledDataset(Dataset):
         recipe: how networks are trained on it: `protocol`, `augmentation`, learned `step_size`.
         tensors: what a method needs besides (step sizes, order of batches, initial weights).
         info: method, paper, data set, config, seed, versions, accuracy.
+        codec: how the images are stored, on the CPU; None as themselves.
+        learned_labels: whether the labels count as stored numbers; None where they are soft.
+
+    Raises:
+        UserError: the parts do not go together.
     """
 
-    images: Tensor
+    images: Tensor | None
     labels: Tensor
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
@@ -50,10 +58,17 @@ class DistilledDataset(Dataset):
     recipe: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
+    codec: Codec | None = None
+    learned_labels: bool | None = None
 
     def __post_init__(self) -> None:
         self.class_names = tuple(self.class_names)
         self._prepared: Tensor | None = None
+        if self.images is None:
+            with torch.no_grad():
+                self.images = self.preprocessing.inverse(self.codec.decode())
+        if isinstance(self.codec, Pixels):
+            self.codec = None
         _check(self)
 
     def __repr__(self) -> str:
@@ -81,8 +96,21 @@ class DistilledDataset(Dataset):
 
     @property
     def ipc(self) -> int:
-        """Images per class."""
+        """Stored images per class: the budget."""
+        return self.images_per_class if self.codec is None else self.codec.ipc
+
+    @property
+    def images_per_class(self) -> int:
+        """Images per class that networks are trained on."""
         return len(self) // self.num_classes
+
+    @property
+    def stored(self) -> dict[str, int]:
+        """How many numbers are stored: of `images`, of learned `labels`, and `beside` them what a codec fitted."""
+        learned = self.label_kind != "index" if self.learned_labels is None else self.learned_labels
+        images = self.images.numel() if self.codec is None else self.codec.budget()
+        every = sum(tensor.numel() for tensor in self._stored_images().values())
+        return {"images": images, "labels": self.labels.numel() if learned else 0, "beside": every - images}
 
     @property
     def prepared(self) -> Tensor:
@@ -94,10 +122,10 @@ class DistilledDataset(Dataset):
     @property
     def hard_labels(self) -> Tensor:
         """`(N,)` class indices; the arg-max of soft labels."""
-        return self.labels if self.label_kind == "index" else self.labels.argmax(1)
+        return Labels(self.labels, self.label_kind).classes
 
     def preprocess(self, images: Tensor) -> Tensor:
-        """Prepare real images for a network trained on this set: normalise or whiten them.
+        """Prepare real images for a network trained on this set: normalize or whiten them.
 
         Args:
             images: `(..., C, H, W)` of this set's `image_shape`, uint8 or float in [0, 1].
@@ -122,13 +150,21 @@ class DistilledDataset(Dataset):
         description = {
             "class_names": self.class_names,
             "label_kind": self.label_kind,
-            "preprocessing": _describe_preprocessing(self.preprocessing, Path(path).parent),
+            "learned_labels": self.learned_labels,
+            "preprocessing": save_preprocessing(self.preprocessing, Path(path).parent),
             "recipe": self.recipe,
             "info": self.info,
+            "codec": None if self.codec is None else self.codec.describe(),
+            "stored": self.stored,
+            "images_per_class": self.images_per_class,
         }
         metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "description": json.dumps(description)}
-        tensors = {"images": self.images, "labels": self.labels, **self.tensors}
-        _save_tensors(path, tensors, metadata)
+        save_tensors(path, {**self._stored_images(), "labels": self.labels, **self.tensors}, metadata)
+
+    def _stored_images(self) -> dict[str, Tensor]:
+        if self.codec is None:
+            return {"images": self.images}
+        return {CODEC + name: tensor for name, tensor in self.codec.state_dict().items()}
 
     def save_picture(self, path: str | os.PathLike) -> None:
         """Write a PNG with the images, clipped to the valid range, under their class names."""
@@ -147,41 +183,63 @@ def load(path: str | os.PathLike) -> DistilledDataset:
     Raises:
         UserError: the file is missing, damaged, of another format or of a newer version.
     """
-    given, path = path, Path(path)
+    given, path = Path(path), Path(path)
     if path.is_dir():
-        path = _newest(path)
-    if not path.is_file():
-        where = f"The folder {given} holds no distilled set" if path != Path(given) else f"There is nothing at {given}"
-        raise UserError(f"{where}; give the folder of a run that has ended, or its distilled.safetensors.")
+        path = newest_run(path, FILE)
+    if path is None or not path.is_file():
+        where = f"The folder {given} holds no distilled set" if path is None else f"There is nothing at {given}"
+        raise UserError(f"{where}; give the folder of a run that has ended, or its {FILE}.")
     tensors, metadata = _read(path)
-    if metadata.get("format") != FORMAT:
-        raise UserError(f"{path} is a safetensors file but not a distilled data set of this program.")
     try:
-        version = int(metadata["format_version"])
-        if version > FORMAT_VERSION:
-            raise UserError(f"{path} has format version {version}, newer than this program; install a newer release.")
-        description = json.loads(metadata["description"])
-        description["preprocessing"] = _restore_preprocessing(description["preprocessing"], path.parent)
-        images, labels = tensors.pop("images"), tensors.pop("labels")
-        return DistilledDataset(images=images, labels=labels, tensors=tensors, **description)
-    except (KeyError, TypeError, ValueError):
+        return _restore(tensors, metadata, path.parent)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
         raise UserError(f"{path} lacks a part of its description; it is damaged, copy or make it again.") from None
 
 
-def _newest(folder: Path) -> Path:
-    file = folder / "distilled.safetensors"
-    runs = [] if file.is_file() else list(folder.glob(f"version_*/{file.name}"))
-    return max(runs, key=lambda path: int(path.parent.name.removeprefix("version_")), default=file)
+def _restore(tensors: dict[str, Tensor], metadata: dict[str, str], folder: Path) -> DistilledDataset:
+    """Return the set in a file of either version; the first had neither codecs nor counts."""
+    if metadata.get("format") != FORMAT:
+        raise UserError("This is a safetensors file but not a distilled data set of this program.")
+    version = int(metadata["format_version"])
+    if not 1 <= version <= FORMAT_VERSION:
+        raise UserError(f"Format version {version} is not known: a newer release may read it.")
+    description = json.loads(metadata["description"])
+    if not isinstance(description["class_names"], list):
+        raise TypeError(description["class_names"])
+    description["preprocessing"] = restore_preprocessing(description["preprocessing"], folder)
+    for counted in ("stored", "images_per_class"):
+        description.pop(counted, None)
+    if codec := description.get("codec"):
+        state = {name: tensors.pop(name) for name in list(tensors) if name.startswith(CODEC)}
+        description["codec"] = restore(codec, {name.removeprefix(CODEC): tensor for name, tensor in state.items()})
+    images = None if codec else tensors.pop("images")
+    return DistilledDataset(images=images, labels=tensors.pop("labels"), tensors=tensors, **description)
 
 
 def _check(distilled: DistilledDataset) -> None:
-    images, labels = distilled.images, distilled.labels
-    if images.ndim != 4 or len(images) != len(labels):
-        raise UserError(f"{tuple(images.shape)} images do not go with {tuple(labels.shape)} labels in a distilled set.")
-    if distilled.label_kind not in LABEL_KINDS:
-        raise UserError(f"Label kind '{distilled.label_kind}' is unknown; it is one of {', '.join(LABEL_KINDS)}.")
+    images, labels, names, kind = distilled.images, distilled.labels, distilled.class_names, distilled.label_kind
+    if images.ndim != 4 or not len(images) or not images.is_floating_point():
+        raise UserError(f"Distilled images are floats (N, C, H, W), not {images.dtype} {tuple(images.shape)}.")
+    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise UserError("Class names are texts, of which none occurs twice.")
+    if kind not in LABEL_KINDS:
+        raise UserError(f"Label kind '{kind}' is unknown; it is one of {', '.join(LABEL_KINDS)}.")
+    if labels.shape != (len(images), *(() if kind == "index" else (len(names),))):
+        shapes = f"{tuple(images.shape)} images of {len(names)} classes do not go with {tuple(labels.shape)} labels"
+        raise UserError(f"{shapes} of the kind {kind}.")
+    if kind == "index" and (labels.dtype != torch.int64 or not 0 <= labels.min() <= labels.max() < len(names)):
+        raise UserError(f"Labels of the kind index are integers from 0 to {len(names) - 1}, and these are not.")
+    if not labels.isfinite().all():
+        raise UserError("The labels hold values that are not finite; the run that made them diverged.")
     if not images.isfinite().all():
         raise UserError("The distilled images hold values that are not finite; the run that made them diverged.")
+    if distilled.codec is not None and distilled.codec.num_classes != len(names):
+        raise UserError(f"The codec stores images of {distilled.codec.num_classes} classes, not of {len(names)}.")
+    if not isinstance(distilled.recipe, dict) or not isinstance(distilled.info, dict):
+        raise UserError("The recipe and the info of a distilled set are tables.")
+    distilled.preprocessing.check(distilled.image_shape)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -190,60 +248,3 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} cannot be read as a distilled data set ({error}).") from None
-
-
-def _save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    # copies: the library refuses tensors that share memory, as tied weights do
-    own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    with atomic(path) as temporary:
-        try:
-            save_file(own, temporary, metadata)
-        except SafetensorError as error:  # how the library reports a full disk
-            raise OSError(str(error)) from None
-
-
-def _describe_preprocessing(preprocessing: Preprocessing, folder: Path) -> dict[str, Any]:
-    normalization = preprocessing if isinstance(preprocessing, Normalization) else preprocessing.normalization
-    description = {"mean": normalization.mean, "std": normalization.std}
-    if isinstance(preprocessing, Whitening):
-        parts = _whitening_tensors(preprocessing)
-        digest = _digest(parts)
-        file = folder / f"whitening-{digest}.safetensors"
-        if _read_whitening(file, digest) is None:
-            _save_tensors(file, parts)
-        description["whitening"] = digest
-    return description
-
-
-def _restore_preprocessing(description: dict[str, Any], folder: Path) -> Preprocessing:
-    normalization = Normalization(description["mean"], description["std"])
-    if "whitening" not in description:
-        return normalization
-    file = folder / f"whitening-{description['whitening']}.safetensors"
-    if not file.is_file():
-        raise UserError(f"The distilled set was whitened and needs {file.name} beside it; copy that file too.")
-    parts = _read_whitening(file, description["whitening"])
-    if parts is None:
-        raise UserError(f"{file} is damaged: its content does not fit the hash in its name; copy it again.")
-    return Whitening(normalization, **parts)
-
-
-def _read_whitening(file: Path, digest: str) -> dict[str, Tensor] | None:
-    """Return the matrices in a file; None where it is not there or its content does not fit the digest."""
-    try:
-        parts = load_file(file)
-    except (SafetensorError, OSError):
-        return None
-    return parts if _digest(parts) == digest else None
-
-
-def _whitening_tensors(whitening: Whitening) -> dict[str, Tensor]:
-    return {name: getattr(whitening, name) for name in ("center", "matrix", "inverse_matrix")}
-
-
-def _digest(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -1,5 +1,6 @@
 """Files that are either whole or not there."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -7,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
 
 from lightning_dd.errors import UserError
 
@@ -41,13 +46,59 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
 def cannot_write(path: str | os.PathLike, error: OSError) -> UserError:
     """Return the sentence for a file that could not be written."""
     reason = error.strerror or str(error)
-    return UserError(f"Cannot write {path}: {reason}; free some space or give another --trainer.default_root_dir.")
+    return UserError(f"Cannot write {path}: {reason}; free some space or give another folder.")
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
     """Write JSON atomically, indented for people."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file that is either whole or not there.
+
+    Args:
+        path: of the file.
+        tensors: on any device, in any layout; they may share memory.
+        metadata: texts.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    own, places = {}, set()
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        place = tensor.untyped_storage().data_ptr()
+        own[name] = tensor.clone() if place in places else tensor  # the library refuses tensors that share memory
+        places.add(place)
+    with atomic(path) as temporary:
+        try:
+            save_file(own, temporary, metadata)
+        except SafetensorError as error:  # how the library reports a full disk
+            raise OSError(str(error)) from None
+
+
+def tensor_digest(tensors: dict[str, Tensor]) -> str:
+    """Return sixteen hexadecimal digits that differ where names or values of tensors do."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def newest_run(folder: Path, file: str) -> Path | None:
+    """Return a file of a run, or of the newest run that has it; None where there is none.
+
+    Args:
+        folder: of the run, or of several runs `version_0`, `version_1` and so on.
+        file: its path inside a run's folder.
+    """
+    if (folder / file).is_file():
+        return folder / file
+    runs = {path.relative_to(folder).parts[0][len("version_") :]: path for path in folder.glob(f"version_*/{file}")}
+    return max(((int(number), path) for number, path in runs.items() if number.isdigit()), default=(0, None))[1]
 
 
 def _flush(path: Path) -> None:

@@ -2,8 +2,8 @@
 
 import os
 
-import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from lightning_dd.artifact.files import atomic
 
@@ -12,27 +12,22 @@ DPI = 100
 LONGEST = 60_000  # pixels of a side; matplotlib draws fewer than 2^16
 
 
-def tile(images: Tensor, columns: int, gap: int = 1) -> Tensor:
-    """Arrange images in rows of `columns` on a white page.
+def page_of(images: Tensor, columns: int, gap: int = 1) -> Tensor:
+    """Arrange images in rows on a white page.
 
     Args:
         images: `(N, C, H, W)` in [0, 1] pixel units; values outside are clipped, here and nowhere else.
         columns: images in a row.
-        gap: pixels between images.
+        gap: pixels between images and around them.
 
     Returns:
-        `(rows * (H + gap) + gap, columns * (W + gap) + gap, 3)` in [0, 1].
+        `(3, rows * (H + gap) + gap, min(N, columns) * (W + gap) + gap)` in [0, 1].
     """
+    from torchvision.utils import make_grid
+
     images = images.detach().float().cpu().clamp(0, 1)
-    if images.shape[1] == 1:
-        images = images.expand(-1, 3, -1, -1)
-    number, _, height, width = images.shape
-    rows = -(-number // columns)
-    page = torch.ones(rows * (height + gap) + gap, columns * (width + gap) + gap, 3)
-    for index, image in enumerate(images):
-        top, left = gap + (index // columns) * (height + gap), gap + (index % columns) * (width + gap)
-        page[top : top + height, left : left + width] = image.permute(1, 2, 0)
-    return page
+    page = make_grid(images, columns, gap, pad_value=1)
+    return F.pad(page, [gap] * 4, value=1) if len(images) == 1 else page  # which make_grid leaves without a border
 
 
 def save_picture(path: str | os.PathLike, images: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> None:
@@ -54,7 +49,7 @@ def save_picture(path: str | os.PathLike, images: Tensor, labels: Tensor, class_
     columns = min(COLUMNS, len(images) if single else int(counts.max()))
     images = images[labels.argsort()] if single else _rows(images, labels, len(class_names), columns)
     gap = max(1, images.shape[-2] // 3) if single else 1
-    page = tile(images, columns, gap)
+    page = page_of(images, columns, gap).permute(1, 2, 0)
     scale = 0.9 / images.shape[-1]  # inches a pixel: an image is 0.9 inches wide whatever its size
     margin = 0.0 if single else 1.4
     figure = Figure(figsize=(page.shape[1] * scale + margin, page.shape[0] * scale))

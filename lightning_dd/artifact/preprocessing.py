@@ -1,10 +1,19 @@
 """From pixels to the space in which networks are trained, and back.
 
-Both transforms live beside the artefact, which must be readable with torch and safetensors alone.
+Both transforms live beside the artifact, which must be readable with torch and safetensors alone.
 """
 
+import math
+from pathlib import Path
+from typing import Any
+
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
+
+from lightning_dd.artifact.files import save_tensors, tensor_digest
+from lightning_dd.errors import UserError
 
 
 def as_unit_floats(images: Tensor) -> Tensor:
@@ -27,15 +36,39 @@ class Normalization:
         self.std = [float(s) for s in std]
         self._tensors: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
+    @property
+    def normalization(self) -> "Normalization":
+        """The channel normalization itself."""
+        return self
+
+    def digest(self) -> None:
+        """Return None: there are no matrices."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return `mean` and `std`."""
+        return {"mean": self.mean, "std": self.std}
+
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        """Refuse statistics that cannot be used on images `(C, H, W)`.
+
+        Raises:
+            UserError: they are not finite, not positive, or not one a channel.
+        """
+        channels = image_shape[0]
+        if not len(self.mean) == len(self.std) == channels:
+            raise UserError(f"Mean and std hold {len(self.mean)} and {len(self.std)} numbers for {channels} channels.")
+        if not all(map(math.isfinite, [*self.mean, *self.std])) or min(self.std) <= 0:
+            raise UserError(f"Mean {self.mean} and std {self.std} must be finite, and std above 0.")
+
     def __call__(self, images: Tensor) -> Tensor:
-        """Map `(..., C, H, W)` uint8 or float images to the normalised space."""
+        """Map `(..., C, H, W)` uint8 or float images to the normalized space."""
         floats = as_unit_floats(images)
         mean, std = self._constants(floats)
         # in place from the first copy on: a step's real images may take gigabytes
         return (floats.sub_(mean) if floats is not images else floats - mean).div_(std)
 
     def inverse(self, images: Tensor) -> Tensor:
-        """Map normalised images `(..., C, H, W)` back to [0, 1] pixel units, without clipping."""
+        """Map normalized images `(..., C, H, W)` back to [0, 1] pixel units, without clipping."""
         mean, std = self._constants(images)
         return images * std + mean
 
@@ -50,11 +83,11 @@ class Normalization:
 class Whitening:
     """ZCA whitening `((x - mean) / std - center) @ matrix`, with its inverse.
 
-    The channel normalisation comes first and is the identity (mean 0, std 1) in MTT's recipe.
+    The channel normalization comes first and is the identity (mean 0, std 1) in MTT's recipe.
 
     Args:
         normalization: what happens before whitening.
-        center: `(D,)` mean of the normalised training images, D = C*H*W.
+        center: `(D,)` mean of the normalized training images, D = C*H*W.
         matrix: `(D, D)` symmetric whitening matrix.
         inverse_matrix: `(D, D)` its inverse.
     """
@@ -67,10 +100,36 @@ class Whitening:
         self.matrix = matrix
         self.inverse_matrix = inverse_matrix
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The center and both matrices by name."""
+        return {name: getattr(self, name) for name in ("center", "matrix", "inverse_matrix")}
+
+    def digest(self) -> str:
+        """Return what differs where the matrices do; it is part of the name of the file that holds them."""
+        return tensor_digest(self.tensors)
+
+    def describe(self) -> dict[str, Any]:
+        """Return `mean`, `std` and the digest of the `whitening`."""
+        return {**self.normalization.describe(), "whitening": self.digest()}
+
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        """Refuse statistics and matrices that cannot be used on images `(C, H, W)`.
+
+        Raises:
+            UserError: they are not finite, or of another shape.
+        """
+        self.normalization.check(image_shape)
+        size = math.prod(image_shape)
+        shapes = {"center": (size,), "matrix": (size, size), "inverse_matrix": (size, size)}
+        if {name: tuple(tensor.shape) for name, tensor in self.tensors.items()} != shapes:
+            raise UserError(f"The whitening is not one of images of shape {tuple(image_shape)}.")
+        if not all(tensor.isfinite().all() for tensor in self.tensors.values()):
+            raise UserError("The whitening holds values that are not finite.")
+
     def to(self, device: torch.device | str) -> "Whitening":
         """Return the same transform with its matrices on another device."""
-        parts = (t.to(device) for t in (self.center, self.matrix, self.inverse_matrix))
-        return Whitening(self.normalization, *parts)
+        return Whitening(self.normalization, **{name: tensor.to(device) for name, tensor in self.tensors.items()})
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map `(..., C, H, W)` uint8 or float images to the whitened space."""
@@ -84,3 +143,49 @@ class Whitening:
 
 
 Preprocessing = Normalization | Whitening
+
+
+def save_preprocessing(preprocessing: Preprocessing, folder: Path) -> dict[str, Any]:
+    """Return the description of a preprocessing, having written a whitening's matrices to a hashed file in the folder.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    description = preprocessing.describe()
+    if isinstance(preprocessing, Whitening):
+        file = _whitening_file(folder, description["whitening"])
+        if _read_whitening(file, description["whitening"]) is None:
+            save_tensors(file, preprocessing.tensors)
+    return description
+
+
+def restore_preprocessing(description: dict[str, Any], folder: Path) -> Preprocessing:
+    """Return the preprocessing that was described, with its matrices from the folder.
+
+    Raises:
+        UserError: the file of a whitening is missing or damaged.
+        KeyError, TypeError, ValueError: the description is damaged.
+    """
+    normalization = Normalization(description["mean"], description["std"])
+    if "whitening" not in description:
+        return normalization
+    file = _whitening_file(folder, description["whitening"])
+    if not file.is_file():
+        raise UserError(f"The distilled set was whitened and needs {file.name} beside it; copy that file too.")
+    parts = _read_whitening(file, description["whitening"])
+    if parts is None:
+        raise UserError(f"{file} is damaged: its content does not fit the hash in its name; copy it again.")
+    return Whitening(normalization, **parts)
+
+
+def _whitening_file(folder: Path, name: str) -> Path:
+    return folder / f"whitening-{name}.safetensors"
+
+
+def _read_whitening(file: Path, name: str) -> dict[str, Tensor] | None:
+    """Return the matrices in a file; None where it is not there or its content does not fit the digest."""
+    try:
+        parts = load_file(file)
+    except (SafetensorError, OSError):
+        return None
+    return parts if tensor_digest(parts) == name else None

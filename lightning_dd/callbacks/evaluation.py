@@ -1,22 +1,19 @@
 """Train fresh networks on the distilled set and test them, at chosen steps and at the end."""
 
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.coresets import random_real
-from lightning_dd.errors import UserError
+from lightning_dd.errors import UserError, check_number
 from lightning_dd.evaluation import Accuracies, Protocol, evaluate, find_protocol
-from lightning_dd.evaluation.protocol import RecordedProtocol
-from lightning_dd.evaluation.recorded import check_start
-from lightning_dd.evaluation.regression import KernelProtocol
 from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator
@@ -38,7 +35,6 @@ class Evaluation(Callback):
         network: architecture of the networks; None takes the one that was distilled with.
         split: `test`, or `held_out` where `--data.held_out` sets a part of the training images aside for choices.
         random_real: whether to train networks on random real images too.
-        networks_at_once: how many are trained together, as one stacked model; None takes 1 on a CPU and 10 on a GPU.
 
     Raises:
         UserError: a number is not positive, or the protocol is unknown.
@@ -54,16 +50,9 @@ class Evaluation(Callback):
         network: NetworkFactory | None = None,
         split: str = "test",
         random_real: bool = True,
-        networks_at_once: int | None = None,
     ) -> None:
-        numbers = {
-            "num_networks": num_networks,
-            "every_n_steps": every_n_steps,
-            "networks_at_once": networks_at_once,
-        }
-        for name, value in numbers.items():
-            if value is not None and value < 1:
-                raise UserError(f"--evaluation.{name} is at least 1 and cannot be {value}.")
+        check_number("evaluation.num_networks", num_networks)
+        check_number("evaluation.every_n_steps", every_n_steps)
         if protocol is not None or epochs is not None:
             find_protocol(protocol or "common", epochs)  # say what is wrong before hours are spent
         self.enabled = enabled
@@ -74,7 +63,6 @@ class Evaluation(Callback):
         self.network = network
         self.split = split
         self.random_real = random_real
-        self.networks_at_once = networks_at_once
         self.records: list[dict[str, Any]] = []
         self.made_up = False  # whether the final evaluation of a run that was stopped before it was made up for
         self._measured: int | None = None  # the step whose images were measured last
@@ -97,14 +85,14 @@ class Evaluation(Callback):
         if absent:
             names = ", ".join(trainer.datamodule.class_names[label] for label in sorted(absent)[:5])
             rank_zero_warn(f"The {self.split} split has no image of {len(absent)} class(es), such as {names}.")
-        protocol = self._protocol_for(module, trainer.datamodule.name).for_recipe(module.recipe())
+        protocol = self._protocol_for(module, trainer.datamodule.name).bind(module.recipe())
         if self.network is None:
             return
-        if isinstance(protocol, KernelProtocol):
-            raise UserError(f"Protocol {protocol.name} trains no network: leave --evaluation.network out.")
-        if isinstance(protocol, RecordedProtocol) and getattr(module, "fixed_weights", False):
+        if not protocol.trains_networks:
+            raise UserError(f"Protocol {protocol.name} trains no network: leave {{evaluation.network}} out.")
+        if getattr(module, "fixed_weights", False):
             own, theirs = (_sample(factory, module) for factory in (module.network, self.network))
-            check_start(theirs, dict(own.named_parameters()))
+            protocol.check_network(theirs, dict(own.named_parameters()))
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Where a run that goes on has all its steps, make its final evaluation if it was stopped before that."""
@@ -178,18 +166,12 @@ class Evaluation(Callback):
                 protocol,
                 share,
                 module.seed,
-                self.networks_at_once,
             )
         return protocol, _gathered(trainer, accuracies)
 
     def _protocol_for(self, module: LightningModule, data: str) -> Protocol:
-        """Return the protocol in the form that it has for a data set and the network, of which it makes one to see."""
-        name = self.protocol or module.protocol
-        protocol = find_protocol(name, self.epochs, data)
-        if isinstance(protocol, KernelProtocol):
-            return protocol
-        parts = _sample(self.network or module.network, module).modules()
-        return find_protocol(name, self.epochs, data, any(isinstance(part, _BatchNorm) for part in parts))
+        network = partial(_sample, self.network or module.network, module)
+        return find_protocol(self.protocol or module.protocol, self.epochs, data, network)
 
 
 def _what_is_left(steps: int, made_up: bool, enabled: bool) -> str:

@@ -4,7 +4,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from lightning_dd.artifact.picture import tile
+from lightning_dd.artifact.picture import page_of
 from lightning_dd.errors import UserError
 
 LARGEST = 200  # images in the grid
@@ -44,9 +44,9 @@ class Gallery(Callback):
         loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         if not loggers or not trainer.is_global_zero:
             return
-        images, _ = module.decode()
+        images, per_class = module.synthetic.images(), module.synthetic.codec.images_per_class
         pixels = trainer.datamodule.preprocessing.inverse(images[:LARGEST].detach().float().cpu())
-        grid = tile(pixels, columns=min(10, module.ipc) if module.ipc > 1 else 10)
+        grid = page_of(pixels, columns=min(10, per_class) if per_class > 1 else 10)
         for logger in loggers:
-            logger.experiment.add_image("images", grid, trainer.global_step, dataformats="HWC")
+            logger.experiment.add_image("images", grid, trainer.global_step)
             logger.experiment.add_histogram("pixels", pixels, trainer.global_step)

@@ -4,28 +4,30 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
+from lightning_dd.artifact.codecs import restore
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.errors import UserError
 
 
-def distilled_set(trainer: Trainer, module: LightningModule, record: dict[str, Any] | None = None) -> DistilledDataset:
+def distilled_set(trainer: Trainer, module: LightningModule, info: dict[str, Any] | None = None) -> DistilledDataset:
     """Return the method's synthetic set as it is now, on the CPU.
 
     Raises:
         UserError: the images are not finite.
     """
-    images, labels = (tensor.detach().float() if tensor.is_floating_point() else tensor for tensor in module.decode())
-    if not images.isfinite().all():
-        raise UserError("The synthetic images are not finite; lower --model.lr or set --model.clip.")
-    data = trainer.datamodule
-    preprocessing = data.preprocessing
+    codec, labels, data = module.synthetic.codec, module.synthetic.labels, trainer.datamodule
+    stored, values = {name: tensor.cpu() for name, tensor in codec.state_dict().items()}, labels.values.detach().cpu()
+    if not stored["images"].isfinite().all():
+        raise UserError("The synthetic images are not finite; lower {lr} or set {clip}.")
     return DistilledDataset(
-        images=preprocessing.inverse(images.cpu()),
-        labels=labels.cpu(),
+        images=None,
+        labels=values.float() if values.is_floating_point() else values,
         class_names=data.class_names,
-        preprocessing=preprocessing,
-        label_kind=module.label_kind,
+        preprocessing=data.preprocessing,
+        label_kind=labels.kind,
         recipe={"protocol": module.protocol, **module.recipe()},
         tensors={name: tensor.detach().cpu() for name, tensor in module.recipe_tensors().items()},
-        info={"paper": module.paper, **(record or {})},
+        info={"paper": module.paper, **(info or {})},
+        codec=restore(codec.describe(), stored),
+        learned_labels=labels.learned,
     )

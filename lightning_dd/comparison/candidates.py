@@ -1,16 +1,15 @@
 """What stands in a row of a table: distilled sets, and the real images that they are compared with."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from lightning_dd.artifact.dataset import DistilledDataset
-from lightning_dd.artifact.preprocessing import Normalization, Preprocessing, as_unit_floats
+from lightning_dd.artifact.files import tensor_digest
+from lightning_dd.artifact.preprocessing import as_unit_floats
 from lightning_dd.coresets import Selection, random_real, select
 from lightning_dd.data import ImageData
 from lightning_dd.evaluation.protocol import Protocol
@@ -156,36 +155,23 @@ def groups(sets: Iterable[tuple[str, DistilledDataset]], protocol: Protocol) -> 
     """
     found: dict[str, dict[str, DistilledDataset]] = {}
     for name, each in sets:
-        heeded = [protocol.for_recipe(each.recipe).describe()]
+        heeded = [protocol.bind(each.recipe).describe()]
         heeded += [each.recipe.get("augmentation")] if (protocol.augmentation or "").startswith("dsa") else []
-        group = json.dumps([each.ipc, _describe(each.preprocessing), heeded], sort_keys=True)
+        group = json.dumps([each.ipc, each.preprocessing.describe(), heeded], sort_keys=True)
         found.setdefault(group, {})[name] = each
     return list(found.values())
 
 
 def fingerprint(distilled: DistilledDataset) -> dict[str, Any]:
     """Return plain values that differ where networks trained on a set could differ."""
-    kind, tensors = distilled.label_kind, [distilled.images, distilled.labels, *distilled.tensors.values()]
-    return {"content": _digest(*tensors), "labels": kind, "prepared": _preparation(distilled)}
+    content = tensor_digest({"images": distilled.images, "labels": distilled.labels, **distilled.tensors})
+    return {"content": content, "labels": distilled.label_kind, "prepared": _preparation(distilled)}
 
 
 def _preparation(distilled: DistilledDataset) -> list[Any]:
-    return [_describe(distilled.preprocessing), _shared(distilled.recipe)]
+    return [distilled.preprocessing.describe(), _shared(distilled.recipe)]
 
 
 def _shared(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return what a recipe says besides the protocol, which the table decides."""
     return {name: value for name, value in recipe.items() if name != "protocol"}
-
-
-def _describe(preprocessing: Preprocessing) -> list[Any]:
-    if isinstance(preprocessing, Normalization):
-        return [preprocessing.mean, preprocessing.std]
-    return [*_describe(preprocessing.normalization), _digest(preprocessing.center, preprocessing.matrix)]
-
-
-def _digest(*tensors: Tensor) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for tensor in tensors:
-        digest.update(torch.atleast_1d(tensor.detach().cpu()).contiguous().numpy().tobytes())
-    return digest.hexdigest()

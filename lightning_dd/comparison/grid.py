@@ -2,11 +2,10 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lightning_dd.artifact.dataset import DistilledDataset
@@ -16,8 +15,6 @@ from lightning_dd.comparison.cells import Cells
 from lightning_dd.evaluation.evaluate import TestSet, evaluate
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.evaluation.protocols import find_protocol
-from lightning_dd.evaluation.stacked import networks_at_once
-from lightning_dd.networks.base import BATCH_NORMS
 from lightning_dd.networks.named import named_network, sample_network
 
 
@@ -82,7 +79,6 @@ class Conditions:
         epochs: in place of the protocol's.
         seed: of every draw.
         device: where networks are trained.
-        at_once: networks of a cell that are trained together; None takes what suits the device.
         augmented: whether to augment, by DSA where the protocol does not say how; None leaves that to the protocol.
     """
 
@@ -94,13 +90,11 @@ class Conditions:
     epochs: int | None = None
     seed: int = 0
     device: str = "cpu"
-    at_once: int | None = None
     augmented: bool | None = None
 
     def protocol_for(self, network: nn.Module) -> Protocol:
         """Return the protocol in the form that it has for a network."""
-        batch_norm = any(isinstance(module, BATCH_NORMS) for module in network.modules())
-        protocol = find_protocol(self.protocol, self.epochs, self.data, batch_norm)
+        protocol = find_protocol(self.protocol, self.epochs, self.data, lambda: network)
         if self.augmented is None:
             return protocol
         usual = find_protocol("common", data=self.data).augmentation
@@ -136,44 +130,30 @@ def fill(
             what = _what(candidate, network, protocol, conditions)
             done = cells.get(what).get("accuracies", {})
             missing = [index for index in range(count) if str(index) not in done]
-            for group in _groups(candidate, missing, protocol, conditions):
-                _measure(candidate, network, protocol, group, prepared, cells, what)
+            for index in missing:
+                _measure(candidate, network, protocol, index, prepared, cells, what)
             cell = _cell(candidate, network, cells.get(what), count, parameters)
             table[row, network] = cell
             report(cell, not missing)
     return [table[row, network] for row in range(len(candidates)) for network in networks]
 
 
-def _groups(
-    candidate: Candidate, indices: list[int], protocol: Protocol, conditions: Conditions
-) -> Iterator[list[int]]:
-    """Give the indices of networks that are trained together: those that share one set, as many as suit the device."""
-    size = networks_at_once(conditions.at_once, torch.device(conditions.device), protocol)
-    for start in range(0, len(indices), size):
-        group = indices[start : start + size]
-        made = [candidate.make(index) for index in group] if size > 1 else []
-        alike = all(each is made[0] for each in made)
-        yield from [group] if alike else [[index] for index in group]
-
-
 def _measure(
     candidate: Candidate,
     network: str,
     protocol: Protocol,
-    indices: list[int],
+    index: int,
     prepared: "_Prepared",
     cells: Cells,
     what: dict[str, Any],
 ) -> None:
-    """Add the accuracies of some networks to their cell."""
+    """Add the accuracy of one network to its cell."""
     start = time.perf_counter()
-    distilled, conditions = candidate.make(indices[0]), prepared.conditions
+    distilled, conditions = candidate.make(index), prepared.conditions
     test_set, factory = prepared.for_set(distilled), named_network(network)
-    found = evaluate(distilled, None, test_set, factory, protocol, indices, conditions.seed, conditions.at_once)
-    seconds = (time.perf_counter() - start) / len(indices)
+    (accuracy,) = evaluate(distilled, None, test_set, factory, protocol, [index], conditions.seed).distilled
     result = cells.get(what) or {"accuracies": {}, "seconds": {}}
-    for index, accuracy in zip(indices, found.distilled, strict=True):
-        result["accuracies"][str(index)], result["seconds"][str(index)] = accuracy, seconds
+    result["accuracies"][str(index)], result["seconds"][str(index)] = accuracy, time.perf_counter() - start
     cells.put(what, result)
 
 

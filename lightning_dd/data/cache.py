@@ -3,16 +3,19 @@
 The folder is `$LIGHTNING_DD_CACHE`, or `~/.cache/lightning_dd`. It may be deleted at any time.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
+
+from lightning_dd.artifact.files import save_tensors
+from lightning_dd.errors import UserError
 
 # Raised when decoding changes what it gives for the same files.
 FORMAT = 1
@@ -37,7 +40,8 @@ def cached(files: Iterable[Path], options: dict, build: Callable[[], dict[str, T
         return load_file(path)
     except (OSError, SafetensorError):
         tensors = build()
-        _write(path, tensors)
+        with contextlib.suppress(UserError):  # not being able to keep it is no error
+            save_tensors(path, tensors)
         return tensors
 
 
@@ -48,17 +52,3 @@ def _key(files: Iterable[Path], options: dict) -> str:
         stat = file.stat()
         digest.update(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()
-
-
-def _write(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write under another name, then rename: no process ever reads half a file. Not being able to is no error."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        os.close(handle)
-        save_file(tensors, temporary)
-        os.replace(temporary, path)
-    except (OSError, SafetensorError):
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)

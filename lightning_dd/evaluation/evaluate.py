@@ -2,9 +2,9 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,15 +12,11 @@ from torch import Tensor
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.labels import Labels
-from lightning_dd.evaluation.kernel import kernel_accuracy
-from lightning_dd.evaluation.protocol import Protocol, RecordedProtocol
+from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.evaluation.protocols import find_protocol
-from lightning_dd.evaluation.recorded import train_as_recorded
-from lightning_dd.evaluation.regression import KernelProtocol
-from lightning_dd.evaluation.stacked import accuracies_of, networks_at_once, train_stack
-from lightning_dd.evaluation.training import accuracy_of, augmentation_of, train_network
-from lightning_dd.networks import Network, NetworkFactory, build
+from lightning_dd.networks import NetworkFactory, build
 from lightning_dd.rng import generator
+from lightning_dd.training.loop import accuracy
 
 RandomReal = Callable[[int], tuple[Tensor, Tensor]]
 """Called with a network's index; returns fresh random real images, prepared, and their labels."""
@@ -77,7 +73,6 @@ def evaluate(
     protocol: Protocol,
     networks: Iterable[int],
     seed: int,
-    at_once: int | None = None,
 ) -> Accuracies:
     """Train and test networks on a distilled set and, beside it, on random real images.
 
@@ -92,7 +87,6 @@ def evaluate(
         protocol: how networks are trained.
         networks: indices of the networks.
         seed: the run's seed.
-        at_once: networks that are trained together, as one stacked model; None takes 1 on a CPU and 10 on a GPU.
 
     Returns:
         Accuracies in percent.
@@ -101,46 +95,26 @@ def evaluate(
     result = Accuracies()
     device, dtype = test_set[0].device, torch.get_default_dtype()  # of the networks that are built here
     test_set = test_set[0].to(dtype), test_set[1]
-    protocol = protocol.for_recipe(distilled.recipe)
+    protocol = protocol.bind(distilled.recipe)
     for_real = find_protocol(protocol.random_real) if protocol.random_real else protocol
 
-    def ready(images: Tensor, labels: Tensor, kind: str = "index") -> tuple[Tensor, Tensor]:
+    def measure(images: Tensor, labels: Tensor, kind: str, protocol: Protocol, index: int) -> float:
         labels = Labels(labels.to(device), kind).as_(protocol.labels, distilled.num_classes, dtype)
-        return images.to(device, dtype), labels
+        weights = generator(seed, "evaluation/weights", index, device)
+        fresh = partial(build, network, distilled.image_shape, distilled.num_classes, weights, device)
+        draws = generator(seed, "evaluation/training", index)
+        classifier = protocol.fit(fresh, images.to(device, dtype), labels, distilled, draws)
+        result.network = getattr(classifier, "description", type(classifier).__name__)
+        return accuracy(classifier, *test_set)
 
-    def accuracies(sets: list[tuple[Tensor, Tensor]], indices: list[int], protocol: Protocol) -> list[float]:
-        if isinstance(protocol, KernelProtocol):
-            result.network = protocol.kernel
-            return [kernel_accuracy(*sets[0], *test_set, protocol.function, protocol.depth, protocol.ridge)]
-        drawn = [generator(seed, "evaluation/weights", index, device) for index in indices]
-        fresh = [build(network, distilled.image_shape, distilled.num_classes, draw, device) for draw in drawn]
-        result.network = fresh[0].description if isinstance(fresh[0], Network) else type(fresh[0]).__name__
-        draws = [generator(seed, "evaluation/training", index) for index in indices]
-        augment = augmentation_of(protocol, distilled.recipe.get("augmentation"))
-        if len(fresh) > 1:
-            images, labels = zip(*sets, strict=True)
-            return accuracies_of(train_stack(fresh, images, labels, protocol, augment, draws), *test_set)
-        if isinstance(protocol, RecordedProtocol):
-            train_as_recorded(fresh[0], *sets[0], distilled, augment, draws[0])
-        else:
-            train_network(fresh[0], *sets[0], protocol, augment, draws[0])
-        return [accuracy_of(fresh[0], *test_set)]
-
-    ours = ready(distilled.prepared, distilled.labels, distilled.label_kind)
-    for group in _groups(networks, networks_at_once(at_once, device, protocol)):
-        if 0 in group or not isinstance(protocol, KernelProtocol):  # a kernel says the same every time
-            result.distilled += accuracies([ours] * len(group), group, protocol)
+    for index in networks:
+        if index == 0 or protocol.trains_networks:  # a kernel gives the same every time
+            ours = measure(distilled.prepared, distilled.labels, distilled.label_kind, protocol, index)
+            result.distilled.append(ours)
         if random_real is not None:
-            result.random_real += accuracies([ready(*random_real(index)) for index in group], group, for_real)
+            result.random_real.append(measure(*random_real(index), "index", for_real, index))
     result.seconds = time.perf_counter() - start
     return result
-
-
-def _groups(indices: Iterable[int], size: int) -> Iterator[list[int]]:
-    """Give so many indices at a time; the last group may be smaller."""
-    indices = iter(indices)
-    while group := list(islice(indices, size)):
-        yield group
 
 
 def _mean(values: list[float]) -> float | None:

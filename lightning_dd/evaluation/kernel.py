@@ -1,40 +1,97 @@
-"""Score a set by kernel ridge regression, without any network."""
+"""Scoring a set by kernel ridge regression, without any network."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lightning_dd.losses import KERNELS, solve_ridge
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.errors import UserError
+from lightning_dd.evaluation.protocol import Protocol
+from lightning_dd.losses import fc_ntk, solve_ridge
 
-LARGEST_CHUNK = 1000
-LARGEST_PIXEL_PAIRS = 2**22
-"""That a convolutional kernel holds at a time."""
 
 
-@torch.no_grad()
-def kernel_accuracy(
-    images: Tensor,
-    targets: Tensor,
-    test_images: Tensor,
-    test_labels: Tensor,
-    name: str,
-    depth: int,
-    ridge: float,
-) -> float:
-    """Return the accuracy in percent of the regression from a set to the test images.
+@dataclass(frozen=True)
+class KernelProtocol(Protocol):
+    """No network is trained: the set is scored by ridge regression with the kernel that its recipe names.
+
+    Attributes:
+        function: name of the kernel.
+        depth: of its infinitely wide network.
+        ridge: relative to the mean of the kernel's diagonal.
+    """
+
+    trains_networks = False
+
+    epochs: int | None = None
+    labels: Literal["hard", "soft", "targets"] = "targets"
+    function: str = "fc_ntk"
+    depth: int = 1
+    ridge: float = 1e-6
+
+    def with_epochs(self, epochs: int | None) -> "KernelProtocol":
+        """Return the protocol as it is.
+
+        Raises:
+            UserError: there is a number of epochs.
+        """
+        if epochs is not None:
+            raise UserError(f"Protocol {self.name} trains no network: leave {{evaluation.epochs}} out.")
+        return self
+
+    def bind(self, recipe: dict[str, Any]) -> "KernelProtocol":
+        """Return the protocol with the recipe's kernel.
+
+        Raises:
+            UserError: the set was not distilled with a kernel.
+        """
+        kernel = recipe.get("kernel")
+        if kernel is None:
+            raise UserError(
+                "{evaluation.protocol} krr scores a set by its own kernel, and this one has none: use another protocol."
+            )
+        return replace(self, function=kernel["name"], depth=kernel["depth"], ridge=kernel["ridge"])
+
+    def fit(
+        self,
+        fresh: Callable[[], nn.Module],
+        images: Tensor,
+        labels: Tensor,
+        distilled: DistilledDataset,
+        generator: torch.Generator,
+    ) -> "KernelRegression":
+        """Return the regression from the images `(N, C, H, W)` to their targets `(N, num_classes)`."""
+        return KernelRegression(images, labels, self.function, self.depth, self.ridge)
+
+    def length(self, num_images: int) -> str:
+        """Return what takes the place of training, for the screen."""
+        return "infinite width"
+
+
+class KernelRegression:
+    """The ridge regression from images to targets, as a classifier.
 
     Args:
-        images: `(N, C, H, W)` of the set, prepared.
-        targets: `(N, num_classes)` what its images are regressed to.
-        test_images: `(T, C, H, W)`, prepared.
-        test_labels: `(T,)` class indices.
+        images: `(N, C, H, W)`, prepared.
+        targets: `(N, num_classes)`.
         name: of the kernel.
         depth: of its network.
         ridge: relative to the mean of the kernel's diagonal.
     """
-    kernel = KERNELS[name]
-    weights = solve_ridge(kernel(images, depth=depth), targets, ridge).weights
-    chunk = LARGEST_CHUNK
-    if name == "conv_ntk":
-        chunk = min(chunk, max(1, LARGEST_PIXEL_PAIRS // (len(images) * images[0, 0].numel() ** 2)))
-    predicted = [(kernel(part, images, depth=depth) @ weights).argmax(1) for part in test_images.split(chunk)]
-    return 100 * (torch.cat(predicted) == test_labels).double().mean().item()
+
+    def __init__(self, images: Tensor, targets: Tensor, name: str, depth: int, ridge: float) -> None:
+        self.images, self.name, self.depth = images, name, depth
+        with torch.no_grad():
+            self.weights = solve_ridge(fc_ntk(images, depth=depth), targets, ridge).weights
+
+    @property
+    def description(self) -> str:
+        """The kernel's name, in place of a network's."""
+        return f"{self.name} (depth {self.depth})"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return predictions `(n, num_classes)` for images `(n, C, H, W)`."""
+        return fc_ntk(images, self.images, depth=self.depth) @ self.weights

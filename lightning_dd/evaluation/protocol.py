@@ -1,14 +1,27 @@
-"""What a protocol says, and those that train with cross-entropy."""
+"""Evaluation protocols that train networks with cross-entropy, and the base of all others."""
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from itertools import islice
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_dd.errors import UserError
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.augmentation import DSA
+from lightning_dd.augmentation.dc import DCAugmentation
+from lightning_dd.augmentation.frepo import FRePoAugmentation
+from lightning_dd.errors import UserError, check_number
+from lightning_dd.training.loop import Augmentation, Classifier, mini_batches, train_network
+
+ALL_OPERATIONS = "color_crop_cutout_flip_scale_rotate"
+DIGITS = ("digits", "mnist", "svhn")
+"""Data sets whose images mean something else, or nothing, in a mirror."""
+
+_Self = TypeVar("_Self", bound="Protocol")
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,8 @@ class Protocol:
         random_real: name of the protocol for random real images, where that of the set would not be fair to them.
     """
 
+    trains_networks: ClassVar[bool] = True
+
     name: str
     source: str
     epochs: int | None
@@ -42,6 +57,98 @@ class Protocol:
     batch_size: int = 256
     labels: Literal["hard", "soft", "targets"] = "hard"
     random_real: str | None = None
+
+    def for_data(self: _Self, data: str, batch_norm: bool) -> _Self:
+        """Return the protocol for a data set: DSA mirrors no digits, unless a set was distilled so.
+
+        Args:
+            data: name of the data set.
+            batch_norm: whether the networks have batch normalization.
+        """
+        if self.augmentation == "dsa" and data in DIGITS:
+            return replace(self, augmentation="dsa_color_crop_cutout_scale_rotate")
+        return self
+
+    def with_epochs(self: _Self, epochs: int | None) -> _Self:
+        """Return the protocol with E in place of the published number; None leaves that.
+
+        Raises:
+            UserError: the number is not positive, or has no meaning here.
+        """
+        check_number("evaluation.epochs", epochs)
+        return self if epochs is None else replace(self, epochs=epochs)
+
+    def bind(self: _Self, recipe: dict[str, Any]) -> _Self:
+        """Return the protocol with what a set's own recipe has to say in it.
+
+        Raises:
+            UserError: the recipe lacks what the protocol needs.
+        """
+        return self
+
+    def check_network(self, network: nn.Module, initial_weights: dict[str, Tensor]) -> None:
+        """Refuse a network that the set's initial weights, by name, are not for, where the protocol starts from them.
+
+        Raises:
+            UserError: names or shapes differ.
+        """
+
+    def fit(
+        self,
+        fresh: Callable[[], nn.Module],
+        images: Tensor,
+        labels: Tensor,
+        distilled: DistilledDataset,
+        generator: torch.Generator,
+    ) -> Classifier:
+        """Return a classifier that has learned the images: here, a fresh network after its training.
+
+        Args:
+            fresh: makes a network with fresh weights, on the device of the images.
+            images: `(N, C, H, W)` in the space in which networks are trained.
+            labels: as the protocol wants them.
+            distilled: the set, for what it brings besides; random real images come in its place.
+            generator: on CPU; draws the order of the images and their augmentation.
+        """
+        network = fresh()
+        augment = self.augment(distilled.recipe.get("augmentation"))
+        self.train(network, images.detach(), labels.detach(), distilled, augment, generator)
+        return network
+
+    def augment(self, strategy: str | None) -> Augmentation | None:
+        """Return what each mini-batch is augmented with.
+
+        Args:
+            strategy: DSA operations that the set was distilled with; None takes those of the protocol.
+        """
+        if self.augmentation is None:
+            return None
+        kind, _, operations = self.augmentation.partition("_")
+        if kind == "dsa":
+            return DSA(strategy or operations or ALL_OPERATIONS)
+        return {"dc": DCAugmentation, "frepo": FRePoAugmentation}[kind](operations)
+
+    def train(
+        self,
+        network: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        distilled: DistilledDataset | None,
+        augment: Augmentation | None,
+        generator: torch.Generator,
+    ) -> None:
+        """Train a network in place; see `fit`."""
+        count, base_lr = len(images), self.base_lr(network, images)
+
+        def schedule(step: int, optimizer: torch.optim.Optimizer) -> None:
+            if self.resets_optimizer(step, count):
+                optimizer.state.clear()
+            for group in optimizer.param_groups:
+                group["lr"] = base_lr * self.lr_factor(step, count)
+
+        rows = islice(self.rows(count, generator), self.num_steps(count))
+        batches = mini_batches(images, labels, rows, augment, generator)
+        train_network(network.train(), batches, self.loss, self.optimizer(network), schedule)
 
     @property
     def total_epochs(self) -> int:
@@ -61,13 +168,22 @@ class Protocol:
         """Return in how many batches a set of that size is shown."""
         return math.ceil(num_images / self.batch_size)
 
-    def rate_factor(self, step: int, num_images: int) -> float:
-        """Return what the learning rate is multiplied by at a step."""
+    def base_lr(self, network: nn.Module, images: Tensor) -> float:
+        """Return the learning rate before any factor."""
+        return self.learning_rate
+
+    def lr_factor(self, step: int, num_images: int) -> float:
+        """Return the factor of the learning rate at a step."""
         return 1.0 if step // self.steps_per_epoch(num_images) <= self.drop_after else 0.1
 
-    def starts_anew(self, step: int, num_images: int) -> bool:
-        """Whether the optimizer forgets its momentum before a step."""
+    def resets_optimizer(self, step: int, num_images: int) -> bool:
+        """Return whether the optimizer's momentum is cleared before a step."""
         return step == (self.drop_after + 1) * self.steps_per_epoch(num_images)
+
+    def rows(self, num_images: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """Yield the rows of one mini-batch after another, without end."""
+        while True:
+            yield from self.order(num_images, generator).split(self.batch_size)
 
     def order(self, num_images: int, generator: torch.Generator) -> Tensor:
         """Return the order `(num_images,)` in which an epoch shows the images."""
@@ -83,28 +199,31 @@ class Protocol:
         """Return the mean loss of a batch: logits `(B, C)`; labels `(B,)` indices or `(B, C)`."""
         return F.cross_entropy(logits, labels)
 
-    def highest_rate(self, network: nn.Module, images: Tensor) -> float:
-        """Return the learning rate before any factor."""
-        return self.learning_rate
-
-    def for_recipe(self, recipe: dict[str, Any]) -> "Protocol":
-        """Return the protocol with what a set's own recipe has to say in it."""
-        return self
-
     def length(self, num_images: int) -> str:
         """Return how long a network trains, for the screen."""
         return f"{self.epochs} epochs"
 
     def describe(self) -> dict[str, Any]:
-        """Return plain values, for records and artefacts."""
+        """Return plain values, for records and keys."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
-class LearnedRateProtocol(Protocol):
+class DCProtocol(Protocol):
+    """DC's: it augments, and trains longer, on MNIST and where networks have batch normalization."""
+
+    def for_data(self, data: str, batch_norm: bool) -> "DCProtocol":
+        """Return the protocol for a data set and networks with or without batch normalization."""
+        if data == "mnist":
+            return replace(self, epochs=1000, augmentation="dc_crop_scale_rotate")
+        return replace(self, epochs=1000, augmentation="dc_crop_noise") if batch_norm else self
+
+
+@dataclass(frozen=True)
+class LearnedLRProtocol(Protocol):
     """MTT's and DATM's: the set's learned step size in place of the learning rate, which sets without one keep."""
 
-    def for_recipe(self, recipe: dict[str, Any]) -> Protocol:
+    def bind(self, recipe: dict[str, Any]) -> "LearnedLRProtocol":
         """Return the protocol with the recipe's `step_size`.
 
         Raises:
@@ -113,25 +232,6 @@ class LearnedRateProtocol(Protocol):
         step_size = recipe.get("step_size", self.learning_rate)
         if step_size <= 0:
             raise UserError(
-                f"The set's learned step size is {step_size:g}, not positive: use --evaluation.protocol dsa."
+                f"The set's learned step size is {step_size:g}, not positive: use {{evaluation.protocol}} dsa."
             )
         return replace(self, learning_rate=step_size)
-
-
-@dataclass(frozen=True)
-class RecordedProtocol(Protocol):
-    """DD's: the set brings its own steps, and nothing of what other protocols say matters but `random_real`."""
-
-    def for_recipe(self, recipe: dict[str, Any]) -> Protocol:
-        """Return the protocol as it is.
-
-        Raises:
-            UserError: the set was not learned with steps of its own.
-        """
-        if "inner" not in recipe:
-            raise UserError("The set brings no steps of its own to train with; use --evaluation.protocol common.")
-        return self
-
-    def length(self, num_images: int) -> str:
-        """Return how long a network trains, for the screen."""
-        return "the steps it was learned with"

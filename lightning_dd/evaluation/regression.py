@@ -1,13 +1,12 @@
-"""Protocols whose networks, finite or infinitely wide, learn targets rather than classes."""
+"""Protocols whose networks learn targets rather than classes."""
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from lightning_dd.errors import UserError
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.evaluation.stable_rate import largest_stable_rate
 
@@ -33,8 +32,8 @@ class RegressionProtocol(Protocol):
         """Return the published number of steps."""
         raise NotImplementedError
 
-    def starts_anew(self, step: int, num_images: int) -> bool:
-        """Never: the rate changes smoothly."""
+    def resets_optimizer(self, step: int, num_images: int) -> bool:
+        """Return False: the rate changes smoothly."""
         return False
 
     def length(self, num_images: int) -> str:
@@ -62,12 +61,18 @@ class FRePoProtocol(RegressionProtocol):
     warm_up: int = 500
     """Steps; no more than half of all."""
 
+    def for_data(self, data: str, batch_norm: bool) -> "FRePoProtocol":
+        """Return the protocol for a data set: neither MNIST nor Fashion-MNIST is mirrored."""
+        if data in ("mnist", "fashion_mnist"):
+            return replace(self, augmentation=self.augmentation.replace("flip_", ""))
+        return self
+
     def published_steps(self, num_images: int) -> int:
         """Return the published number of steps."""
         return FREPO_STEPS[min((size for size in FREPO_STEPS if size >= num_images), default=max(FREPO_STEPS))]
 
-    def rate_factor(self, step: int, num_images: int) -> float:
-        """Return what the learning rate is multiplied by at a step."""
+    def lr_factor(self, step: int, num_images: int) -> float:
+        """Return the factor of the learning rate at a step."""
         steps = self.num_steps(num_images)
         warm_up = min(self.warm_up, steps // 2)
         return step / warm_up if step < warm_up else 0.01 + 0.99 * _cosine((step - warm_up) / (steps - warm_up))
@@ -106,54 +111,17 @@ class KIPProtocol(RegressionProtocol):
         """Return the published number of steps."""
         return 5001
 
-    def rate_factor(self, step: int, num_images: int) -> float:
-        """Return what the learning rate is multiplied by at a step."""
+    def lr_factor(self, step: int, num_images: int) -> float:
+        """Return the factor of the learning rate at a step."""
         return _cosine(step / max(1, self.num_steps(num_images) - 1))
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return half the squared error, mean over classes and the batch."""
         return 0.5 * (logits - labels).square().mean()
 
-    def highest_rate(self, network: nn.Module, images: Tensor) -> float:
+    def base_lr(self, network: nn.Module, images: Tensor) -> float:
         """Return the learning rate before any factor."""
         return self.learning_rate * largest_stable_rate(network, images)
-
-
-@dataclass(frozen=True)
-class KernelProtocol(RegressionProtocol):
-    """No network is trained: the set is scored by ridge regression with the kernel that its recipe names.
-
-    Attributes:
-        function: name of the kernel.
-        depth: of its infinitely wide network.
-        ridge: relative to the mean of the kernel's diagonal.
-    """
-
-    function: str = "fc_ntk"
-    depth: int = 1
-    ridge: float = 1e-6
-
-    @property
-    def kernel(self) -> str:
-        """The kernel's name, in place of a network's."""
-        return f"{self.function} (depth {self.depth})"
-
-    def for_recipe(self, recipe: dict[str, Any]) -> Protocol:
-        """Return the protocol with the recipe's kernel.
-
-        Raises:
-            UserError: the set was not distilled with a kernel.
-        """
-        kernel = recipe.get("kernel")
-        if kernel is None:
-            raise UserError(
-                "--evaluation.protocol krr scores a set by its own kernel, and this one has none: use another protocol."
-            )
-        return replace(self, function=kernel["name"], depth=kernel["depth"], ridge=kernel["ridge"])
-
-    def length(self, num_images: int) -> str:
-        """Return what takes the place of training, for the screen."""
-        return "infinite width"
 
 
 def _cosine(progress: float) -> float:

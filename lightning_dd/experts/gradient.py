@@ -1,7 +1,5 @@
 """The gradient that experts are trained by."""
 
-from collections.abc import Callable
-
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,16 +29,3 @@ def gsam(gradient: Gradient, rho: float, alpha: float) -> Gradient:
         return perturbed - alpha * across, value
 
     return direction
-
-
-def accuracy(network: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, chunk: int = 256) -> float:
-    """Return the accuracy in percent.
-
-    Args:
-        network: gives logits `(n, num_classes)` of pixels `(n, C, H, W)`.
-        images: `(N, C, H, W)` pixels.
-        labels: `(N,)` class indices, on the device of the logits.
-        chunk: images at once.
-    """
-    parts = zip(images.split(chunk), labels.split(chunk), strict=True)
-    return 100 * sum((network(part).argmax(1) == truth).sum().item() for part, truth in parts) / len(labels)

@@ -1,12 +1,11 @@
 """What a trajectory belongs to: the data, what they went through, and the network; and whether a run is of the same."""
 
-import hashlib
 from typing import Any
 
 import torch
 from torch import nn
 
-from lightning_dd.artifact.preprocessing import Normalization, Preprocessing, Whitening
+from lightning_dd.artifact.preprocessing import Preprocessing
 from lightning_dd.networks import Network
 from lightning_dd.rng import generator
 
@@ -33,16 +32,14 @@ def describe_preprocessing(preprocessing: Preprocessing, image_shape: tuple[int,
         image_shape: `(C, H, W)`.
 
     Returns:
-        Its `kind`, `mean` and `std`, the digest of a `whitening` (the one in the name of an artefact's file), and what
+        Its `kind`, `mean` and `std`, the digest of a `whitening` (the one in the name of an artifact's file), and what
         it makes of the first pixels of a `probe`: the same numbers wherever it was fitted, up to rounding.
     """
-    normalization = preprocessing if isinstance(preprocessing, Normalization) else preprocessing.normalization
     probe = preprocessing(torch.rand(image_shape, generator=generator(0, "probe")))
     return {
         "kind": preprocessing.kind,
-        "mean": normalization.mean,
-        "std": normalization.std,
-        "whitening": _digest(preprocessing) if isinstance(preprocessing, Whitening) else None,
+        **preprocessing.normalization.describe(),
+        "whitening": preprocessing.digest(),
         "probe": [round(value, 5) for value in probe.flatten()[:PROBE_LENGTH].tolist()],
     }
 
@@ -51,11 +48,3 @@ def same_preprocessing(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
     """Whether two descriptions are of the same preprocessing, up to rounding."""
     probes = torch.tensor(ours["probe"]), torch.tensor(theirs["probe"])
     return ours["kind"] == theirs["kind"] and torch.allclose(*probes, atol=TOLERANCE)
-
-
-def _digest(whitening: Whitening) -> str:
-    digest = hashlib.sha256()
-    for name in ("center", "inverse_matrix", "matrix"):
-        digest.update(name.encode())
-        digest.update(getattr(whitening, name).contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

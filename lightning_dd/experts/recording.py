@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
-from lightning_dd.artifact.files import atomic
+from lightning_dd.artifact.files import save_tensors
 
 
 def expert_file(folder: Path, number: int) -> Path:
@@ -59,7 +59,7 @@ class Recording:
         Raises:
             UserError: the file cannot be written.
         """
-        write_tensors(self._part(epoch), {"weights": weights})
+        save_tensors(self._part(epoch), {"weights": weights})
         if epoch - 1 > self.keep_epochs:
             self._part(epoch - 1).unlink(missing_ok=True)
 
@@ -85,7 +85,7 @@ class Recording:
         facts = {"number": self.number, **facts, "largest_normaliser_error": normaliser_error(exact, stored)}
         tensors = {"trajectory": stored, "final": weights}
         # one key: the library writes several in an order of its own, and files would differ
-        write_tensors(self.file, tensors, {"expert": json.dumps(facts)})
+        save_tensors(self.file, tensors, {"expert": json.dumps(facts)})
         shutil.rmtree(self._parts)
 
     def _part(self, epoch: int) -> Path:
@@ -113,18 +113,3 @@ def read_facts(file: Path) -> dict[str, Any]:
     """
     with safe_open(file, "pt") as opened:
         return json.loads((opened.metadata() or {})["expert"])
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write copies of tensors to a safetensors file that is either whole or not there.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    # copies: what is on a GPU has to come here, and what is on the CPU goes on changing
-    own = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-    with atomic(path) as temporary:
-        try:
-            save_file(own, temporary, metadata)
-        except SafetensorError as error:  # how the library reports a full disk
-            raise OSError(str(error)) from None

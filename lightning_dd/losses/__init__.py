@@ -1,27 +1,20 @@
 """The mathematics of the methods: tensors in, scalar out."""
 
-from lightning_dd.losses.conv_ntk import conv_ntk
 from lightning_dd.losses.feature_mean import feature_mean_distance
 from lightning_dd.losses.gradient_distance import DISTANCES, cosine_distance, rowwise_distance, squared_distance
-from lightning_dd.losses.kernel_ridge import centred_targets, label_margin, solve_labels, solve_ridge, squared_error
+from lightning_dd.losses.kernel_ridge import centred_targets, label_margin, solve_ridge, squared_error
 from lightning_dd.losses.ntk import fc_ntk
 from lightning_dd.losses.surrogate import with_gradient
 from lightning_dd.losses.trajectory_distance import trajectory_distance
 
-KERNELS = {"fc_ntk": fc_ntk, "conv_ntk": conv_ntk}
-"""Kernels of infinitely wide networks, called with two sets of images and `depth`."""
-
 __all__ = [
     "DISTANCES",
-    "KERNELS",
     "centred_targets",
-    "conv_ntk",
     "cosine_distance",
     "fc_ntk",
     "feature_mean_distance",
     "label_margin",
     "rowwise_distance",
-    "solve_labels",
     "solve_ridge",
     "squared_distance",
     "squared_error",

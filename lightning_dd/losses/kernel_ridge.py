@@ -54,22 +54,6 @@ def solve_ridge(kernel: Tensor, labels: Tensor, ridge: float = 1e-6) -> RidgeSol
     return RidgeSolution(first + torch.cholesky_solve(labels - system @ first, factor), raised)
 
 
-def solve_labels(kernel_ts: Tensor, kernel_ss: Tensor, targets: Tensor, ridge: float = 1e-6) -> Tensor:
-    """Return the labels whose regression fits the targets best, `pinv(K_ts (K_ss + λI)^-1) y` (KIP's label solve).
-
-    Args:
-        kernel_ts: `(B, N)`.
-        kernel_ss: `(N, N)`.
-        targets: y, `(B, C)`.
-        ridge: relative to the mean of the diagonal of K_ss.
-
-    Returns:
-        `(N, C)` float64.
-    """
-    from_labels = solve_ridge(kernel_ss, kernel_ts.T, ridge).weights.T
-    return torch.linalg.pinv(from_labels) @ targets.double()
-
-
 def squared_error(predictions: Tensor, targets: Tensor, count: int) -> Tensor:
     """Return half the sum of squared errors of `(B, C)` predictions, divided by `count`.
 

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Timer
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_dd.artifact.codecs import CodecFactory, Pixels
+from lightning_dd.artifact.codecs import Codec, CodecFactory, Pixels
 from lightning_dd.artifact.labels import Labels
 from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.augmentation import DSA
@@ -34,6 +34,7 @@ class NonFiniteLossError(UserError):
 
 Init = Literal["real", "noise", "herding", "k_center", "forgetting", "k_means"]
 CHECK_EVERY_ON_GPU = 10
+CODEC_IMAGES = 20_000  # that a codec is fitted to
 
 
 class Distiller(Task):
@@ -237,7 +238,7 @@ class Distiller(Task):
         on_gpu = self.trainer.strategy.root_device.type == "cuda"
         self.finite_check_interval = CHECK_EVERY_ON_GPU if on_gpu else 1
         self.networks.setup(self.source_context())
-        self.synthetic.codec.check(self.trainer.datamodule.preprocessing)
+        self._fit_codec()
         with torch.no_grad():
             self.initialize(generator(self.seed, "init"))
 
@@ -259,6 +260,15 @@ class Distiller(Task):
             None if run is None else run.datamodule,
             run is not None and run.progress_bar_callback is not None and run.is_global_zero,
         )
+
+    def _fit_codec(self) -> None:
+        """Show the codec real images, where it looks at them."""
+        codec, data = self.synthetic.codec, self.trainer.datamodule
+        if not codec.whitening and data.preprocessing.kind == "whitening":
+            raise OptionError("codec", f"{codec.kind} takes no whitened images: leave {{data.zca}} out")
+        if type(codec).fit is not Codec.fit:
+            rows = torch.randperm(len(data.train_labels), generator=generator(self.seed, "codec"))[:CODEC_IMAGES]
+            codec.fit(data.real_images(rows), data.train_labels[rows])
 
     def _set_length(self) -> None:
         """Take the published number of steps where nobody said when to stop: the loader is endless."""
@@ -295,8 +305,9 @@ class Distiller(Task):
 
     def configure_optimizers(self) -> Any:
         """Return the one optimizer, with a named group for each kind of learnable tensor."""
-        learned = {_group(name): tensor for name, tensor in self.named_parameters() if tensor.requires_grad}
-        optimizer = self.build_optimizer([{"params": [tensor], "name": name} for name, tensor in learned.items()])
+        learned = {name: tensor for name, tensor in self.named_parameters() if tensor.requires_grad}
+        groups = [{"params": [tensor], "name": _group(name)} for name, tensor in learned.items()]
+        optimizer = self.build_optimizer(sorted(groups, key=lambda group: group["name"] != "images"))
         if not self.scheduled():
             return optimizer
         if self.lr_decay != 1 and self.trainer.max_steps <= 0:

@@ -31,7 +31,7 @@ class Coreset(OneShot):
     paper = "Coreset of real images, as a baseline of Dataset Condensation (ICLR 2021, arXiv 2006.05929)"
     published_steps = 1
     protocol = "dc"
-    memory_option = "{network.width}"
+    memory_option = "{model.network.width}"
 
     def __init__(self, ipc: PositiveInt, selection: Selection = "random", **options: Any) -> None:
         super().__init__(ipc, init="real" if selection == "random" else selection, **options)

@@ -93,9 +93,7 @@ class DATM(MTT):
         segments, device = self.networks, self.trainer.strategy.root_device
         right = self.synthetic.classes if self.init == "correct" else None
         images = self.synthetic.images().detach()
-        self.synthetic.labels.values.copy_(
-            expert_logits(segments.trajectories, segments.flat, images, right, device)
-        )
+        self.synthetic.labels.values.copy_(expert_logits(segments.trajectories, segments.flat, images, right, device))
 
     def initial_rows(self, draws: torch.Generator) -> Tensor:
         """Return the training images that the synthetic ones start from, `(N,)` rows."""

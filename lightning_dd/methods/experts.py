@@ -12,13 +12,14 @@ from lightning_dd.augmentation import DSA
 from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
 from lightning_dd.experts.description import check_description, write_description
-from lightning_dd.experts.gradient import accuracy, gsam
+from lightning_dd.experts.gradient import gsam
 from lightning_dd.experts.provenance import describe_network, describe_preprocessing
 from lightning_dd.experts.recording import Recording
 from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, Network, NetworkFactory, build
 from lightning_dd.rng import generator
 from lightning_dd.runtime.options import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from lightning_dd.training.loop import accuracy
 from lightning_dd.unroll.chunks import gradient_of
 from lightning_dd.unroll.functional import CrossEntropy, FlatNetwork
 from lightning_dd.version import __version__
@@ -93,7 +94,7 @@ class Experts(Task):
         self.storage = storage
         self._flat = FlatNetwork(build(network, self.image_shape, num_classes, generator(seed, "network")))
         if isinstance(self._flat.network, Network) and self._flat.network.mixes_examples:
-            raise UserError("Batch normalization has statistics that no trajectory holds; use {network.norm} instance.")
+            raise UserError("Batch normalization has statistics that no trajectory holds; use {model.network.norm} instance.")
         gradient = gradient_of(CrossEntropy(self._flat), compile)
         self._gradient = gsam(gradient, *self.gsam) if gsam_rho else gradient
         self.weights = nn.Parameter(torch.zeros(sum(self._flat.sizes)))

@@ -111,9 +111,7 @@ class MTT(Distiller):
 
     def own_networks(self) -> ExpertSegments:
         """Return segments of the recorded experts."""
-        return ExpertSegments(
-            self.experts, self.expert_epochs, self.max_start_epoch, per_step=self.segments_per_step
-        )
+        return ExpertSegments(self.experts, self.expert_epochs, self.max_start_epoch, per_step=self.segments_per_step)
 
     @cached_property
     def step(self) -> InnerStep:

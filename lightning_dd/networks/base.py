@@ -80,4 +80,9 @@ class Network(nn.Module, ABC):
     @property
     def mixes_examples(self) -> bool:
         """Whether an example's output in training mode depends on the others of its batch (BatchNorm)."""
-        return any(isinstance(module, BATCH_NORMS) for module in self.modules())
+        return has_batch_norm(self)
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """Return whether a network has batch normalization anywhere."""
+    return any(isinstance(module, BATCH_NORMS) for module in network.modules())

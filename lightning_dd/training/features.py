@@ -6,7 +6,7 @@ momentum 0.9, weight decay 5e-4 and batches of 256 in a new order each epoch, wi
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.data.cache import cached
 from lightning_dd.errors import UserError
 from lightning_dd.networks import Network, NetworkFactory, build
 from lightning_dd.rng import generator
+from lightning_dd.training.chunks import chunk_size
+from lightning_dd.training.loop import train_network
 
 if TYPE_CHECKING:
     from lightning_dd.data import ImageData
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, BATCH_SIZE = 0.01, 0.9, 5e-4, 256
-CHUNK = 256
 
 Prepare = Callable[[Tensor], Tensor]
 """From training pixels `(n, C, H, W)` to what networks are trained on, on the device."""
@@ -49,6 +49,11 @@ class TrainingSet:
     prepare: Prepare
     preparation: object
 
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the images `(n, C, H, W)` and labels of some rows, prepared, on the device."""
+        images = self.prepare(self.images[rows])
+        return images, self.labels[rows].to(images.device)
+
 
 def training_set(data: "ImageData", device: torch.device) -> TrainingSet:
     """Return the training images of a data module as the feature network learns them.
@@ -61,8 +66,7 @@ def training_set(data: "ImageData", device: torch.device) -> TrainingSet:
     def prepare(pixels: Tensor) -> Tensor:
         return data.preprocessing_on(device)(pixels.to(device))
 
-    preprocessing = data.preprocessing
-    channels = preprocessing if isinstance(preprocessing, Normalization) else preprocessing.normalization
+    channels = data.preprocessing.normalization
     preparation = [channels.mean, channels.std, data.zca]
     return TrainingSet(data.train_images, data.train_labels, data.num_classes, prepare, preparation)
 
@@ -84,14 +88,16 @@ class TrainedFeatures:
     @torch.no_grad()
     def of(self, rows: Tensor) -> Tensor:
         """Return the features `(n, F)` of training images `(n,)`, on the device."""
-        parts = [self.network.features(self.data.prepare(self.data.images[part])) for part in rows.split(CHUNK)]
-        return torch.cat(parts)
+        return torch.cat([self.network.features(images) for images in self._prepared(rows)])
 
     @torch.no_grad()
     def probabilities(self, rows: Tensor) -> Tensor:
         """Return the class probabilities `(n, num_classes)` that it gives training images `(n,)`, on the device."""
-        parts = [self.network(self.data.prepare(self.data.images[part])).softmax(1) for part in rows.split(CHUNK)]
-        return torch.cat(parts)
+        return torch.cat([self.network(images).softmax(1) for images in self._prepared(rows)])
+
+    def _prepared(self, rows: Tensor) -> Iterator[Tensor]:
+        chunk = chunk_size(None, self.network, self.data.images)  # on the CPU, whatever the network is on
+        return (self.data.batch(part)[0] for part in rows.split(chunk))
 
 
 def train_features(
@@ -139,16 +145,17 @@ def _learn(network: Network, data: TrainingSet, epochs: int, seed: int, progress
     optimizer = torch.optim.SGD(network.parameters(), LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     history = torch.zeros(epochs, len(data.labels), dtype=torch.bool)
     network.train()
+    right: list[Tensor] = []
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        right.append(logits.argmax(1) == labels)
+        return F.cross_entropy(logits, labels)
+
     for epoch in tqdm(range(epochs), "training the network for the coreset", leave=False, disable=not progress):
         order = torch.randperm(len(data.labels), generator=generator(seed, "features/order", epoch))
-        for rows in order.split(BATCH_SIZE):
-            images = data.prepare(data.images[rows])
-            labels = data.labels[rows].to(images.device)
-            logits = network(images)
-            history[epoch, rows] = (logits.argmax(1) == labels).cpu()
-            optimizer.zero_grad()
-            F.cross_entropy(logits, labels).backward()
-            optimizer.step()
+        right.clear()
+        train_network(network, map(data.batch, order.split(BATCH_SIZE)), loss, optimizer)
+        history[epoch, order] = torch.cat(right).cpu()
     return history
 
 

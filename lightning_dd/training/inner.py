@@ -1,22 +1,24 @@
 """Ordinary training of a method's network on the synthetic set, between two updates of the images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightning_dd.training.loop import Augmentation, Classifier, mini_batches, shuffled, train_network
+
 
 def train_on_synthetic(
     parameters: Sequence[nn.Parameter],
-    logits: Callable[[Tensor], Tensor],
+    logits: Classifier,
     images: Tensor,
     labels: Tensor,
     epochs: int,
     lr: float,
     batch_size: int,
     generator: torch.Generator,
-    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    augment: Augmentation | None = None,
 ) -> None:
     """Train a network in place by plain SGD on shuffled batches.
 
@@ -32,11 +34,6 @@ def train_on_synthetic(
         augment: called with each batch and the generator.
     """
     optimizer = torch.optim.SGD(parameters, lr)
-    for _ in range(epochs):
-        for rows in torch.randperm(len(images), generator=generator).split(batch_size):
-            batch = images[rows] if augment is None else augment(images[rows], generator)
-            loss = F.cross_entropy(logits(batch), labels[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    rows = shuffled(len(images), batch_size, epochs, generator)
+    train_network(logits, mini_batches(images, labels, rows, augment, generator), F.cross_entropy, optimizer)
     optimizer.zero_grad()

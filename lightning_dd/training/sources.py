@@ -60,7 +60,7 @@ class SourceContext:
 class NetworkSource(CheckedOptions):
     """What gives a method its networks, iteration by iteration."""
 
-    option_group: ClassVar[str] = "networks"
+    option_group: ClassVar[str] = "model.networks"
     gives: ClassVar[str] = "networks"
     """What `at` returns: `networks` (a module), `initial weights`, `expert segments` or `no networks`."""
     context: SourceContext

@@ -96,7 +96,7 @@ CASES = [
     ("unknown augmentation", ["--model.augmentation", "crop_flipp"], None, "flip"),
     ("depth that does not fit", ["--model.network.depth", "5"], None, "depth"),
     ("unknown protocol", ["--evaluation.protocol", "dcc"], None, "choose one of"),
-    ("no networks", ["--evaluation.num_networks", "0"], None, "cannot be 0"),
+    ("no networks", ["--evaluation.num_networks", "0"], None, "got 0"),
     ("no held-out part", ["--evaluation.enabled", "true", "--evaluation.split", "held_out"], None, "held_out"),
     ("IPC above the class", ["--model.ipc", "500"], None, "--model.init noise"),
     ("class too small", [*FOLDER, "PATH"], _small_class, '"cat"'),

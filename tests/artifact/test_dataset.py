@@ -7,13 +7,16 @@ import sys
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchvision.models import resnet18
 
 import lightning_dd
-from lightning_dd.artifact import dataset as artefact
+from lightning_dd.artifact import dataset as artifact
+from lightning_dd.artifact import files
+from lightning_dd.artifact.codecs import CODECS, Frequencies, Pixels, Tiles
 from lightning_dd.artifact.dataset import DistilledDataset, load
 from lightning_dd.artifact.preprocessing import Normalization, Whitening
 from lightning_dd.errors import UserError
@@ -61,7 +64,7 @@ def _describe(**changes):
         "recipe": {},
         "info": {},
     }
-    metadata = {"format": artefact.FORMAT, "format_version": "1", "description": json.dumps(description)}
+    metadata = {"format": artifact.FORMAT, "format_version": "1", "description": json.dumps(description)}
     return {**metadata, **changes}
 
 
@@ -102,12 +105,64 @@ def test_soft_labels_round_trip(kind, tmp_path):
     assert torch.equal(again[4][1], labels[4])
 
 
-def test_folder_of_several_runs_gives_the_newest_that_has_a_set(tmp_path):
-    for version in (2, 10):
-        (tmp_path / f"version_{version}").mkdir()
-        _distilled(info={"version": version}).save(tmp_path / f"version_{version}" / "distilled.safetensors")
-    (tmp_path / "version_11").mkdir()  # stopped before it had one
-    assert load(tmp_path).info["version"] == 10
+@pytest.mark.parametrize("make", [Tiles, lambda *shape: Frequencies(*shape, keep=3)])
+@pytest.mark.parametrize("kind", ["index", "logits"])
+def test_codecs_round_trip(make, kind, tmp_path):
+    """The file holds what the codec stores, in the networks' space, and says how much that is."""
+    codec = make(3, 2, (3, 4, 5))
+    codec.start_noise(torch.Generator().manual_seed(5))
+    labels = torch.arange(3).repeat_interleave(codec.images_per_class)
+    labels = labels if kind == "index" else torch.eye(3)[labels]
+    distilled = DistilledDataset(None, labels, NAMES, NORMALIZATION, kind, codec=codec)
+    distilled.save(tmp_path / "distilled.safetensors")
+    again = load(tmp_path)
+    assert torch.equal(again.images, NORMALIZATION.inverse(codec.decode()))
+    assert again.images.requires_grad is False
+    assert (again.ipc, again.images_per_class, len(again)) == (2, codec.images_per_class, len(codec))
+    with safe_open(tmp_path / "distilled.safetensors", "pt") as file:
+        names, description = set(file.keys()), json.loads(file.metadata()["description"])
+        assert torch.equal(file.get_tensor("codec.images"), codec.images)
+    beside = {"codec.positions"} if isinstance(codec, Frequencies) else set()
+    assert names == {"codec.images", "labels", *beside}
+    numbers = {"images": codec.images.numel(), "labels": labels.numel() if kind == "logits" else 0}
+    assert again.stored == description["stored"] == {**numbers, "beside": 9 * len(beside)}
+    assert description["images_per_class"] == codec.images_per_class
+
+
+def test_pixels_are_stored_in_pixel_units(tmp_path):
+    codec = Pixels(3, 2, (3, 4, 5))
+    codec.start(_images())
+    _distilled(images=None, codec=codec).save(tmp_path / "distilled.safetensors")
+    again = load(tmp_path)
+    assert torch.equal(again.images, NORMALIZATION.inverse(_images()))
+    assert (again.codec, again.stored) == (None, {"images": 360, "labels": 0, "beside": 0})
+    assert set(load_file(tmp_path / "distilled.safetensors")) == {"images", "labels"}
+
+
+def test_targets_that_are_not_learned_are_not_counted():
+    soft = {"labels": torch.eye(3)[[0, 0, 1, 1, 2, 2]], "label_kind": "targets"}
+    assert [_distilled(**soft, learned_labels=learned).stored["labels"] for learned in (None, True, False)] == [
+        18,
+        18,
+        0,
+    ]
+
+
+def test_a_codec_that_was_not_imported(tmp_path, monkeypatch):
+    codec = Tiles(3, 2, (3, 4, 5))
+    labels = torch.arange(3).repeat_interleave(8)
+    _distilled(images=None, labels=labels, codec=codec).save(tmp_path / "distilled.safetensors")
+    monkeypatch.delitem(CODECS, "Tiles")
+    assert "import its class first" in _sentence(lambda: load(tmp_path))
+
+
+def test_first_version_of_the_format(tmp_path):
+    tensors = {"images": _images(), "labels": torch.tensor([0, 0, 1, 1, 2, 2]), "step_size": torch.tensor(0.1)}
+    save_file(tensors, tmp_path / "distilled.safetensors", _describe())
+    again = load(tmp_path)
+    assert torch.equal(again.images, _images())
+    assert torch.equal(again.tensors["step_size"], tensors["step_size"])
+    assert (again.ipc, again.stored) == (2, {"images": 360, "labels": 0, "beside": 0})
 
 
 def test_folder_of_a_run_and_the_package_itself(tmp_path):
@@ -244,7 +299,7 @@ def test_safetensors_file_of_something_else(metadata, tmp_path):
 
 
 def test_newer_format(tmp_path):
-    save_file({"images": _images()}, tmp_path / "a.safetensors", _describe(format_version="2"))
+    save_file({"images": _images()}, tmp_path / "a.safetensors", _describe(format_version="3"))
     assert "newer" in _sentence(lambda: load(tmp_path / "a.safetensors"))
 
 
@@ -252,6 +307,7 @@ def test_newer_format(tmp_path):
     "changes",
     [
         {"format_version": "one"},
+        {"description": json.dumps({"preprocessing": {"mean": [0], "std": [1]}, "class_names": "abc"})},
         {"description": "{"},
         {"description": "[]"},
         {"description": "{}"},
@@ -281,10 +337,38 @@ def test_images_that_are_not_finite(value, tmp_path):
     assert "not finite" in _sentence(lambda: load(tmp_path / "a.safetensors"))
 
 
-def test_labels_that_do_not_fit():
-    assert "(5,)" in _sentence(lambda: _distilled(labels=torch.zeros(5, dtype=torch.int64)))
-    assert "(6, 3, 4)" in _sentence(lambda: _distilled(images=_images()[..., 0]))
-    assert "hard" in _sentence(lambda: _distilled(label_kind="hard"))
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"labels": torch.zeros(5, dtype=torch.int64)}, "(5,) labels"),
+        ({"labels": torch.rand(6, 2), "label_kind": "logits"}, "3 classes do not go with (6, 2) labels"),
+        ({"labels": torch.tensor([0, 0, 1, 1, 2, 3])}, "from 0 to 2"),
+        ({"labels": torch.tensor([0, 0, 1, 1, 2, -1])}, "from 0 to 2"),
+        ({"labels": torch.zeros(6)}, "from 0 to 2"),
+        ({"labels": torch.full((6, 3), torch.nan), "label_kind": "targets"}, "labels hold values that are not finite"),
+        ({"label_kind": "hard"}, "'hard' is unknown"),
+        ({"images": _images()[..., 0]}, "(6, 3, 4)"),
+        ({"images": _images()[:0], "labels": torch.zeros(0, dtype=torch.int64)}, "(0, 3, 4, 5)"),
+        ({"class_names": ("a", "b", "a")}, "none occurs twice"),
+        ({"class_names": ("a", "b", 3)}, "Class names are texts"),
+        ({"preprocessing": Normalization([0.5], [0.5])}, "1 and 1 numbers for 3 channels"),
+        ({"preprocessing": Normalization([0.0] * 3, [1.0, 0.0, 1.0])}, "std above 0"),
+        ({"preprocessing": Normalization([torch.nan] * 3, [1.0] * 3)}, "must be finite"),
+        ({"preprocessing": Normalization([0.0] * 3, [torch.inf] * 3)}, "must be finite"),
+        ({"preprocessing": _whitening(48)}, "not one of images of shape (3, 4, 5)"),
+        ({"recipe": []}, "recipe"),
+        ({"info": "DM"}, "info"),
+        ({"images": None, "codec": Tiles(2, 1, (3, 4, 5)), "labels": torch.zeros(8, dtype=torch.int64)}, "2 classes"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_when_made_and_when_loaded(changes, part, tmp_path, monkeypatch):
+    assert part in _sentence(lambda: _distilled(**changes))
+    with monkeypatch.context() as patched:
+        patched.setattr(artifact, "_check", lambda distilled: None)
+        _distilled(**changes).save(tmp_path / "distilled.safetensors")
+    sentence = _sentence(lambda: load(tmp_path))
+    assert part in sentence
+    assert str(tmp_path) in sentence
 
 
 def test_full_disk_leaves_the_previous_file(tmp_path, monkeypatch):
@@ -296,7 +380,7 @@ def test_full_disk_leaves_the_previous_file(tmp_path, monkeypatch):
         file.write_bytes(b"half of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(artefact, "save_file", half)
+    monkeypatch.setattr(files, "save_file", half)
     assert "No space left on device" in _sentence(lambda: _distilled(images=_images(seed=9)).save(path))
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == [path.name]

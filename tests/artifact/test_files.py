@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from lightning_dd.artifact.files import atomic, write_json
+from lightning_dd.artifact.files import atomic, newest_run, write_json
 from lightning_dd.errors import UserError
 
 
@@ -99,3 +99,14 @@ def test_json_that_cannot_be_written_leaves_the_previous(tmp_path):
         write_json(tmp_path / "a.json", {"a": object()})
     assert json.loads((tmp_path / "a.json").read_text()) == [1]
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_newest_run(tmp_path):
+    file = "checkpoints/last.ckpt"
+    assert newest_run(tmp_path, file) is None
+    for version in ("2", "10", "3", "copy"):
+        (tmp_path / f"version_{version}" / "checkpoints").mkdir(parents=True)
+        (tmp_path / f"version_{version}" / file).touch()
+    (tmp_path / "version_11").mkdir()  # stopped before it had one
+    assert newest_run(tmp_path, file) == tmp_path / "version_10" / file
+    assert newest_run(tmp_path / "version_3", file) == tmp_path / "version_3" / file

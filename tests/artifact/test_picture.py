@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from lightning_dd.artifact import picture
-from lightning_dd.artifact.picture import save_picture, tile
+from lightning_dd.artifact.picture import page_of, save_picture
 from lightning_dd.errors import UserError
 
 
@@ -26,7 +26,7 @@ def _flat(values, size=(8, 8)):
     return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 1, *size)
 
 
-def test_tile_by_hand():
+def test_page_by_hand():
     # three images of 1x2 pixels in two columns with a gap of one: 5 rows (. A . C .) and 7 columns (. AA . BB .)
     images = torch.tensor([[[[0.1, 0.2]]], [[[0.3, 0.4]]], [[[0.5, 0.6]]]])
     expected = torch.tensor(
@@ -38,31 +38,15 @@ def test_tile_by_hand():
             [1, 1, 1, 1, 1, 1, 1],
         ]
     )
-    page = tile(images, columns=2)
-    assert page.shape == (5, 7, 3)
-    for channel in range(3):  # gray to RGB
-        assert torch.equal(page[..., channel], expected)
+    assert torch.equal(page_of(images, columns=2), expected.expand(3, -1, -1))  # gray to RGB
 
 
-def test_tile_wider_gap():
-    page = tile(torch.zeros(2, 1, 2, 3), columns=2, gap=2)
-    black = [(y, x) for y in (2, 3) for x in (2, 3, 4, 7, 8, 9)]
-    expected = torch.ones(6, 12)
-    for y, x in black:
-        expected[y, x] = 0
-    assert torch.equal(page[..., 0], expected)
-
-
-def test_tile_keeps_colours_and_clips():
-    image = torch.tensor([-0.5, 0.25, 1.5]).view(1, 3, 1, 1)
-    page = tile(image, columns=1)
-    assert page[1, 1].tolist() == [0.0, 0.25, 1.0]
-
-
-def test_tile_leaves_the_images_as_they_are():
-    images = torch.full((1, 3, 2, 2), 7.0, requires_grad=True)
-    assert not tile(images, 1).requires_grad
-    assert images.max() == 7
+def test_page_of_one_image_is_clipped_and_has_its_border():
+    image = torch.tensor([-0.5, 0.25, 1.5], requires_grad=True).view(1, 3, 1, 1)
+    page = page_of(image, columns=5, gap=2)
+    assert page.shape == (3, 5, 5)
+    assert page[:, 2, 2].tolist() == [0.0, 0.25, 1.0]
+    assert page.sum() == 3 * 24 + 1.25
 
 
 def test_one_image_a_class(tmp_path):

@@ -1,5 +1,7 @@
 """From pixels to the networks' space and back."""
 
+import hashlib
+
 import pytest
 import torch
 
@@ -104,3 +106,15 @@ def test_whitening_to_a_device_is_the_same_transform():
     moved = whitening.to("cpu")
     assert torch.equal(moved(_pixels(2)), whitening(_pixels(2)))
     assert whitening.to("meta").matrix.device.type == "meta"
+
+
+def test_descriptions_and_digests():
+    normalization, whitening = _normalization(), _whitening()
+    assert normalization.normalization is normalization
+    assert normalization.describe() == {"mean": MEAN, "std": STD}
+    assert normalization.digest() is None
+    assert whitening.describe() == {"mean": MEAN, "std": STD, "whitening": whitening.digest()}
+    hashed = hashlib.sha256()  # the names of files depend on it
+    for name in ("center", "inverse_matrix", "matrix"):
+        hashed.update(name.encode() + getattr(whitening, name).contiguous().numpy().tobytes())
+    assert whitening.digest() == hashed.hexdigest()[:16]

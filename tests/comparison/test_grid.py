@@ -105,23 +105,6 @@ def test_finished_cells_are_not_run_again(data, tmp_path, monkeypatch):
         assert calls == [[0]], changes
 
 
-def test_networks_that_share_a_set_can_be_trained_together(data, tmp_path, monkeypatch):
-    calls = []
-
-    def counting(*arguments):
-        calls.append(arguments[5])
-        return evaluate(*arguments)
-
-    monkeypatch.setattr(grid, "evaluate", counting)
-    ours = _set(data)
-    rows = [*from_sets("ours", [ours], "hard"), RealImages(data, ours).random("hard")]
-    together = fill(rows, {SMALL: 3}, _conditions(data, at_once=2), Cells(tmp_path / "cells.json"))
-    assert calls == [[0, 1], [2], [0], [1], [2]]
-    alone = fill(rows, {SMALL: 3}, _conditions(data), Cells(tmp_path / "others.json"))
-    for one, other in zip(together, alone, strict=True):
-        assert one.accuracies == pytest.approx(other.accuracies, abs=1)
-
-
 def test_an_interrupted_table_keeps_its_cells(data, tmp_path, monkeypatch):
     def interrupted(*arguments):
         if arguments[5] == [1]:

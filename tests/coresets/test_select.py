@@ -130,7 +130,7 @@ def test_trained_once_for_the_same_images(monkeypatch):
     ],
 )
 def test_trained_anew_for_anything_else(change, monkeypatch):
-    from lightning_dd.coresets import trained_features
+    from lightning_dd.training import features as trained_features
 
     _train()
     called, learn = [], trained_features._learn

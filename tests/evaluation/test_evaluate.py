@@ -1,6 +1,5 @@
 """Accuracies of a distilled set and of random real images."""
 
-import importlib
 import statistics
 
 import pytest
@@ -9,7 +8,7 @@ from torch import nn
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.preprocessing import Normalization
-from lightning_dd.evaluation import Accuracies, evaluate, find_protocol
+from lightning_dd.evaluation import Accuracies, Protocol, evaluate, find_protocol
 from lightning_dd.networks import ConvNet
 
 NORMALIZATION = Normalization([0.5], [0.25])
@@ -87,14 +86,8 @@ def test_a_network_depends_on_seed_and_index_alone():
 
 
 def test_order_and_augmentation_differ_between_networks(monkeypatch):
-    module = importlib.import_module("lightning_dd.evaluation.evaluate")  # the package's attribute is the function
     draws = []
-
-    def recording(network, images, labels, protocol, augment, generator):
-        draws.append(generator.initial_seed())
-        return network
-
-    monkeypatch.setattr(module, "train_network", recording)
+    monkeypatch.setattr(Protocol, "train", lambda *arguments: draws.append(arguments[-1].initial_seed()))
     _evaluate([0, 1])
     assert draws[0] == draws[1] != draws[2] == draws[3]  # the distilled set and random real images take turns
 

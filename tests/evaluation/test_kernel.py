@@ -9,9 +9,10 @@ from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import evaluate, find_protocol
-from lightning_dd.evaluation.kernel import kernel_accuracy
+from lightning_dd.evaluation.kernel import KernelRegression
 from lightning_dd.losses import fc_ntk
 from lightning_dd.rng import generator
+from lightning_dd.training.loop import accuracy
 
 CONF = Path(__file__).parents[1] / "conf" / "kip_digits.yaml"
 KERNEL = {"name": "fc_ntk", "depth": 2, "ridge": 1e-3}
@@ -56,9 +57,9 @@ def test_is_the_formula():
     ridge = 1e-3 * kernel.trace() / 3 * torch.eye(3)
     predictions = fc_ntk(images, ours, depth=2) @ torch.linalg.solve(kernel + ridge, distilled.labels.double())
     expected = 100 * (predictions.argmax(1) == labels).double().mean().item()
-    accuracy = kernel_accuracy(distilled.prepared, distilled.labels, images, labels, "fc_ntk", depth=2, ridge=1e-3)
-    assert accuracy == pytest.approx(expected)
-    assert accuracy > 60  # chance is 33
+    regression = KernelRegression(distilled.prepared, distilled.labels, "fc_ntk", depth=2, ridge=1e-3)
+    assert accuracy(regression, images, labels, chunk=50) == pytest.approx(expected)
+    assert expected > 60  # chance is 33
 
 
 def test_the_set_is_scored_once_and_random_real_images_each_time():

@@ -1,9 +1,14 @@
 """The protocols' numbers, as methods.md section 5 has them."""
 
 import pytest
+from torch import nn
 
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import PROTOCOLS, find_protocol
+
+
+def _batch_norm():
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
 
 
 def _rates(protocol):
@@ -67,11 +72,12 @@ def test_dc_on_mnist_and_with_batch_norm():
     mnist = find_protocol("dc", data="mnist")
     assert (mnist.epochs, mnist.total_epochs, mnist.augmentation) == (1000, 1001, "dc_crop_scale_rotate")
     assert mnist.length(10) == "1000 epochs"  # as the record says it
-    norm = find_protocol("dc", data="cifar10", batch_norm=True)
+    norm = find_protocol("dc", data="cifar10", network=_batch_norm)
     assert (norm.epochs, norm.total_epochs, norm.augmentation) == (1000, 1001, "dc_crop_noise")
-    assert find_protocol("dc", data="mnist", batch_norm=True).augmentation == "dc_crop_scale_rotate"
+    assert find_protocol("dc", data="cifar10", network=nn.Flatten) == find_protocol("dc")
+    assert find_protocol("dc", data="mnist", network=_batch_norm).augmentation == "dc_crop_scale_rotate"
     assert find_protocol("dc", data="fashion_mnist") == find_protocol("dc")
-    assert find_protocol("dm", data="fashion_mnist", batch_norm=True) == find_protocol("dm")
+    assert find_protocol("dm", data="fashion_mnist", network=_batch_norm) == find_protocol("dm")
     assert find_protocol("dm", data="mnist").augmentation == "dsa_color_crop_cutout_scale_rotate"  # digits
     assert find_protocol("dc").epochs == 300  # the table itself is as it was
 
@@ -95,7 +101,7 @@ def test_mistakes():
     ):
         find_protocol("dmm")
     for epochs in (0, -5):
-        with pytest.raises(UserError, match=f"--evaluation.epochs.*{epochs}"):
+        with pytest.raises(UserError, match=f"evaluation.epochs must be at least 1, got {epochs}"):
             find_protocol("dm", epochs=epochs)
 
 
@@ -120,33 +126,33 @@ def test_frepo():
 
 
 def test_frepo_s_learning_rate():
-    factors = [find_protocol("frepo").rate_factor(step, 100) for step in range(2000)]
+    factors = [find_protocol("frepo").lr_factor(step, 100) for step in range(2000)]
     # a line over 500 steps, then (1 + cos) / 2 between 1 and 0.01 over 1500
     assert [factors[step] for step in (0, 1, 250, 499)] == pytest.approx([0, 0.002, 0.5, 0.998])
     assert [factors[step] for step in (500, 1250)] == pytest.approx([1, 0.505])
     assert factors[1999] == pytest.approx(0.01, abs=1e-5)
-    short = [find_protocol("frepo", epochs=10).rate_factor(step, 100) for step in range(10)]
+    short = [find_protocol("frepo", epochs=10).lr_factor(step, 100) for step in range(10)]
     assert max(short) == short[5] == 1  # the warm-up is at most half of all
 
 
 def test_kip():
     kip = find_protocol("kip")
     assert (kip.num_steps(10), kip.num_steps(500), kip.batch_size, kip.momentum) == (5001, 5001, 100, 0.9)
-    factors = [kip.rate_factor(step, 500) for step in range(5001)]
+    factors = [kip.lr_factor(step, 500) for step in range(5001)]
     assert (factors[0], factors[2500], factors[5000]) == pytest.approx((1, 0.5, 0))
-    assert find_protocol("kip", epochs=1).rate_factor(0, 10) == 1
+    assert find_protocol("kip", epochs=1).lr_factor(0, 10) == 1
 
 
 def test_datm_trains_on_soft_labels_with_the_learned_step_size():
     datm = find_protocol("datm")
     assert (datm.labels, datm.batch_size) == ("soft", 128)
-    assert datm.for_recipe({"step_size": 0.02}).learning_rate == 0.02
+    assert datm.bind({"step_size": 0.02}).learning_rate == 0.02
 
 
 def test_mtt_trains_with_the_learned_step_size():
     mtt = find_protocol("mtt")
-    assert mtt.for_recipe({"step_size": 0.023}).learning_rate == 0.023
-    assert mtt.for_recipe({}).learning_rate == 0.01
-    assert find_protocol("dsa").for_recipe({"step_size": 0.023}).learning_rate == 0.01
+    assert mtt.bind({"step_size": 0.023}).learning_rate == 0.023
+    assert mtt.bind({}).learning_rate == 0.01
+    assert find_protocol("dsa").bind({"step_size": 0.023}).learning_rate == 0.01
     with pytest.raises(UserError, match=r"step size is -0\.1"):
-        mtt.for_recipe({"step_size": -0.1})
+        mtt.bind({"step_size": -0.1})

@@ -1,6 +1,5 @@
-"""Training and testing of one network, against plain loops."""
+"""Training under a protocol, against plain loops."""
 
-import copy
 import math
 from dataclasses import replace
 
@@ -12,9 +11,10 @@ from torch.nn import functional as F
 from lightning_dd.augmentation import DSA
 from lightning_dd.augmentation.dc import DCAugmentation
 from lightning_dd.errors import UserError
-from lightning_dd.evaluation import find_protocol, training
+from lightning_dd.evaluation import find_protocol
 from lightning_dd.evaluation.stable_rate import largest_stable_rate
 from lightning_dd.networks import ConvNet, build
+from lightning_dd.training.loop import accuracy
 
 SHORT = replace(find_protocol("dc", epochs=4), batch_size=4)  # five epochs, the drop after index 3
 
@@ -56,8 +56,9 @@ class _Recorder(nn.Module):
 
 
 def _train(protocol=SHORT, network=None, data=None, augment=None, seed=0):
-    images, labels = data or _data()
-    return training.train_network(network or _linear(), images, labels, protocol, augment, _generator(seed))
+    network, (images, labels) = network or _linear(), data or _data()
+    protocol.train(network, images, labels, None, augment, _generator(seed))
+    return network
 
 
 def _reference(protocol, images, labels, batches_by_epoch):
@@ -165,33 +166,31 @@ def test_augmentation_gets_each_batch_and_the_generator():
 
 def test_the_set_itself_is_left_alone():
     images, labels = _data()
-    images.requires_grad_()
-    before = images.detach().clone()
+    before = images.clone()
     network = _linear().eval()
-    assert _train(network=network, data=(images, labels)) is network
+    _train(network=network, data=(images, labels))
     assert network.training
-    assert images.grad is None
     assert torch.equal(images, before)
 
 
 def test_which_augmentation():
-    assert training.augmentation_of(find_protocol("dc"), "crop_flip") is None
+    assert find_protocol("dc").augment("crop_flip") is None
     names = "color_crop_cutout_scale_rotate"
     batch = torch.randn(16, 1, 8, 8, generator=_generator())
-    ours = training.augmentation_of(find_protocol("dm"), names)
+    ours = find_protocol("dm").augment(names)
     assert torch.equal(ours(batch, _generator(3)), DSA(names)(batch, _generator(3)))
-    everything = training.augmentation_of(find_protocol("dm"), None)
+    everything = find_protocol("dm").augment(None)
     all_names = DSA("color_crop_cutout_flip_scale_rotate")
     assert torch.equal(everything(batch, _generator(3)), all_names(batch, _generator(3)))
-    digits = training.augmentation_of(find_protocol("dm", data="svhn"), None)  # a digit in a mirror is another
+    digits = find_protocol("dm", data="svhn").augment(None)  # a digit in a mirror is another
     assert torch.equal(digits(batch, _generator(3)), DSA(names)(batch, _generator(3)))
-    theirs = training.augmentation_of(find_protocol("dm", data="svhn"), "color_crop_cutout_flip_scale_rotate")
+    theirs = find_protocol("dm", data="svhn").augment("color_crop_cutout_flip_scale_rotate")
     assert torch.equal(theirs(batch, _generator(3)), all_names(batch, _generator(3)))  # as they were distilled
-    older = training.augmentation_of(find_protocol("dc", data="mnist"), names)
+    older = find_protocol("dc", data="mnist").augment(names)
     assert isinstance(older, DCAugmentation)
     assert older.names == ["crop", "scale", "rotate"]
     with pytest.raises(UserError, match="colour"):
-        training.augmentation_of(find_protocol("dm"), "colour")
+        find_protocol("dm").augment("colour")
 
 
 def test_learns_a_separable_set():
@@ -199,46 +198,10 @@ def test_learns_a_separable_set():
     images = 0.5 * torch.randn(32, 1, 8, 8, generator=_generator())
     images += 2 * torch.randn(4, 1, 8, 8, generator=_generator(1))[labels]
     network = build(lambda shape, classes: ConvNet(shape, classes, width=8, depth=2), (1, 8, 8), 4, _generator())
-    before = training.accuracy_of(network, images, labels)
-    training.train_network(network, images[:8], labels[:8], find_protocol("dc", epochs=30), None, _generator())
-    after = training.accuracy_of(network, images[8:], labels[8:])
+    before = accuracy(network, images, labels)
+    _train(find_protocol("dc", epochs=30), network, (images[:8], labels[:8]))
+    after = accuracy(network, images[8:], labels[8:])
     assert after > 90 > before
-
-
-@pytest.mark.parametrize("number", [1, 7, 64, 130])
-@pytest.mark.parametrize("chunk", [None, 1, 3, 64, 1000])
-def test_accuracy_by_counting(number, chunk):
-    network = _linear()
-    images, labels = torch.randn(number, 1, 2, 3, generator=_generator(4)), torch.arange(number) % 3
-    right = 0
-    for image, label in zip(images, labels.tolist(), strict=True):
-        logits = network(image[None])[0].tolist()
-        right += logits.index(max(logits)) == label
-    assert training.accuracy_of(network, images, labels, chunk) == pytest.approx(100 * right / number, abs=1e-4)
-
-
-def test_chunks_of_the_accuracy():
-    sizes = []
-    network = _linear()
-    network.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
-    training.accuracy_of(network, *_data(10), chunk=4)
-    assert sizes == [4, 4, 2]
-
-
-def test_accuracy_needs_no_gradient_and_changes_nothing():
-    network = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.9), *_linear())
-    seen = []
-    network.register_forward_hook(lambda module, inputs, output: seen.append((module.training, output.requires_grad)))
-    before = copy.deepcopy(network.state_dict())
-    first = training.accuracy_of(network.train(), *_data(), chunk=4)
-    assert seen == [(False, False)] * 3
-    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
-    assert training.accuracy_of(network, *_data()) == first
-
-
-def test_accuracy_with_one_class():
-    network = nn.Sequential(nn.Flatten(), nn.Linear(6, 1))
-    assert training.accuracy_of(network, _data()[0], torch.zeros(10, dtype=torch.int64)) == 100
 
 
 def test_frepo_equals_a_plain_loop():
@@ -246,7 +209,7 @@ def test_frepo_equals_a_plain_loop():
     targets = torch.randn(6, 3, generator=_generator(7))
     protocol = replace(find_protocol("frepo", epochs=5), batch_size=4)
     network, expected = _linear(), _linear()
-    training.train_network(network, images, targets, protocol, None, _generator())
+    protocol.train(network, images, targets, None, None, _generator())
     optimizer = torch.optim.Adam(expected.parameters())
     # ten steps: the first five warm up; always the same two batches
     factors = [0, 0.2, 0.4, 0.6, 0.8, *(0.01 + 0.99 * (1 + math.cos(math.pi * step / 5)) / 2 for step in range(5))]
@@ -265,7 +228,7 @@ def test_kip_equals_a_plain_loop():
     targets = torch.randn(6, 3, generator=_generator(7))
     protocol = find_protocol("kip", epochs=4)
     network, expected = _linear(), _linear()
-    training.train_network(network, images, targets, protocol, None, _generator())
+    protocol.train(network, images, targets, None, None, _generator())
     rate, velocities = largest_stable_rate(expected, images), [0.0, 0.0]
     for step in range(4):
         loss = 0.5 * (expected(images) - targets).square().mean()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightning_dd.losses import centred_targets, label_margin, solve_labels, solve_ridge, squared_error
+from lightning_dd.losses import centred_targets, label_margin, solve_ridge, squared_error
 from lightning_dd.rng import generator
 
 
@@ -103,19 +103,6 @@ def test_singular_kernels_have_finite_predictions(kernel):
 @pytest.mark.parametrize("kernel", [torch.full((2, 2), torch.nan), -torch.eye(2)], ids=["nan", "negative"])
 def test_what_is_no_kernel_gives_nan(kernel):
     assert solve_ridge(kernel, torch.eye(2)).weights.isnan().all()
-
-
-def test_label_solve_is_the_least_squares_fit():
-    kernel_ss, kernel_ts, targets = _kernel(4), _features(9, 4, seed=1), _features(9, 3, seed=2)
-    labels = solve_labels(kernel_ts, kernel_ss, targets, ridge=1e-3)
-
-    def error(labels):
-        return squared_error(kernel_ts @ solve_ridge(kernel_ss, labels, 1e-3).weights, targets, 9)
-
-    labels.requires_grad_()
-    (gradient,) = torch.autograd.grad(error(labels), labels)
-    assert gradient.abs().max() < 1e-10
-    assert error(labels) < error(labels + 0.01 * _features(4, 3, seed=3))
 
 
 def test_squared_error_is_half_the_mean_over_the_batch_of_the_sum_over_classes():

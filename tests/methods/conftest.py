@@ -38,9 +38,12 @@ def _matching(method: type[MTT] = MTT, ipc: int = 2, activation: str = "relu", *
     options = {"network": network, "num_classes": 3, "image_shape": SHAPE, "seed": 7, **defaults, **options}
     module = method(ipc, "experts", **options)
     with torch.no_grad():
-        module.images.copy_(torch.randn(module.images.shape, generator=generator(0, "test")))
+        module.synthetic.codec.images.copy_(
+            torch.randn(module.synthetic.codec.images.shape, generator=generator(0, "test"))
+        )
     built = build(network, SHAPE, 3, torch.Generator().manual_seed(0)).double()
-    module.use(Walk(built), built)
+    module.networks.context = module.source_context()
+    module.networks.use(Walk(built), built)
     return module.double()
 
 

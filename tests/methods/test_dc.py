@@ -9,12 +9,13 @@ from torch.nn import functional as F
 
 from lightning_dd import augmentation
 from lightning_dd.data.sampling import Batch
-from lightning_dd.errors import UserError
 from lightning_dd.losses import rowwise_distance
 from lightning_dd.methods import DC, DSA
 from lightning_dd.methods.dc import default_loops
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.rng import generator
+from lightning_dd.training.sources import SourceContext
+from tests.methods.steps import objective, ready, train_networks
 
 SHAPE = (2, 8, 10)
 STRATEGY = "color_crop_cutout_flip_scale_rotate"
@@ -25,15 +26,29 @@ def _module(method=DC, ipc: int = 2, **options) -> DC:
     network = functools.partial(ConvNet, width=4, depth=2)
     module = method(ipc, network=network, num_classes=3, image_shape=SHAPE, seed=7, real_per_class=5, **options)
     with torch.no_grad():
-        module.images.copy_(torch.randn(module.images.shape, generator=generator(0, "test")))
-    module._networks.at = lambda number, device: _install(module, number)
-    return module.double()
+        module.synthetic.codec.images.copy_(
+            torch.randn(module.synthetic.codec.images.shape, generator=generator(0, "test"))
+        )
+    return ready(module).double()
 
 
-def _install(module: DC, number: int) -> ConvNet:
-    """The network of a number, drawn in single precision and then widened."""
-    module._networks._network = _network_of(module, number).requires_grad_(True)
-    return module._networks.current
+@pytest.fixture(autouse=True)
+def _double(request, monkeypatch):
+    """Networks are drawn in single precision and then widened."""
+    if "fit" in request.fixturenames:  # a run has the precision that it is told
+        return
+    built = SourceContext.build
+    monkeypatch.setattr(SourceContext, "build", lambda *arguments: built(*arguments).double())
+    initialize = ConvNet.initialize
+    monkeypatch.setattr(ConvNet, "initialize", lambda self, draws: _widened(initialize, self, draws))
+
+
+def _widened(initialize, network: ConvNet, draws: torch.Generator) -> ConvNet:
+    return (
+        initialize(network.float(), draws).double()
+        if network.classifier.weight.dtype == torch.float64
+        else (initialize(network, draws))
+    )
 
 
 def _batch(module: DC, classes: tuple[int, ...] = (0, 1, 2)) -> Batch:
@@ -43,7 +58,7 @@ def _batch(module: DC, classes: tuple[int, ...] = (0, 1, 2)) -> Batch:
 
 
 def _gradient(module: DC, batch: Batch) -> torch.Tensor:
-    return torch.autograd.grad(module.loss(batch), module.images)[0]
+    return torch.autograd.grad(objective(module, batch), module.synthetic.codec.images)[0]
 
 
 def _network_of(module: DC, number: int = 0) -> ConvNet:
@@ -55,7 +70,7 @@ def _naive_loss(module: DC, batch: Batch, network: ConvNet) -> torch.Tensor:
     draw = augmentation.DSA(STRATEGY).draw(3, generator(7, "augmentation", module.iteration), SHAPE[1:])
     total = 0
     for row, label in enumerate(batch.classes.tolist()):
-        groups = batch.images[row], module.images[label * module.ipc : (label + 1) * module.ipc]
+        groups = batch.images[row], module.synthetic.codec.images[label * module.ipc : (label + 1) * module.ipc]
         if module.augmentation is not None:
             groups = [augmentation.DSA(STRATEGY).apply(draw[[label]], images[None])[0] for images in groups]
         gradients = []
@@ -73,10 +88,10 @@ def _naive_loss(module: DC, batch: Batch, network: ConvNet) -> torch.Tensor:
 def test_loss_is_the_formula(method, ipc, class_chunk):
     module = _module(method, ipc, class_chunk=class_chunk)
     batch = _batch(module)
-    loss, naive = module.loss(batch), _naive_loss(module, batch, _network_of(module))
+    loss, naive = objective(module, batch), _naive_loss(module, batch, _network_of(module))
     torch.testing.assert_close(loss, naive)
-    (gradient,) = torch.autograd.grad(loss, module.images)
-    torch.testing.assert_close(gradient, torch.autograd.grad(naive, module.images)[0])
+    (gradient,) = torch.autograd.grad(loss, module.synthetic.codec.images)
+    torch.testing.assert_close(gradient, torch.autograd.grad(naive, module.synthetic.codec.images)[0])
 
 
 @pytest.mark.parametrize("real_chunk", [1, 2, 5, 7, 100])
@@ -113,17 +128,17 @@ def test_the_network_is_trained_between_updates_and_replaced_after_the_last(meth
     module = _module(method, outer_loops=3, inner_epochs=2, batch_size=4, lr_network=0.5)
     expected = _network_of(module)
     for step in range(3):
-        module.loss(_batch(module))
-        torch.testing.assert_close(list(module._networks.current.parameters()), list(expected.parameters()))
-        module.update_networks()
+        objective(module, _batch(module))
+        torch.testing.assert_close(list(module.networks.network.parameters()), list(expected.parameters()))
+        train_networks(module)
         if step < 2:
             _train(expected, module)
         module.iteration += 1
     torch.testing.assert_close(
-        list(module._networks.current.parameters()), list(expected.parameters())
+        list(module.networks.network.parameters()), list(expected.parameters())
     )  # not after the last
-    module.loss(_batch(module))
-    torch.testing.assert_close(list(module._networks.current.parameters()), list(_network_of(module, 1).parameters()))
+    objective(module, _batch(module))
+    torch.testing.assert_close(list(module.networks.network.parameters()), list(_network_of(module, 1).parameters()))
 
 
 def _train(network: ConvNet, module: DC) -> None:
@@ -132,10 +147,10 @@ def _train(network: ConvNet, module: DC) -> None:
     for _ in range(2):
         order = torch.randperm(6, generator=draws)
         for rows in (order[:4], order[4:]):
-            images = module.images.detach()[rows]
+            images = module.synthetic.codec.images.detach()[rows]
             if module.augmentation is not None:
                 images = module.augmentation(images, draws)
-            loss = F.cross_entropy(network(images), module.labels[rows])
+            loss = F.cross_entropy(network(images), module.synthetic.labels.values[rows])
             gradients = torch.autograd.grad(loss, list(network.parameters()))
             with torch.no_grad():
                 for parameter, gradient in zip(network.parameters(), gradients, strict=True):
@@ -144,50 +159,41 @@ def _train(network: ConvNet, module: DC) -> None:
 
 def test_training_networks_leaves_the_images_alone():
     module = _module(outer_loops=2)
-    before = module.images.detach().clone()
-    module.loss(_batch(module))
-    module.update_networks()
-    assert torch.equal(module.images, before)
-    assert module.images.grad is None
+    before = module.synthetic.codec.images.detach().clone()
+    objective(module, _batch(module))
+    train_networks(module)
+    assert torch.equal(module.synthetic.codec.images, before)
+    assert module.synthetic.codec.images.grad is None
 
 
 def test_networks_are_no_part_of_the_module():
     module = _module()
-    module.loss(_batch(module))
-    assert [name for name, _ in module.named_parameters()] == ["images"]
-    assert list(module.children()) == []
+    objective(module, _batch(module))
+    assert [name for name, _ in module.named_parameters()] == ["synthetic.codec.images"]
+    assert [name for name, _ in module.named_children()] == ["synthetic"]
 
 
-def test_private_state_is_the_network_in_the_middle_of_its_loop():
+def test_the_state_is_the_network_in_the_middle_of_its_loop():
     module = _module(outer_loops=2, inner_epochs=1)
-    assert module.private_state() == {}
-    module.loss(_batch(module))
-    module.update_networks()
+    assert module.networks.state_dict() == {}
+    objective(module, _batch(module))
+    train_networks(module)
     module.iteration += 1
     other = _module(outer_loops=2, inner_epochs=1)
     other.iteration = 1
-    other.load_private_state(module.private_state())
+    other.networks.load_state_dict(module.networks.state_dict())
     assert torch.equal(_gradient(other, _batch(other)), _gradient(module, _batch(module)))
-    module.iteration += 1
-    assert module.private_state() == {}
+    train_networks(module)
+    assert module.networks.state_dict() == {}
 
 
 def test_siamese_augmentation_makes_equal_images_match():
     module = _module(DSA, ipc=5)
     batch = _batch(module)
     with torch.no_grad():
-        module.images.copy_(batch.images.flatten(0, 1))
-    assert module.loss(batch).item() == pytest.approx(0, abs=1e-2)  # what epsilon leaves
-    assert _module(DSA, ipc=5).loss(batch).item() > 1
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"real_per_class": 0}, {"outer_loops": 0}, {"inner_epochs": -1}, {"class_chunk": 0}, {"lr_network": 0.0}],
-)
-def test_options_out_of_range(options):
-    with pytest.raises(UserError, match="cannot be"):
-        DC(1, **options)
+        module.synthetic.codec.images.copy_(batch.images.flatten(0, 1))
+    assert objective(module, batch).item() == pytest.approx(0, abs=1e-2)  # what epsilon leaves
+    assert objective(_module(DSA, ipc=5), batch).item() > 1
 
 
 @pytest.mark.parametrize("method", ["dc", "dsa"])
@@ -201,7 +207,7 @@ def test_resumed_inside_an_inner_loop_equals_uninterrupted(method, fit, product,
     assert torch.equal(product(name=name).images, resumed.images)
 
 
-def test_batch_normalisation_is_stopped_on_real_images(fit, product):
+def test_batch_normalization_is_stopped_on_real_images(fit, product):
     config, norm = CONF / "dc_digits.yaml", ["--model.network.norm", "batch"]
     for chunk in ("1", "4"):
         assert fit(*norm, "--model.class_chunk", chunk, "--model.real_chunk", "4", config=config) == 0

@@ -11,6 +11,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.methods import DM
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.rng import generator
+from tests.methods.steps import objective, ready
 
 SHAPE = (2, 8, 10)
 STRATEGY = "color_crop_cutout_flip_scale_rotate"
@@ -20,8 +21,10 @@ def _module(ipc: int = 2, norm: str = "instance", classes: int = 3, **options) -
     network = functools.partial(ConvNet, width=4, depth=2, norm=norm)
     module = DM(ipc, network=network, num_classes=classes, image_shape=SHAPE, seed=7, real_per_class=5, **options)
     with torch.no_grad():
-        module.images.copy_(torch.randn(module.images.shape, generator=generator(0, "test")))
-    return module.double()
+        module.synthetic.codec.images.copy_(
+            torch.randn(module.synthetic.codec.images.shape, generator=generator(0, "test"))
+        )
+    return ready(module).double()
 
 
 def _batch(module: DM, classes: list[int] | None = None) -> Batch:
@@ -37,7 +40,7 @@ def _naive_loss(module: DM, batch: Batch, augmented: bool) -> torch.Tensor:
     total = 0
     for row, label in enumerate(batch.classes.tolist()):
         real = batch.images[row]
-        synthetic = module.images[label * module.ipc : (label + 1) * module.ipc]
+        synthetic = module.synthetic.codec.images[label * module.ipc : (label + 1) * module.ipc]
         if augmented:
             one = draw[[label]]
             real, synthetic = (DSA(STRATEGY).apply(one, images[None])[0] for images in (real, synthetic))
@@ -51,19 +54,21 @@ def _naive_loss(module: DM, batch: Batch, augmented: bool) -> torch.Tensor:
 def test_loss_is_the_formula(augmentation, ipc):
     module = _module(ipc, augmentation=augmentation)
     network = build(module.network, SHAPE, 3, generator(7, "network", 0)).double()
-    module._networks.at = lambda iteration, device: network
+    module.networks.at = lambda iteration: network
     batch = _batch(module)
-    loss = module.loss(batch)
+    loss = objective(module, batch)
     torch.testing.assert_close(loss, _naive_loss(module, batch, augmentation is not None))
-    (gradient,) = torch.autograd.grad(loss, module.images)
-    (expected,) = torch.autograd.grad(_naive_loss(module, batch, augmentation is not None), module.images)
+    (gradient,) = torch.autograd.grad(loss, module.synthetic.codec.images)
+    (expected,) = torch.autograd.grad(
+        _naive_loss(module, batch, augmentation is not None), module.synthetic.codec.images
+    )
     torch.testing.assert_close(gradient, expected)
 
 
 def _gradient(module: DM, batch: Batch) -> torch.Tensor:
     network = build(module.network, SHAPE, 3, generator(7, "network", 0)).double()
-    module._networks.at = lambda iteration, device: network.train()
-    return torch.autograd.grad(module.loss(batch), module.images)[0]
+    module.networks.at = lambda iteration: network.train()
+    return torch.autograd.grad(objective(module, batch), module.synthetic.codec.images)[0]
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 5, 10, 100])
@@ -72,13 +77,13 @@ def test_chunks_change_nothing(chunk):
     torch.testing.assert_close(_gradient(parts, _batch(parts)), _gradient(whole, _batch(whole)))
 
 
-def test_chunks_are_refused_for_batch_normalisation():
+def test_chunks_are_refused_for_batch_normalization():
     module = _module(norm="batch", real_chunk=5)
-    with pytest.raises(UserError, match="batch normalisation"):
+    with pytest.raises(UserError, match="batch normalization"):
         _gradient(module, _batch(module))
 
 
-def test_batch_normalisation_mixes_the_classes():
+def test_batch_normalization_mixes_the_classes():
     module = _module(norm="batch", augmentation=None)
     both, alone = _gradient(module, _batch(module)), _gradient(module, _batch(module, [0]))
     assert not torch.allclose(both[:2], alone[:2])
@@ -102,7 +107,7 @@ def test_draws_depend_on_the_iteration_alone():
     module = _module(augmentation=STRATEGY)
     networks = []
     for iteration in (0, 5, 0):
-        networks.append([p.clone() for p in module._networks.at(iteration, torch.device("cpu")).parameters()])
+        networks.append([p.clone() for p in module.networks.at(iteration).parameters()])
     assert all(torch.equal(a, b) for a, b in zip(networks[0], networks[2], strict=True))
     assert not torch.equal(networks[0][0], networks[1][0])
 
@@ -110,20 +115,14 @@ def test_draws_depend_on_the_iteration_alone():
 def test_networks_are_no_part_of_the_module():
     module = _module()
     _gradient(module, _batch(module))
-    assert [name for name, _ in module.named_parameters()] == ["images"]
-    assert list(module.children()) == []
-
-
-@pytest.mark.parametrize("options", [{"real_per_class": 0}, {"real_chunk": 0}, {"clip": 0.0}, {"momentum": 1.0}])
-def test_options_out_of_range(options):
-    with pytest.raises(UserError, match="cannot be"):
-        DM(1, **options)
+    assert [name for name, _ in module.named_parameters()] == ["synthetic.codec.images"]
+    assert [name for name, _ in module.named_children()] == ["synthetic"]
 
 
 def test_a_network_without_features_is_refused():
-    module = DM(1, network=lambda shape, classes: torch.nn.Flatten(), num_classes=3, image_shape=SHAPE)
+    module = ready(DM(1, network=lambda shape, classes: torch.nn.Flatten(), num_classes=3, image_shape=SHAPE))
     with pytest.raises(UserError, match="features"):
-        module.loss(Batch(0, torch.arange(3), torch.zeros(3, 5, *SHAPE), torch.zeros(3, 5)))
+        objective(module, Batch(0, torch.arange(3), torch.zeros(3, 5, *SHAPE), torch.zeros(3, 5)))
 
 
 @pytest.mark.slow

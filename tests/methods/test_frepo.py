@@ -14,6 +14,8 @@ from lightning_dd.methods import FRePo
 from lightning_dd.methods.optimizers import LAMB
 from lightning_dd.networks import FRePoNet, build
 from lightning_dd.rng import generator
+from lightning_dd.training.pool import NetworkPool
+from tests.methods.steps import objective, ready, train_networks
 
 SHAPE = (2, 8, 12)
 CONF = Path(__file__).parents[1] / "conf" / "frepo_digits.yaml"
@@ -34,9 +36,12 @@ def _module(ipc: int = 2, classes: int = 3, norm: str = "batch", **options) -> F
     options = {"real_batch": 9, "flip": False, "pool_size": 1, **options}
     module = FRePo(ipc, network=network, num_classes=classes, image_shape=SHAPE, seed=7, **options)
     with torch.no_grad():
-        module.images.copy_(torch.randn(module.images.shape, generator=generator(0, "test")))
-        module.labels.add_(0.1 * torch.randn(module.labels.shape, generator=generator(1, "test")))
-    return module
+        module.synthetic.codec.images.copy_(
+            torch.randn(module.synthetic.codec.images.shape, generator=generator(0, "test"))
+        )
+        labels = module.synthetic.labels.values
+        labels.add_(0.1 * torch.randn(labels.shape, generator=generator(1, "test")))
+    return ready(module)
 
 
 def _batch(module: FRePo, rows: slice = slice(None)) -> Batch:
@@ -48,7 +53,7 @@ def _batch(module: FRePo, rows: slice = slice(None)) -> Batch:
 def _naive_loss(module: FRePo, batch: Batch, flip: bool) -> torch.Tensor:
     """The formula, with a dense solve and one image after another."""
     network = build(module.network, SHAPE, module.num_classes, generator(7, "pool/start", 0)).eval()
-    images, labels, classes = module.images, module.labels, module.num_classes
+    images, labels, classes = module.synthetic.codec.images, module.synthetic.labels.values, module.num_classes
     if flip:
         images, labels = torch.cat([images, images.flip(3)]), torch.cat([labels, labels])
     synthetic, real = network.features(images), network.features(batch.images)
@@ -60,14 +65,14 @@ def _naive_loss(module: FRePo, batch: Batch, flip: bool) -> torch.Tensor:
         target = torch.full((classes,), -1 / classes)
         target[label] += 1
         total = total + 0.5 * (prediction - target).square().sum() / len(batch.labels)
-    for label in module.labels:
+    for label in module.synthetic.labels.values:
         largest, second = label.sort(descending=True).values[:2]
-        total = total - torch.minimum(largest - second, torch.tensor(1 / classes)) / len(module.labels)
+        total = total - torch.minimum(largest - second, torch.tensor(1 / classes)) / len(module.synthetic.labels.values)
     return total
 
 
 def _gradients(module: FRePo, loss: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    return torch.autograd.grad(loss, [module.images, module.labels])
+    return torch.autograd.grad(loss, [module.synthetic.codec.images, module.synthetic.labels.values])
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -75,13 +80,13 @@ def _gradients(module: FRePo, loss: torch.Tensor) -> tuple[torch.Tensor, ...]:
 def test_loss_is_the_formula(flip, ipc, classes):
     module = _module(ipc, classes, flip=flip)
     batch = _batch(module)
-    loss, expected = module.loss(batch), _naive_loss(module, batch, flip)
+    loss, expected = objective(module, batch), _naive_loss(module, batch, flip)
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(_gradients(module, loss), _gradients(module, expected))
 
 
 def test_labels_start_centred_and_scaled():
-    labels = FRePo(1, num_classes=40, image_shape=(3, 32, 32)).labels
+    labels = FRePo(1, num_classes=40, image_shape=(3, 32, 32)).synthetic.labels.values
     torch.testing.assert_close(labels[0, :2], torch.tensor([1 - 1 / 40, -1 / 40]) / 2)
 
 
@@ -90,19 +95,19 @@ def test_labels_start_centred_and_scaled():
 def test_chunks_change_nothing(option, chunk):
     whole, parts = _module(flip=True), _module(flip=True, **{option: chunk})
     for module in (whole, parts):  # so that the running statistics are not those of the start
-        module.loss(_batch(module))
-        module.update_networks()
-    expected = _gradients(whole, whole.loss(_batch(whole)))
-    torch.testing.assert_close(_gradients(parts, parts.loss(_batch(parts))), expected)
+        objective(module, _batch(module))
+        train_networks(module)
+    expected = _gradients(whole, objective(whole, _batch(whole)))
+    torch.testing.assert_close(_gradients(parts, objective(parts, _batch(parts))), expected)
 
 
 def test_shares_of_the_batch_add_up(monkeypatch):
     module = _module()
-    whole, whole_loss = _gradients(module, module.loss(_batch(module))), module.loss(_batch(module))
+    whole, whole_loss = _gradients(module, objective(module, _batch(module))), objective(module, _batch(module))
     parts, losses = [], []
     for rank in range(2):
         monkeypatch.setattr(FRePo, "global_rank", rank, raising=False)
-        losses.append(module.loss(_batch(module, slice(rank, None, 2))))
+        losses.append(objective(module, _batch(module, slice(rank, None, 2))))
         parts.append(_gradients(module, losses[-1]))
     torch.testing.assert_close(sum(losses), whole_loss)
     torch.testing.assert_close(tuple(map(sum, zip(*parts, strict=True))), whole)
@@ -110,78 +115,72 @@ def test_shares_of_the_batch_add_up(monkeypatch):
 
 def test_the_synthetic_set_predicts_its_own_labels():
     module = _module(norm="none")
-    features = module._pool.at(0, module.device).features
-    own = features(module.images) @ module._readout(features)
-    torch.testing.assert_close(own, module.labels, atol=1e-3, rtol=0)
+    features = module.networks.at(0).features
+    own = features(module.synthetic.codec.images) @ module.readout(features, module.synthetic)
+    torch.testing.assert_close(own, module.synthetic.labels.values, atol=1e-3, rtol=0)
 
 
 def test_says_when_the_ridge_had_to_be_raised():
     module = _module(ridge=1e-20)
     with torch.no_grad():
-        module.images.copy_(module.images[:1].expand_as(module.images))  # equal images: a singular kernel
+        module.synthetic.codec.images.copy_(
+            module.synthetic.codec.images[:1].expand_as(module.synthetic.codec.images)
+        )  # equal images: a singular kernel
     with pytest.warns(UserWarning, match="too ill-conditioned"):
-        loss = module.loss(_batch(module))
+        loss = objective(module, _batch(module))
     assert all(gradient.isfinite().all() for gradient in _gradients(module, loss))
 
 
 def test_a_network_trains_on_the_set_and_leaves_it_alone():
     module = _module(pool_batch=100)
-    module.loss(_batch(module))
-    before = module.private_state()["network.classifier.weight"].clone()
+    objective(module, _batch(module))
+    before = module.networks.state_dict()["network.classifier.weight"].clone()
     network = build(module.network, SHAPE, 3, generator(7, "pool/start", 0))
-    (0.5 * (network(module.images) - module.labels).square().sum(1).mean()).backward()
+    (0.5 * (network(module.synthetic.codec.images) - module.synthetic.labels.values).square().sum(1).mean()).backward()
     torch.optim.Adam(network.parameters(), 3e-4).step()
-    module.images.grad = None
-    module.update_networks()
-    after = module.private_state()["network.classifier.weight"]
+    module.synthetic.codec.images.grad = None
+    train_networks(module)
+    after = module.networks.state_dict()["network.classifier.weight"]
     assert not torch.equal(after, before)
     torch.testing.assert_close(after[0], network.classifier.weight.detach())
-    assert module.images.grad is None
+    assert module.synthetic.codec.images.grad is None
 
 
 def test_a_large_set_is_sampled_for_the_networks(monkeypatch):
     module, seen = _module(ipc=4, pool_batch=5), []
-    module.loss(_batch(module))
+    objective(module, _batch(module))
     monkeypatch.setattr(
         FRePoNet, "forward", lambda self, x: seen.append(x) or x.flatten(1)[:, :3] * self.blocks[0].bias[0]
     )
-    module.update_networks()
+    train_networks(module)
     assert seen[0].shape == (5, *SHAPE)
-    rows = [(module.images == image).flatten(1).all(1).nonzero().item() for image in seen[0]]
+    rows = [(module.synthetic.codec.images == image).flatten(1).all(1).nonzero().item() for image in seen[0]]
     assert len(set(rows)) == 5
 
 
 def test_labels_can_stay():
     module = _module(learn_labels=False)
-    assert [name for name, _ in module.named_parameters()] == ["images"]
-    module.loss(_batch(module)).backward()
+    assert [name for name, _ in module.named_parameters()] == ["synthetic.codec.images"]
+    objective(module, _batch(module)).backward()
 
 
 def test_one_optimizer_with_named_groups():
     optimizer = _module(lr_decay=1.0).configure_optimizers()
     assert isinstance(optimizer, LAMB)
-    assert [group["name"] for group in optimizer.param_groups] == ["images", "labels"]
+    assert [group["name"] for group in optimizer.param_groups] == ["synthetic.codec.images", "synthetic.labels.values"]
 
 
 def test_networks_are_no_part_of_the_module():
     module = _module()
-    module.loss(_batch(module))
-    assert [name for name, _ in module.named_parameters()] == ["images", "labels"]
-    assert list(module.children()) == []
-
-
-@pytest.mark.parametrize(
-    "options", [{"real_batch": 0}, {"real_chunk": 0}, {"ridge": 0.0}, {"pool_size": 0}, {"pool_lr": 0.0}]
-)
-def test_options_out_of_range(options):
-    with pytest.raises(UserError, match="cannot be"):
-        FRePo(1, **options)
+    objective(module, _batch(module))
+    assert [name for name, _ in module.named_parameters()] == ["synthetic.codec.images", "synthetic.labels.values"]
+    assert [name for name, _ in module.named_children()] == ["synthetic"]
 
 
 def test_a_network_without_features_is_refused():
-    module = FRePo(1, network=lambda shape, classes: torch.nn.Flatten(), num_classes=3, image_shape=SHAPE)
+    module = ready(FRePo(1, network=lambda shape, classes: torch.nn.Flatten(), num_classes=3, image_shape=SHAPE))
     with pytest.raises(UserError, match="features"):
-        module.loss(_batch(module))
+        objective(module, _batch(module))
 
 
 def test_momentum_is_no_option(fit, capsys):
@@ -189,7 +188,7 @@ def test_momentum_is_no_option(fit, capsys):
     assert "momentum" in capsys.readouterr().err
 
 
-def test_the_artefact_carries_learned_labels(fit, product):
+def test_the_artifact_carries_learned_labels(fit, product):
     torch.set_default_dtype(torch.float32)
     assert fit(config=CONF) == 0
     distilled = product(name=NAME)
@@ -205,22 +204,22 @@ def test_killed_and_resumed_equals_uninterrupted(stop, fit, product, tmp_path, m
     """With networks of every age, and a learning rate that depends on the planned number of steps."""
     torch.set_default_dtype(torch.float32)
     assert fit(config=CONF) == 0
-    update = FRePo.update_networks
+    update = NetworkPool.update
 
-    def killed(self):
-        update(self)
-        if self.iteration == stop:
+    def killed(self, iteration, *arguments):
+        update(self, iteration, *arguments)
+        if iteration == stop:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FRePo, "update_networks", killed)
+        patch.setattr(NetworkPool, "update", killed)
         assert fit(config=CONF, root=tmp_path / "b") == 143
     assert _checkpoint(tmp_path / "b")["iteration"] == stop + 1
     assert fit("--ckpt_path", "last", config=CONF, root=tmp_path / "b") == 0
     whole, resumed = product(name=NAME), product(name=NAME, root=tmp_path / "b")
     assert torch.equal(whole.images, resumed.images)
     assert torch.equal(whole.labels, resumed.labels)
-    ours, theirs = (_checkpoint(root)["private_state"] for root in (tmp_path, tmp_path / "b"))
+    ours, theirs = (_checkpoint(root)["networks"] for root in (tmp_path, tmp_path / "b"))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
@@ -244,7 +243,7 @@ def test_bf16_stays_close():
     gradients = []
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            loss = module.loss(_batch(module))
+            loss = objective(module, _batch(module))
             gradients.append(torch.cat([part.flatten() for part in _gradients(module, loss)]))
     assert torch.cosine_similarity(*gradients, dim=0) > 0.999
 

@@ -10,6 +10,7 @@ from lightning_dd.app.cli import main
 from lightning_dd.artifact.dataset import load
 from lightning_dd.data.sampling import Batch
 from lightning_dd.methods import MTT, TESLA
+from tests.methods.steps import objective
 
 CONF = Path(__file__).parents[1] / "conf"
 BATCH = Batch(0, *[torch.tensor([])] * 3)
@@ -17,12 +18,12 @@ BATCH = Batch(0, *[torch.tensor([])] * 3)
 
 def _formula(module: TESLA) -> tuple[torch.Tensor, torch.Tensor]:
     """dL/dS = 2/||D||² Σ (α D + α² G)' dg_n/dS at fixed θ_n, and dL/dα = 2/||D||² (D + α G)' G."""
-    start, target = module.segment(0)
+    ((_, start, target),) = module.networks.at(0)
     way, alpha = target - start, module.step_size.detach()
-    weights, gradients, images = start, [], module.images
+    weights, gradients, images = start, [], module.synthetic.codec.images
     for _ in range(module.synthetic_steps):
         given = weights.detach().requires_grad_()
-        loss = F.cross_entropy(module._flat(given, images), module.classes_of_images)
+        loss = F.cross_entropy(module.networks.flat(given, images), module.classes_of_images)
         gradients.append(torch.autograd.grad(loss, given, create_graph=True)[0])
         weights = weights - alpha * gradients[-1].detach()
     total = sum(gradient.detach() for gradient in gradients)
@@ -34,8 +35,8 @@ def _formula(module: TESLA) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("half", [False, True])
 def test_gradients_are_those_of_the_formula(matching, half):
     module = matching(TESLA, half_gradient=half)
-    module.classes_of_images = module.labels
-    of_images, of_step_size = torch.autograd.grad(module.loss(BATCH), list(module.parameters()))
+    module.classes_of_images = module.synthetic.labels.values
+    of_images, of_step_size = torch.autograd.grad(objective(module, BATCH), list(module.parameters()))
     expected, expected_size = _formula(module)
     torch.testing.assert_close(of_images, expected / 2 if half else expected)
     torch.testing.assert_close(of_step_size, expected_size)

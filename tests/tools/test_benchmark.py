@@ -86,17 +86,6 @@ def test_forms_of_mtt_and_of_experts_have_the_gradients_of_the_plain_forms(tmp_p
         assert rows[name]["relative_error"] < 1e-3
 
 
-@pytest.mark.slow
-def test_benchmark_of_several_networks_compares_what_was_trained(tmp_path):
-    sizes = [word for pair in zip(TINY[::2], TINY[1::2], strict=True) if pair[0] != "--real_per_class" for word in pair]
-    several = ["--networks", "2", "--epochs", "2", "--sides", "networks in turns", "networks stacked"]
-    result = run("evaluate", *sizes, *several, "--out", str(tmp_path / "report.json"))
-    assert result.returncode == 0, result.stderr
-    sides = json.loads((tmp_path / "report.json").read_text())["sides"]
-    assert sides["networks stacked"]["relative_error"] < 1e-4
-    assert sides["networks stacked"]["speedup_over_tuned"] > 0
-
-
 def test_benchmark_refuses_an_unknown_task_in_one_sentence():
     result = run("speed")
     assert result.returncode == 2

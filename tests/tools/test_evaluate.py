@@ -88,7 +88,7 @@ def test_mistakes_are_sentences(run, tmp_path, capsys):
         "not among --networks": [run, "--num_networks", "LeNet=3"],
         "cannot be 0": [run, "--test_images", "0"],
         "leave these in": [run, "--real_accuracy", "90", "--no_random_real"],
-        "cannot be -1": [run, "--epochs", "-1"],
+        "got -1": [run, "--epochs", "-1"],
         "name the data set with --data": [tmp_path / "small.pt"],
         "has 10 classes of (1, 4, 4) images": [tmp_path / "small.pt", "--data", "Digits"],
         "many.pt: The set has labels of 15 classes": [tmp_path / "many.pt", "--data", "Digits"],

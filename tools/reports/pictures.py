@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_dd.artifact.dataset import DistilledDataset
-from lightning_dd.artifact.picture import tile
+from lightning_dd.artifact.picture import page_of
 
 IMAGES_PER_CLASS = 10
 LARGEST_GRID = 1000
@@ -24,7 +24,7 @@ def strips(distilled: DistilledDataset) -> list[tuple[str, str, int]]:
     for index, name in enumerate(distilled.class_names):
         images = distilled.images[distilled.hard_labels == index][:shown]
         if len(images):
-            found.append((name, png(tile(images, columns=len(images), gap=1)), len(images)))
+            found.append((name, png(page_of(images, len(images)).permute(1, 2, 0)), len(images)))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Both forms of testing a network, of training one, and of training several."""
+"""Both forms of testing a network and of training one."""
 
 from argparse import Namespace
 from contextlib import AbstractContextManager, nullcontext
@@ -13,17 +13,16 @@ from benchmarks.plain import with_library_operations
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
 from lightning_dd.evaluation.protocols import find_protocol
-from lightning_dd.evaluation.stacked import train_stack
-from lightning_dd.evaluation.training import accuracy_of, augmentation_of, train_network
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.rng import generator
+from lightning_dd.training.loop import accuracy
 
 PLAIN_BATCH = 256
 
 
 def run(side: Side, options: Namespace) -> dict[str, Any]:
     """Return the measurements of one run: of passes over the test images, or of epochs."""
-    work = {"training": _training, "networks": _several}.get(side.group, _testing)
+    work = _training if side.group == "training" else _testing
     with _autocast(side, options):
         return work(side, options)
 
@@ -33,13 +32,13 @@ def _testing(side: Side, options: Namespace) -> dict[str, Any]:
     network = _network(options)
     if side.form == "plain":
         with_library_operations(network)
-    test = plain_test if side.form == "plain" else partial(accuracy_of, chunk=side.chunk)
+    test = plain_test if side.form == "plain" else partial(accuracy, chunk=side.chunk)
     meter = Meter(options.warmup, images.device)
     meter.begin()
     for _ in range(options.warmup + options.steps):
-        accuracy = test(network, images, labels)
+        percent = test(network, images, labels)
         meter.tick()
-    return {**meter.report(), "accuracy": accuracy, "answer": torch.tensor([accuracy])}
+    return {**meter.report(), "accuracy": percent, "answer": torch.tensor([percent])}
 
 
 @torch.no_grad()
@@ -57,7 +56,7 @@ def _training(side: Side, options: Namespace) -> dict[str, Any]:
     """Train a fresh network several times; an epoch is a step."""
     images, labels = _images(options.classes * options.ipc, options)
     protocol = find_protocol("dm", epochs=max(1, options.epochs - 1))  # the protocol runs one epoch more
-    augment = augmentation_of(protocol, None)
+    augment = protocol.augment(None)
     meter = Meter(options.warmup, images.device, units=protocol.total_epochs)
     meter.begin()
     for number in range(options.warmup + options.steps):
@@ -65,32 +64,9 @@ def _training(side: Side, options: Namespace) -> dict[str, Any]:
         network = _network(options)
         if side.form == "plain":
             with_library_operations(network)
-        train_network(network, images, labels, protocol, augment, draws)
+        protocol.train(network, images, labels, None, augment, draws)
         meter.tick()
     return meter.report()
-
-
-def _several(side: Side, options: Namespace) -> dict[str, Any]:
-    """Train fresh networks several times, in turns or as one stacked model; an epoch of all of them is a step."""
-    images, labels = _images(options.classes * options.ipc, options)
-    protocol, count = find_protocol("dm", epochs=max(1, options.epochs - 1)), options.networks
-    augment = augmentation_of(protocol, None)
-    meter = Meter(options.warmup, images.device, units=protocol.total_epochs)
-    meter.begin()
-    for number in range(options.warmup + options.steps):
-        networks = [_network(options, index) for index in range(count)]
-        draws = [generator(options.seed, "training", number * count + index) for index in range(count)]
-        if side.form == "plain":
-            trained = [
-                train_network(network, images, labels, protocol, augment, draw)
-                for network, draw in zip(networks, draws, strict=True)
-            ]
-            weights = [trained[index].classifier.weight for index in range(count)]
-        else:
-            stack = train_stack(networks, [images] * count, [labels] * count, protocol, augment, draws)
-            weights = list(stack.stacked[-2])  # of the last layer; its bias comes after
-        meter.tick()
-    return {**meter.report(), "answer": torch.stack(weights).detach().cpu()}
 
 
 def _images(count: int, options: Namespace) -> tuple[Tensor, Tensor]:
@@ -99,8 +75,8 @@ def _images(count: int, options: Namespace) -> tuple[Tensor, Tensor]:
     return data.real_images(torch.arange(count)).to(options.device), data.train_labels.to(options.device)
 
 
-def _network(options: Namespace, index: int = 0) -> nn.Module:
-    weights = generator(options.seed, "network", index, options.device)
+def _network(options: Namespace) -> nn.Module:
+    weights = generator(options.seed, "network", 0, options.device)
     return build(partial(ConvNet, width=options.width), options.shape, options.classes, weights, options.device)
 
 

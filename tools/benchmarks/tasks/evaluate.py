@@ -1,6 +1,6 @@
-"""Evaluation: testing with one network, and training one or several networks on a distilled set.
+"""Evaluation: testing with one network, and training one on a distilled set.
 
-A step is one pass over the test images, or one epoch of training (of all networks, where there are several).
+A step is one pass over the test images, or one epoch of training.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -17,8 +17,6 @@ SIDES = {
     "training": Side("plain", group="training"),
     "training, ours": Side("ours", group="training"),
     "training, bf16": Side("ours", precision="bf16-mixed", group="training"),
-    "networks in turns": Side("plain", group="networks"),
-    "networks stacked": Side("ours", group="networks"),
 }
 SWEEP = {PLAIN: Side("plain"), **{f"ours, chunk {chunk}": Side("ours", chunk=chunk) for chunk in CHUNKS}}
 
@@ -27,7 +25,6 @@ def add_options(parser: ArgumentParser) -> None:
     """Add what this task asks for besides the common options; a step takes seconds, so few are enough."""
     parser.add_argument("--test_images", type=int, default=10_000, help="images that the network is tested on")
     parser.add_argument("--epochs", type=int, default=4, help="epochs in one measured training")
-    parser.add_argument("--networks", type=int, default=5, help="networks where several are trained")
     parser.set_defaults(steps=3, warmup=1)
 
 

@@ -9,7 +9,7 @@ from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import evaluate, find_protocol
-from lightning_dd.evaluation.recorded import train_as_recorded
+from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.unroll import SGD, Adam, CrossEntropy, FlatNetwork, InnerStep, unroll
 
@@ -36,7 +36,9 @@ def _distilled(inner=None, **tensors) -> DistilledDataset:
 
 
 def _train(network, distilled):
-    return train_as_recorded(network, distilled.prepared, distilled.labels, distilled, None, torch.Generator())
+    draws = torch.Generator()
+    find_protocol("dd").train(network, distilled.prepared, distilled.labels, distilled, None, draws)
+    return network
 
 
 @pytest.mark.parametrize("optimizer", [SGD(), SGD(0.9), Adam()], ids=["sgd", "momentum", "adam"])
@@ -63,20 +65,13 @@ def test_starts_from_the_weights_that_the_set_brings():
 
 
 def test_a_set_without_steps_is_refused():
-    with pytest.raises(UserError, match=r"--evaluation\.protocol common"):
+    with pytest.raises(UserError, match=r"evaluation\.protocol common"):
         _train(_network(), _distilled())
 
 
 def test_random_real_images_are_trained_as_usual(monkeypatch):
-    import importlib
-
     seen = []
-
-    def train_network(network, images, labels, protocol, augment, generator):
-        seen.append((protocol.name, augment))
-        return network
-
-    monkeypatch.setattr(importlib.import_module("lightning_dd.evaluation.evaluate"), "train_network", train_network)
+    monkeypatch.setattr(Protocol, "train", lambda *arguments: seen.append((arguments[0].name, arguments[5])))
     distilled = _distilled(step_sizes=SIZES, order=ORDER)
     test_set = distilled.prepared, distilled.labels
     result = evaluate(distilled, lambda index: test_set, test_set, FACTORY, find_protocol("dd"), range(2), 0)
@@ -85,5 +80,5 @@ def test_random_real_images_are_trained_as_usual(monkeypatch):
 
 
 def test_epochs_have_no_meaning_for_it():
-    with pytest.raises(UserError, match=r"leave --evaluation\.epochs out"):
+    with pytest.raises(UserError, match=r"leave evaluation\.epochs out"):
         find_protocol("dd", epochs=3)

@@ -1,0 +1,75 @@
+"""The loop that trains a network on labeled images, and the accuracy of one."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from lightning_dd.training.chunks import chunk_size
+
+TESTED_AT_ONCE = 2048  # at most, on a GPU
+
+Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+Classifier = Callable[[Tensor], Tensor]
+"""Gives logits `(n, num_classes)` of images `(n, C, H, W)`: a network, its compiled form, a kernel regression."""
+
+
+def train_network(
+    network: Classifier,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    optimizer: torch.optim.Optimizer,
+    schedule: Callable[[int, torch.optim.Optimizer], None] | None = None,
+) -> None:
+    """Train a network in place, one step a batch.
+
+    Args:
+        network: in train mode.
+        batches: images `(B, C, H, W)` and labels of each step; they are asked for when the step needs them.
+        loss: called with logits and labels; returns a scalar.
+        optimizer: of the network's parameters.
+        schedule: called before each step with its index, from 0, and the optimizer.
+    """
+    for step, (images, labels) in enumerate(batches):
+        if schedule is not None:
+            schedule(step, optimizer)
+        value = loss(network(images), labels)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+
+
+def mini_batches(
+    images: Tensor,
+    labels: Tensor,
+    rows: Iterable[Tensor],
+    augment: Augmentation | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield a mini-batch for each tensor of row indices, augmented under the generator."""
+    for chosen in rows:
+        yield images[chosen] if augment is None else augment(images[chosen], generator), labels[chosen]
+
+
+def shuffled(count: int, batch_size: int, epochs: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Yield the rows of each mini-batch, in a new order every epoch; the last incomplete batch is kept."""
+    for _ in range(epochs):
+        yield from torch.randperm(count, generator=generator).split(batch_size)
+
+
+@torch.no_grad()
+def accuracy(network: Classifier, images: Tensor, labels: Tensor, chunk: int | None = None) -> float:
+    """Return the accuracy in percent.
+
+    Args:
+        network: a module is put into eval mode.
+        images: `(N, C, H, W)` as the network takes them.
+        labels: `(N,)` class indices, on the device of the logits.
+        chunk: images in one forward; None takes what suits the device.
+    """
+    if isinstance(network, nn.Module):
+        network.eval()
+    chunk = chunk or chunk_size(None, network, images[:TESTED_AT_ONCE])
+    parts = zip(images.split(chunk), labels.split(chunk), strict=True)
+    correct = sum((network(part).argmax(1) == truth).sum() for part, truth in parts)  # one transfer, at the end
+    return 100 * int(correct) / len(labels)
