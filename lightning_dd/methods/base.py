@@ -236,30 +236,28 @@ class Distiller(Task):
         if stage != "fit":
             return
         self._set_length()
-        on_gpu = self.trainer.strategy.root_device.type == "cuda"
-        self.finite_check_interval = CHECK_EVERY_ON_GPU if on_gpu else 1
-        self.networks.setup(self.source_context())
+        run = self.trainer
+        device = run.strategy.root_device
+        self.finite_check_interval = CHECK_EVERY_ON_GPU if device.type == "cuda" else 1
+        progress = run.progress_bar_callback is not None and run.is_global_zero
+        context = {"device": device, "rank": run.global_rank, "world_size": run.world_size, "progress": progress}
+        self.networks.setup(self.source_context(data=run.datamodule, **context))
         self._fit_codec()
         with torch.no_grad():
             self.initialize(generator(self.seed, "init"))
 
-    def source_context(self) -> SourceContext:
-        """Return what the source of networks is told of the run."""
-        run = self._trainer
+    def source_context(self, **run: Any) -> SourceContext:
+        """Return what the source of networks is told of the method and of the run (`device`, `rank`, `data`, ...)."""
         return SourceContext(
             self.network,
             self.image_shape,
             self.num_classes,
             self.seed,
-            self.device if run is None else run.strategy.root_device,
-            0 if run is None else run.global_rank,
-            1 if run is None else run.world_size,
-            self.differentiates_weights,
-            self.compile_objective,
-            self.network_loss,
-            self.augmentation,
-            None if run is None else run.datamodule,
-            run is not None and run.progress_bar_callback is not None and run.is_global_zero,
+            trainable=self.differentiates_weights,
+            compile=self.compile_objective,
+            loss=self.network_loss,
+            augment=self.augmentation,
+            **run,
         )
 
     def _fit_codec(self) -> None:

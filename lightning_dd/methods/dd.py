@@ -63,7 +63,8 @@ class DD(Distiller):
         lr: learning rate of the images and of the parameters of the step sizes (Adam).
         momentum: Adam's first beta.
         halve_every: passes over the real images after which `lr` is halved; None for never.
-        clip_to_average: largest gradient of the images, as a multiple of the running average (0.9) of its norm.
+        clip_to_average: largest gradient of the images, as a multiple of the running average (0.9) of its norm,
+            the step's own included.
 
     Raises:
         UserError: an option is out of its range, or does not go with another.
@@ -212,11 +213,10 @@ class DD(Distiller):
             return
         gradient = self.synthetic.codec.images.grad
         norm = torch.linalg.vector_norm(gradient)
-        average = torch.where(self.average_norm < 0, norm, self.average_norm)
-        limited = torch.minimum(norm, self.clip_to_average * average)
+        before = torch.where(self.average_norm < 0, norm, self.average_norm)
+        self.average_norm.copy_(torch.lerp(norm, before, AVERAGE_DECAY))
+        limited = torch.minimum(norm, self.clip_to_average * self.average_norm)
         gradient.mul_(torch.where(norm > 0, limited / norm, 1.0))
-        # what is averaged is limited too: one wild step must not open the way for the next
-        self.average_norm.copy_(torch.lerp(limited, average, AVERAGE_DECAY))
 
     def recipe(self) -> dict[str, Any]:
         """Return how the inner steps use their gradient."""
@@ -235,8 +235,8 @@ class DD(Distiller):
         """Return what to do about a loss that is not finite."""
         smallest, largest = (value.item() for value in self.step_sizes.detach().aminmax())
         return (
-            f"lower {{lr}} (the outer learning rate, now {self.lr:g}) or {{step_size}} (the inner step sizes started at "
-            f"{self.step_size:g} and are now {smallest:.3g} to {largest:.3g})."
+            f"lower {{lr}} (the outer learning rate, now {self.lr:g}) or {{step_size}} (the inner step sizes started "
+            f"at {self.step_size:g} and are now {smallest:.3g} to {largest:.3g})."
         )
 
     def _mini_batch(self, inputs: Inputs, rows: Tensor, step: int) -> Inputs:

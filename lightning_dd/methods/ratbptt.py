@@ -11,7 +11,10 @@ class RaTBPTT(DD):
 
     DD with other choices: Adam for the inner steps, at a fixed step size; random mini-batches; T steps of which only W,
     from a random one on, are differentiated; the gradient of the images kept below twice its running average. The
-    paper learns labels where there are many classes; here they stay fixed and hard.
+    paper learns labels where there are many classes; here they stay fixed and hard. Other departures from the authors'
+    program: Adam's epsilon is 1e-8 and its root is kept above 1e-15, where a derivative would be infinite; whitening is
+    the data module's (`zca: frepo` is nearer to theirs than `mtt`: correlation 0.96 against 0.89); evaluation repeats T
+    steps (protocol `dd`), where theirs takes the best of 300, 600, 1,000 and 3,000.
 
     Args:
         ipc: images per class.

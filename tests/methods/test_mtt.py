@@ -1,7 +1,6 @@
 """MTT: its loss against a naive training, its guards, and runs through the command line."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,7 +112,7 @@ def test_several_segments_are_averaged_and_shared_out(matching):
     module = matching(segments_per_step=3)
     whole, shares = _gradients(module), []
     for rank in range(4):  # one more than there are segments
-        module.networks.context = replace(module.source_context(), rank=rank, world_size=4)
+        module.networks.context = module.source_context(rank=rank, world_size=4)
         shares.append(_gradients(module))
     for place, theirs in enumerate(whole):
         torch.testing.assert_close(sum(share[place] for share in shares), theirs)
