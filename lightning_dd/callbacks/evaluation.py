@@ -12,15 +12,16 @@ from tqdm import tqdm
 
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.coresets import random_real
-from lightning_dd.errors import UserError, check_number
+from lightning_dd.errors import UserError
 from lightning_dd.evaluation import Accuracies, Protocol, evaluate, find_protocol
 from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator
 from lightning_dd.runtime.environment import table
+from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
 
-class Evaluation(Callback):
+class Evaluation(CheckedOptions, Callback):
     """Measure the distilled set beside random real images of the same number.
 
     Nothing here touches the run: all draws have generators of their own.
@@ -33,26 +34,26 @@ class Evaluation(Callback):
         protocol: `dc`, `dsa`, `dm`, `dd`, `mtt`, `datm`, `frepo`, `kip`, `krr`, `dcbench`, `dcbench_dsa`, `common` or
             `common_soft`; None takes the method's own.
         network: architecture of the networks; None takes the one that was distilled with.
-        split: `test`, or `held_out` where `--data.held_out` sets a part of the training images aside for choices.
+        split: `test`, or `held_out` where `data.held_out` sets a part of the training images aside for choices.
         random_real: whether to train networks on random real images too.
 
     Raises:
-        UserError: a number is not positive, or the protocol is unknown.
+        UserError: the protocol is unknown.
     """
+
+    option_group = "evaluation"
 
     def __init__(
         self,
         enabled: bool = True,
-        num_networks: int = 5,
-        epochs: int | None = None,
-        every_n_steps: int | None = None,
+        num_networks: PositiveInt = 5,
+        epochs: PositiveInt | None = None,
+        every_n_steps: PositiveInt | None = None,
         protocol: str | None = None,
         network: NetworkFactory | None = None,
         split: str = "test",
         random_real: bool = True,
     ) -> None:
-        check_number("evaluation.num_networks", num_networks)
-        check_number("evaluation.every_n_steps", every_n_steps)
         if protocol is not None or epochs is not None:
             find_protocol(protocol or "common", epochs)  # say what is wrong before hours are spent
         self.enabled = enabled

@@ -144,7 +144,7 @@ def open_hub_set(root: Path, image_column: str | None = None, label_column: str 
 
 def _find_splits(root: Path) -> dict[str, tuple[Path, ...]]:
     if not root.is_dir():
-        raise UserError(f"there is no folder or Parquet file {root}: check --data.root")
+        raise UserError(f"there is no folder or Parquet file {root}: check {{data.root}}")
     files = _parquet_files(root)
     splits = {}
     for split, words in SPLIT_WORDS.items():
@@ -225,6 +225,6 @@ def _pick(wanted: str | None, candidates: list[str], schema, root: Path, what: s
         raise UserError(f"{root} has no column {wanted!r}: its columns are {columns}")
     if wanted is None and not candidates:
         raise UserError(
-            f"no {what} column was found in {root}, whose columns are {columns}: set --data.{what}_column to one"
+            f"no {what} column was found in {root}, whose columns are {columns}: set {{data.{what}_column}} to one"
         )
     return wanted or candidates[0]

@@ -42,7 +42,7 @@ def _read(path: Path, reader: Callable[[str], Tensor]) -> Tensor:
     zipped = path.with_name(path.name + ".gz")
     if not path.exists() and not zipped.exists():
         raise UserError(
-            f"{path.name} is missing from {path.parent}, plain or as .gz: add it or add --data.download true"
+            f"{path.name} is missing from {path.parent}, plain or as .gz: add it or set {{data.download}} to true"
         )
     try:
         return reader(str(path)) if path.exists() else _read_zipped(zipped, reader)

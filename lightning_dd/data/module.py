@@ -15,11 +15,12 @@ from lightning_dd.data.splits import stratified_split
 from lightning_dd.data.zca import fit_zca, load_or_fit_zca
 from lightning_dd.errors import UserError
 from lightning_dd.rng import generator
+from lightning_dd.runtime.options import CheckedOptions, Fraction
 
 NamedStatistics = Literal["published", "measured", "frepo", "mtt"]
 
 
-class ImageData(LightningDataModule):
+class ImageData(CheckedOptions, LightningDataModule):
     """Images in memory, given out as the method's `sampling` asks for.
 
     A subclass says `facts` (or sets `name`, `num_classes`, `image_shape` and `class_names` before calling this
@@ -50,6 +51,7 @@ class ImageData(LightningDataModule):
         UserError: if an argument makes no sense; `setup` raises it where data is missing or wrong.
     """
 
+    option_group = "data"
     facts: Facts | None = None
     name: str
     num_classes: int
@@ -63,7 +65,7 @@ class ImageData(LightningDataModule):
         root: str = "data",
         normalization: NamedStatistics | dict[str, list[float]] = "published",
         zca: Literal["mtt", "frepo"] | None = None,
-        held_out: float = 0.0,
+        held_out: Fraction = 0.0,
         num_workers: int = 0,
         cache: bool = True,
     ) -> None:
@@ -73,8 +75,6 @@ class ImageData(LightningDataModule):
             self.image_shape = self.facts.image_shape
             self.class_names = self.facts.class_names
             self.num_classes = len(self.class_names)
-        if not 0 <= held_out < 1:
-            raise UserError(f"held_out is {held_out}: give a fraction of each class, from 0 up to but not including 1")
         self.root = root
         self.normalization = normalization
         self.zca = zca
@@ -112,7 +112,7 @@ class ImageData(LightningDataModule):
         images, labels = getattr(self, f"{name}_images"), getattr(self, f"{name}_labels")
         if not len(images):
             remedy = (
-                "set --data.held_out to a fraction above 0"
+                "set {data.held_out} to a fraction above 0"
                 if name == "held_out"
                 else f"look at the files in {self.root}"
             )

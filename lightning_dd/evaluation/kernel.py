@@ -48,9 +48,10 @@ class KernelProtocol(Protocol):
             UserError: the set was not distilled with a kernel.
         """
         kernel = recipe.get("kernel")
-        if kernel is None:
+        if kernel is None or kernel["name"] != self.function:
             raise UserError(
-                "{evaluation.protocol} krr scores a set by its own kernel, and this one has none: use another protocol."
+                f"{{evaluation.protocol}} krr scores a set by its own kernel, {self.function}, and this one has none: "
+                "use another protocol."
             )
         return replace(self, function=kernel["name"], depth=kernel["depth"], ridge=kernel["ridge"])
 

@@ -7,6 +7,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from lightning_dd.runtime.options import CheckedOptions
+
 _Self = TypeVar("_Self", bound="Network")
 
 _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -14,7 +16,7 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _NORMS = (*BATCH_NORMS, nn.GroupNorm, nn.LayerNorm)
 
 
-class Network(nn.Module, ABC):
+class Network(CheckedOptions, nn.Module, ABC):
     """A classifier that also shows its features and can draw its weights anew.
 
     A subclass defines `features` and either a `classifier` on top of them or its own `forward`.
@@ -25,6 +27,7 @@ class Network(nn.Module, ABC):
         - Output: logits `(N, num_classes)`.
     """
 
+    option_group = None
     classifier: nn.Module
     variant: str = ""
     """What sets the network apart from its default, for tables."""

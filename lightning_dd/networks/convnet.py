@@ -8,6 +8,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.networks.base import Network
 from lightning_dd.networks.options import MNIST_SHAPE, check_choice, check_depth, differences, norm_layers
 from lightning_dd.networks.pooling import AveragePool2x2
+from lightning_dd.runtime.options import PositiveInt
 
 Activation = Literal["relu", "leaky_relu", "sigmoid", "swish"]
 Norm = Literal["none", "instance", "batch", "layer", "group"]
@@ -56,8 +57,8 @@ class ConvNet(Network):
         self,
         image_shape: tuple[int, int, int],
         num_classes: int,
-        width: int = 128,
-        depth: int = 3,
+        width: PositiveInt = 128,
+        depth: PositiveInt = 3,
         activation: Activation = "relu",
         norm: Norm = "instance",
         pooling: Pooling = "avg",

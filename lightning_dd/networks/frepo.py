@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from lightning_dd.networks.base import Network
 from lightning_dd.networks.options import MNIST_SHAPE, Norm, check_choice, check_depth, differences, norm_layers
 from lightning_dd.networks.pooling import AveragePool2x2
+from lightning_dd.runtime.options import PositiveInt
 
 _BATCH_NORM_MOMENTUM = 0.9  # of the new statistics: Flax's 0.1 is the share of the old ones
 _TRUNCATED_STD = 0.87962566103423978  # of a standard normal truncated at two standard deviations
@@ -46,8 +47,8 @@ class FRePoNet(Network):
         self,
         image_shape: tuple[int, int, int],
         num_classes: int,
-        width: int = 128,
-        depth: int = 3,
+        width: PositiveInt = 128,
+        depth: PositiveInt = 3,
         norm: Norm = "batch",
     ) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from lightning_dd.networks.base import Network
 from lightning_dd.networks.options import check_depth, differences
 from lightning_dd.networks.pooling import AveragePool2x2
+from lightning_dd.runtime.options import PositiveInt
 
 _WEIGHT_STD, _BIAS_STD = math.sqrt(2), 0.1
 
@@ -39,8 +40,8 @@ class KIPConvNet(Network):
         self,
         image_shape: tuple[int, int, int],
         num_classes: int,
-        width: int = 1024,
-        depth: int = 3,
+        width: PositiveInt = 1024,
+        depth: PositiveInt = 3,
         prepend: bool = True,
     ) -> None:
         super().__init__()

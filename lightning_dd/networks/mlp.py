@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from lightning_dd.networks.base import Network
 from lightning_dd.networks.options import differences
+from lightning_dd.runtime.options import PositiveInt
 
 
 class MLP(Network):
@@ -22,7 +23,7 @@ class MLP(Network):
         - Output: `(N, num_classes)`.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, width: int = 128) -> None:
+    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, width: PositiveInt = 128) -> None:
         super().__init__()
         self.hidden = nn.Sequential(
             nn.Flatten(),

@@ -68,11 +68,9 @@ def check_depth(network: str, depth: int, size: list[int], halves: bool = True) 
         halves: whether each block halves the maps.
 
     Raises:
-        UserError: there is no block, or so many that nothing would be left.
+        UserError: there are so many blocks that nothing would be left.
     """
     article = "An" if network[0] in "AEIOU" else "A"
-    if depth < 1:
-        raise UserError(f"{article} {network} needs a depth of at least 1, but the depth is {depth}.")
     # a side of length L survives floor(log2(L)) halvings
     largest = min(size).bit_length() - 1
     if halves and depth > largest:

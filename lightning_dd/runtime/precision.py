@@ -5,10 +5,10 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
-from lightning_dd.errors import UserError
+from lightning_dd.errors import OptionError
 
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")
-"""What `--trainer.precision` may be; methods say themselves which part of theirs stays in float32 under the last."""
+"""Precisions that a trainer may have; methods say themselves which part of theirs stays in float32 under the last."""
 _SAME = {"None": "32-true", "32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
 
 
@@ -19,13 +19,11 @@ def check_precision(precision: object) -> None:
     makes bf16 of half precision without being asked; `-true` below float32 would round the images themselves.
 
     Raises:
-        UserError: it is another precision.
+        OptionError: it is another precision.
     """
     if _SAME.get(str(precision), str(precision)) not in PRECISIONS:
-        raise UserError(
-            f"--trainer.precision {precision} loses small gradients or updates of the images; use 32-true, 64-true or "
-            "bf16-mixed."
-        )
+        sentence = f"must be 32-true, 64-true or bf16-mixed, got {precision}, which loses small gradients or updates"
+        raise OptionError("trainer.precision", sentence)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def test_split_names():
     data = Digits()
     data.setup()
     assert data.split("test")[0] is data.test_images
-    with pytest.raises(UserError, match=r"set --data\.held_out"):
+    with pytest.raises(UserError, match=r"set data\.held_out"):
         data.split("held_out")
     with pytest.raises(UserError, match="no split 'valid'"):
         data.split("valid")
