@@ -34,7 +34,8 @@ from lightning_dd.networks.named import sample_network
 from lightning_dd.rng import generator
 from lightning_dd.runtime.environment import environment
 from lightning_dd.runtime.memory import keep_freed_memory
-from lightning_dd.training.features import TrainedFeatures, train_features, training_set
+from lightning_dd.training.data import training_set
+from lightning_dd.training.features import TrainedFeatures, train_features
 
 RULES = ("herding", "k_center", "forgetting", "k_means")
 ABOUT_SCORES = (

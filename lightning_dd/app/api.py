@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from lightning_dd import methods
 from lightning_dd.app.cli_errors import nearest
 from lightning_dd.app.python_options import evaluation_options, method_options, plain_number, trainer_options
-from lightning_dd.app.running import CALLBACKS, TRAINER_DEFAULTS, Events, check_trainer, quiet
+from lightning_dd.app.running import CALLBACKS, TRAINER_DEFAULTS, Events, prepare_trainer, quiet
 from lightning_dd.artifact.dataset import DistilledDataset, load
 from lightning_dd.callbacks import ProgressBar
 from lightning_dd.callbacks.run_paths import ARTEFACT, run_folder
@@ -92,7 +92,7 @@ def distill(
         max_steps=-1 if steps is None else steps,
         logger=Events(str(root), f"{method.lower()}_{name}_ipc{ipc}"),
     )
-    check_trainer(run)
+    prepare_trainer(run)
     processes.watch(run.strategy.launcher, module.going_on)
     try:
         run.fit(module, data)

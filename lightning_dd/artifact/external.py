@@ -27,7 +27,7 @@ class ForeignSet:
     """Images and labels as another program left them.
 
     Attributes:
-        images: `(N, C, H, W)` float32, in the space in which that program trained (normalised or whitened).
+        images: `(N, C, H, W)` float32, in the space in which that program trained (normalized or whitened).
         labels: `(N,)` class indices, or `(N, num_classes)`.
         label_kind: `"index"`, `"probabilities"` or `"logits"`.
         step_size: the learned learning rate, where the program saved one.
@@ -40,7 +40,7 @@ class ForeignSet:
 
     @property
     def looks_like_pixels(self) -> bool:
-        """Whether all values lie in [0, 1], as those of normalised images hardly do."""
+        """Whether all values lie in [0, 1], as those of normalized images hardly do."""
         return bool(self.images.min() >= 0) and bool(self.images.max() <= 1)
 
     def distilled(self, class_names: tuple[str, ...], preprocessing: Preprocessing) -> DistilledDataset:

@@ -1,5 +1,6 @@
 """Train fresh networks on the distilled set and test them, at chosen steps and at the end."""
 
+import copy
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from tqdm import tqdm
 
+from lightning_dd.artifact.codecs import Pixels
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.coresets import random_real
 from lightning_dd.errors import UserError
@@ -148,15 +150,21 @@ class Evaluation(CheckedOptions, Callback):
         test_set = data.preprocessing_on(device)(images.to(device)), labels.to(device)
         share = tqdm(
             range(trainer.global_rank, self.num_networks, trainer.world_size),
-            desc=f"evaluating: networks of {protocol.length(module.num_classes * module.ipc)}",
+            desc=f"evaluating: networks of {protocol.length(len(module.synthetic))}",
             disable=trainer.progress_bar_callback is None or not trainer.is_global_zero,
             leave=False,
         )
 
-        def real(index: int) -> tuple[Tensor, Tensor]:
+        def real(index: int, per_class: int = module.ipc) -> tuple[Tensor, Tensor]:
             draw = generator(module.seed, "evaluation/random_real", index)
-            rows = random_real(data.train_labels, data.num_classes, module.ipc, draw, data.class_names, repeat=True)
+            rows = random_real(data.train_labels, data.num_classes, per_class, draw, data.class_names, repeat=True)
             return data.real_images(rows), data.train_labels[rows]
+
+        def coded(index: int) -> tuple[Tensor, Tensor]:
+            codec = copy.deepcopy(module.synthetic.codec).cpu().float()
+            images, labels = real(index, codec.images_per_class)
+            codec.start(images)
+            return codec.decode().detach(), labels
 
         with _training(trainer):
             accuracies = evaluate(
@@ -167,6 +175,7 @@ class Evaluation(CheckedOptions, Callback):
                 protocol,
                 share,
                 module.seed,
+                coded if self.random_real and not isinstance(module.synthetic.codec, Pixels) else None,
             )
         return protocol, _gathered(trainer, accuracies)
 
@@ -200,6 +209,7 @@ def _gathered(trainer: Trainer, share: Accuracies) -> Accuracies:
     return Accuracies(
         distilled=_interleaved([s["distilled"] for s in shares]),
         random_real=_interleaved([s["random_real"] for s in shares]),
+        random_coded=_interleaved([s["random_coded"] for s in shares]),
         network=next(s["network"] for s in shares if s["network"]),
         seconds=max(s["seconds"] for s in shares),
     )

@@ -18,13 +18,14 @@ from lightning_dd.augmentation import DSA
 from lightning_dd.coresets import select
 from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import OptionError, UserError
-from lightning_dd.methods.features import run_features
 from lightning_dd.methods.optimizers import step_where
 from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, NetworkFactory
 from lightning_dd.rng import generator
 from lightning_dd.runtime.options import Momentum, PositiveFloat, PositiveInt, UnitInterval
 from lightning_dd.runtime.precision import at_least
+from lightning_dd.training.data import training_set
+from lightning_dd.training.features import TrainedFeatures, train_features
 from lightning_dd.training.sources import NetworkSource, RandomNetworks, SourceContext
 
 
@@ -298,10 +299,16 @@ class Distiller(Task):
             self.num_classes,
             self.synthetic.images_per_class,
             draws,
-            lambda: run_features(self.trainer, self.network, self.feature_epochs, self.seed),
+            self._features,
             data.class_names,
             repeat=self.repeat_images,
         )
+
+    def _features(self) -> TrainedFeatures:
+        """Return the feature network of coresets, trained on the run's images."""
+        run, data = self.networks.context, self.trainer.datamodule
+        real = training_set(data, run.device)
+        return train_features(real, self.network, self.feature_epochs, self.seed, run.device, data.cache, run.progress)
 
     def configure_optimizers(self) -> Any:
         """Return the one optimizer, with a named group for each kind of learnable tensor."""

@@ -94,7 +94,9 @@ class Experts(Task):
         self.storage = storage
         self._flat = FlatNetwork(build(network, self.image_shape, num_classes, generator(seed, "network")))
         if isinstance(self._flat.network, Network) and self._flat.network.mixes_examples:
-            raise UserError("Batch normalization has statistics that no trajectory holds; use {model.network.norm} instance.")
+            raise UserError(
+                "Batch normalization has statistics that no trajectory holds; use {model.network.norm} instance."
+            )
         gradient = gradient_of(CrossEntropy(self._flat), compile)
         self._gradient = gsam(gradient, *self.gsam) if gsam_rho else gradient
         self.weights = nn.Parameter(torch.zeros(sum(self._flat.sizes)))

@@ -48,3 +48,11 @@ def without_tf32() -> Iterator[None]:
     finally:
         torch.backends.cudnn.allow_tf32 = convolutions
         torch.set_float32_matmul_precision(products)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Return whether a device computes in bf16 faster than in float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # torch says it nowhere else
+    return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from lightning_dd.losses.surrogate import with_gradient
-from lightning_dd.networks import Network
 from lightning_dd.unroll.step import Objective
 
 CHUNK_ON_CPU = 256

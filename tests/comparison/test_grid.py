@@ -17,7 +17,8 @@ from lightning_dd.data import Digits
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import evaluate, find_protocol
 from lightning_dd.networks import MLP
-from lightning_dd.training.features import train_features, training_set
+from lightning_dd.training.data import training_set
+from lightning_dd.training.features import train_features
 
 SMALL = "MLP:width=8"
 

@@ -47,7 +47,11 @@ def _where(way: torch.Tensor, start: torch.Tensor) -> list[int]:
 
 def test_labels_are_learned_as_logits(matching):
     module = _datm(matching, augmentation=None)
-    assert [name for name, _ in module.named_parameters()] == ["raw_step_size", "synthetic.codec.images", "synthetic.labels.values"]
+    assert [name for name, _ in module.named_parameters()] == [
+        "raw_step_size",
+        "synthetic.codec.images",
+        "synthetic.labels.values",
+    ]
     ((_, start, target),) = module.networks.at(0)
     weights = start.clone().requires_grad_()
     for _ in range(3):

@@ -164,7 +164,7 @@ def test_noise_of_unit_length():
 
 @pytest.mark.parametrize("options", [{"fixed_weights": True, "networks_per_step": 2}, {"classes_per_step": 2}])
 def test_options_that_do_not_go_together(options):
-    with pytest.raises(UserError, match="leave networks_per_step out|set shuffle"):
+    with pytest.raises(UserError, match=r"leave networks_per_step out|set shuffle"):
         _module(**options)
 
 

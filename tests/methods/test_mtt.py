@@ -32,9 +32,7 @@ def _naive_loss(module: MTT) -> torch.Tensor:
     epoch = torch.randint(3, (), generator=generator(7, "start epoch", module.iteration)).item()
     start, target = (module.networks.trajectories.weights(expert, at) for at in (epoch, epoch + 2))
     weights = start.clone().requires_grad_()
-    rows = permuted_chunks(
-        len(module.synthetic), module.synthetic_batch, 3, generator(7, "order", module.iteration)
-    )
+    rows = permuted_chunks(len(module.synthetic), module.synthetic_batch, 3, generator(7, "order", module.iteration))
     everything = module.synthetic_batch == len(module.synthetic)
     for n in range(3):
         chosen = torch.arange(len(module.synthetic)) if everything else rows[n]
