@@ -18,6 +18,9 @@ from lightning_dd.training.loop import mini_batches, shuffled, train_network
 from lightning_dd.unroll.functional import FlatNetwork
 
 
+CPU = torch.device("cpu")
+
+
 @dataclass(frozen=True)
 class SourceContext:
     """What a run tells a source of networks.
@@ -42,7 +45,7 @@ class SourceContext:
     image_shape: tuple[int, int, int]
     num_classes: int
     seed: int
-    device: torch.device | str = "cpu"
+    device: torch.device = CPU
     rank: int = 0
     world_size: int = 1
     trainable: bool = False
