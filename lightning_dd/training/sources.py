@@ -17,7 +17,6 @@ from lightning_dd.runtime.options import CheckedOptions, NonNegativeInt, Positiv
 from lightning_dd.training.loop import mini_batches, shuffled, train_network
 from lightning_dd.unroll.functional import FlatNetwork
 
-
 CPU = torch.device("cpu")
 
 

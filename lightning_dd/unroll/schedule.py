@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightning_dd.errors import UserError, check_number
+from lightning_dd.errors import OptionError, check_number
 from lightning_dd.rng import generator
 
 Where = Literal["pass", "step", "end"]
@@ -48,7 +48,7 @@ class Schedule:
         check_number("classes_per_step", self.classes, self.num_classes)
         check_number("window", self.window, self.steps)
         if self.classes is not None and not self.shuffle:
-            raise UserError("--model.classes_per_step draws classes at random; set --model.shuffle true as well.")
+            raise OptionError("classes_per_step", "chooses classes at random: set {shuffle} true as well")
 
     def order(self, iteration: int, purpose: str = "order") -> Tensor:
         """Return the rows of each step's images, `(T, B)`, on the CPU.

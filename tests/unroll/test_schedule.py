@@ -58,5 +58,5 @@ def test_without_a_window_every_step_is_differentiated():
     [{"steps": 0}, {"per_class": 0}, {"per_class": 3}, {"window": 0}, {"window": 5}, {"classes": 4, "shuffle": True}],
 )
 def test_numbers_out_of_range(options):
-    with pytest.raises(UserError, match="cannot be"):
+    with pytest.raises(UserError, match="must be"):
         Schedule(**{"num_classes": 3, "ipc": 2, "steps": 4, **options})
