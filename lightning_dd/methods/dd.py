@@ -58,8 +58,6 @@ class DD(Distiller):
         augmentation: DSA operations joined by `_`, one a mini-batch, for synthetic and real images; None for none.
         recompute: keep only the weights of the inner steps, and compute each step again on the way back, in place of
             keeping the graph of all steps; the same result in a fraction of the memory.
-        keep_every: with `recompute`, keep the weights of every so many inner steps only: still less memory for one more
-            forward pass.
         lr: learning rate of the images and of the parameters of the step sizes (Adam).
         momentum: Adam's first beta.
         halve_every: passes over the real images after which `lr` is halved; None for never.
@@ -98,7 +96,6 @@ class DD(Distiller):
         real_chunk: PositiveInt | None = None,
         real_augmentation: Literal["crop_flip"] | None = None,
         recompute: bool = True,
-        keep_every: PositiveInt = 1,
         lr: PositiveFloat = 0.01,
         momentum: Momentum = 0.5,
         halve_every: PositiveInt | None = 40,
@@ -127,7 +124,7 @@ class DD(Distiller):
         self.inner = Adam() if optimizer == "adam" else SGD(inner_momentum)
         self.fixed_weights = fixed_weights
         self.crop_flip = CropFlip() if real_augmentation else None
-        self.recompute, self.keep_every = recompute, keep_every
+        self.recompute = recompute
         self.clip_to_average = clip_to_average
         raw = torch.full((unroll,) if step_sizes == "per_step" else (), math.log(math.expm1(step_size)))
         if step_sizes == "fixed":
@@ -201,7 +198,6 @@ class DD(Distiller):
                 self.step_sizes[: window.stop],
                 window.start,
                 self.recompute,
-                self.keep_every,
             )
             losses.append(self.real_loss(trained, real, batch.labels))
         return torch.stack(losses).sum() / self.networks.per_step

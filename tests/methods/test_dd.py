@@ -248,7 +248,7 @@ def test_a_loss_that_is_not_finite_names_both_rates_and_keeps_the_last_finite_se
     [
         "--model RaTBPTT --model.window 2 --model.step_size 0.01",
         "--model.inner_momentum 0.9 --model.step_sizes scalar --model.images_per_step null",
-        "--model.optimizer adam --model.keep_every 2 --model.networks_per_step 2",
+        "--model.optimizer adam --model.networks_per_step 2",
         "--model.recompute false --model.augmentation crop_rotate --model.real_augmentation crop_flip",
         "--trainer.precision bf16-mixed --model.clip 1 --model.lr_decay 0.1",
     ],

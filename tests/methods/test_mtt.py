@@ -13,7 +13,7 @@ from lightning_dd.augmentation import DSA
 from lightning_dd.data.sampling import Batch
 from lightning_dd.methods import MTT
 from lightning_dd.rng import generator
-from lightning_dd.unroll.chunked_order import permuted_chunks
+from lightning_dd.unroll.batch_order import permuted_chunks
 from tests.methods.steps import objective
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -218,7 +218,7 @@ def test_a_step_size_that_turns_negative_ends_the_run_with_what_was_before(fit, 
 @pytest.mark.parametrize(
     "options",
     [
-        "--model.synthetic_batch 7 --model.keep_every 2",
+        "--model.synthetic_batch 7",
         "--model.log_step_size true --model.segments_per_step 2 --model.clip 1",
         "--model.init noise --model.augmentation null --model.lr_decay 0.1 --trainer.precision bf16-mixed",
     ],
