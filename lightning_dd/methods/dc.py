@@ -10,8 +10,8 @@ from lightning_dd.augmentation import Draw
 from lightning_dd.coresets import random_real
 from lightning_dd.data.sampling import Batch
 from lightning_dd.losses import DISTANCES, with_gradient
-from lightning_dd.methods.base import Init
 from lightning_dd.methods.class_balanced import ClassBalancedDistiller
+from lightning_dd.methods.preparation import Init
 from lightning_dd.networks.base import BATCH_NORMS
 from lightning_dd.rng import generator
 from lightning_dd.runtime.compile import compiled

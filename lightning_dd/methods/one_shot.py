@@ -5,7 +5,8 @@ from torch import Tensor
 
 from lightning_dd.artifact.codecs import CodecFactory, Pixels
 from lightning_dd.data.sampling import Batch
-from lightning_dd.methods.base import Distiller, Init
+from lightning_dd.methods.base import Distiller
+from lightning_dd.methods.preparation import Init
 from lightning_dd.networks import ConvNet, NetworkFactory
 from lightning_dd.runtime.options import PositiveInt
 from lightning_dd.training.sources import NoNetworks
