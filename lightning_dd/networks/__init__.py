@@ -7,7 +7,6 @@ from lightning_dd.networks.convnet import ConvNet
 from lightning_dd.networks.dd_networks import AlexCifarNet, DDLeNet
 from lightning_dd.networks.foreign import Timm, Torchvision
 from lightning_dd.networks.frepo import FRePoNet
-from lightning_dd.networks.kip import KIPConvNet
 from lightning_dd.networks.lenet import LeNet
 from lightning_dd.networks.mlp import MLP
 from lightning_dd.networks.resnet import ResNet18, ResNet18_AP
@@ -21,7 +20,6 @@ __all__ = [
     "ConvNet",
     "DDLeNet",
     "FRePoNet",
-    "KIPConvNet",
     "LeNet",
     "Network",
     "NetworkFactory",

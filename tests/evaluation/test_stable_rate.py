@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lightning_dd.evaluation.stable_rate import largest_stable_rate
-from lightning_dd.networks import KIPConvNet, build
+from lightning_dd.networks import ConvNet, build
 
 
 def _generator(seed=0):
@@ -15,7 +15,7 @@ def _generator(seed=0):
 
 
 def test_equals_the_kernel_written_out():
-    network = build(partial(KIPConvNet, width=8, depth=2), (1, 8, 8), 3, _generator())
+    network = build(partial(ConvNet, width=8, depth=2, norm="none"), (1, 8, 8), 3, _generator())
     images = torch.randn(6, 1, 8, 8, generator=_generator(1))
     rows = []
     for image in images:
