@@ -1,4 +1,4 @@
-"""Choosing class by class."""
+"""Choosing class by class, and the plainest coreset: random images, every method's usual start and baseline."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,44 @@ import torch
 from torch import Tensor
 
 from lightning_dd.errors import UserError
+
+
+def random_real(
+    labels: Tensor,
+    num_classes: int,
+    ipc: int,
+    generator: torch.Generator,
+    class_names: list[str] | None = None,
+    repeat: bool = False,
+) -> Tensor:
+    """Return the indices of `ipc` random images of each class, class-major, without replacement.
+
+    Args:
+        labels: class index of every image, `(N,)`.
+        num_classes: K.
+        ipc: images per class.
+        generator: a CPU generator; one draw of it serves all classes.
+        class_names: for error messages; numbers where missing.
+        repeat: cycle through a class with fewer than `ipc` images instead of refusing it.
+
+    Returns:
+        `(num_classes * ipc,)` indices on the CPU.
+
+    Raises:
+        UserError: a class has fewer than `ipc` images (with `repeat`: none).
+
+    Example:
+        >>> labels = torch.tensor([0, 1, 0, 1])
+        >>> labels[random_real(labels, 2, 2, torch.Generator().manual_seed(0))]
+        tensor([0, 0, 1, 1])
+    """
+    labels = labels.cpu()
+    sizes = check_sizes(labels, num_classes, ipc, class_names, repeat)
+    shuffled = torch.randperm(len(labels), generator=generator)
+    by_class = shuffled[labels[shuffled].argsort(stable=True)]
+    classes = by_class.split([*sizes, len(labels) - sum(sizes)])[:num_classes]
+    turns = torch.arange(ipc)
+    return torch.cat([images[turns % len(images)] for images in classes])
 
 
 def choose_by_class(
@@ -16,7 +54,7 @@ def choose_by_class(
     class_names: list[str] | None = None,
     repeat: bool = False,
 ) -> Tensor:
-    """Return the indices of `ipc` images of each class, class-major.
+    """Return the indices of `ipc` images of each class by a rule, class-major.
 
     Args:
         labels: class index of every image, `(N,)`.
@@ -24,14 +62,8 @@ def choose_by_class(
         ipc: images per class.
         rule: called with the indices of a class's images, `(n,)`, and how many to choose, at most n; returns that many
             positions among them.
-        class_names: how the error message calls the classes; their numbers where missing.
-        repeat: a class with fewer than `ipc` images shows them again in the same order instead of being refused.
-
-    Returns:
-        `(num_classes * ipc,)` indices on the CPU.
-
-    Raises:
-        UserError: a class with fewer than `ipc` images (with `repeat`: without any).
+        class_names: for error messages; numbers where missing.
+        repeat: cycle through a class with fewer than `ipc` images instead of refusing it.
     """
     labels = labels.cpu()
     check_sizes(labels, num_classes, ipc, class_names, repeat)
@@ -51,18 +83,18 @@ def check_sizes(
     repeat: bool = False,
     noise: bool = True,
 ) -> list[int]:
-    """Return how many images each class has.
+    """Return the number of images of each class.
 
     Args:
         labels: class index of every image, `(N,)`.
         num_classes: K.
         ipc: images per class.
-        class_names: how the error message calls the classes; their numbers where missing.
+        class_names: for error messages; numbers where missing.
         repeat: whether a class may have fewer than `ipc` images.
         noise: whether the method could start from noise instead.
 
     Raises:
-        UserError: a class with fewer than `ipc` images (with `repeat`: without any).
+        UserError: a class has fewer than `ipc` images (with `repeat`: none).
     """
     sizes = torch.bincount(labels, minlength=num_classes)[:num_classes].tolist()
     for index, size in enumerate(sizes):

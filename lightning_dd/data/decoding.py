@@ -98,9 +98,7 @@ def decode_image(source: Source, how: Decoding) -> np.ndarray:
 def to_pixels(image: Image.Image, how: Decoding, name: str) -> np.ndarray:
     """Turn a Pillow image into `(C, H, W)` uint8, turned upright; see `decode_image`."""
     if how.only_gray and image.mode not in GRAY_MODES:
-        raise UserError(
-            f"{name} is in color while the first images are gray: set {{data.channels}} to 1 or 3"
-        )
+        raise UserError(f"{name} is in color while the first images are gray: set {{data.channels}} to 1 or 3")
     if "exif" in image.info:
         image = ImageOps.exif_transpose(image)
     image = _to_eight_bits(image).convert("L" if how.channels == 1 else "RGB")
@@ -113,9 +111,7 @@ def to_pixels(image: Image.Image, how: Decoding, name: str) -> np.ndarray:
 def _fit(image: Image.Image, how: Decoding, name: str) -> Image.Image:
     if not how.resize:
         seen, wanted = (f"{h}x{w}" for h, w in (image.size[::-1], how.size))
-        raise UserError(
-            f"{name} is {seen} pixels while others are {wanted}: set {{data.image_size}} to resize all"
-        )
+        raise UserError(f"{name} is {seen} pixels while others are {wanted}: set {{data.image_size}} to resize all")
     size = how.size[::-1]
     if how.crop:
         return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
