@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightning_dd.coresets.classes import check_sizes, choose_by_class, random_real
+from lightning_dd.coresets.random_real import check_sizes, random_real
 from lightning_dd.coresets.rules import forgetting_events, herding, k_center, k_means, most_forgotten
 from lightning_dd.training.features import TrainedFeatures
 
@@ -44,6 +44,7 @@ def select(
     """
     if selection == "random":
         return random_real(labels, num_classes, ipc, generator, class_names, repeat)
+    labels = labels.cpu()
     check_sizes(labels, num_classes, ipc, class_names, repeat)  # before a network is trained for nothing
     found = trained()
     if selection == "forgetting":
@@ -51,4 +52,9 @@ def select(
     else:
         rules = {"herding": herding, "k_center": k_center, "k_means": partial(k_means, generator=generator)}
         value, rule = found.of, rules[selection]
-    return choose_by_class(labels, num_classes, ipc, lambda rows, count: rule(value(rows), count), class_names, repeat)
+    chosen = []
+    for index in range(num_classes):
+        members = (labels == index).nonzero().flatten()
+        positions = rule(value(members), min(ipc, len(members))).cpu()
+        chosen.append(members[positions[torch.arange(ipc) % len(positions)]])
+    return torch.cat(chosen)

@@ -1,6 +1,4 @@
-"""Choosing class by class, and the plainest coreset: random images, every method's usual start and baseline."""
-
-from collections.abc import Callable
+"""Random real images, the plainest coreset: every method's usual start and baseline."""
 
 import torch
 from torch import Tensor
@@ -46,35 +44,6 @@ def random_real(
     return torch.cat([images[turns % len(images)] for images in classes])
 
 
-def choose_by_class(
-    labels: Tensor,
-    num_classes: int,
-    ipc: int,
-    rule: Callable[[Tensor, int], Tensor],
-    class_names: list[str] | None = None,
-    repeat: bool = False,
-) -> Tensor:
-    """Return the indices of `ipc` images of each class by a rule, class-major.
-
-    Args:
-        labels: class index of every image, `(N,)`.
-        num_classes: K.
-        ipc: images per class.
-        rule: called with the indices of a class's images, `(n,)`, and how many to choose, at most n; returns that many
-            positions among them.
-        class_names: for error messages; numbers where missing.
-        repeat: cycle through a class with fewer than `ipc` images instead of refusing it.
-    """
-    labels = labels.cpu()
-    check_sizes(labels, num_classes, ipc, class_names, repeat)
-    chosen = []
-    for index in range(num_classes):
-        members = (labels == index).nonzero().flatten()
-        positions = rule(members, min(ipc, len(members))).cpu()
-        chosen.append(members[positions[torch.arange(ipc) % len(positions)]])
-    return torch.cat(chosen)
-
-
 def check_sizes(
     labels: Tensor,
     num_classes: int,
@@ -104,12 +73,10 @@ def check_sizes(
 
 
 def _too_few(name: str, size: int, ipc: int, noise: bool) -> str:
-    remedy = "use --model.init noise" if noise else "use other data"
     if size == 0:
-        return f'Class "{name}" has no images to start from: {remedy}.'
-    remedy = "use --model.init noise, " if noise else "use "
+        return f'Class "{name}" has no images to start from: use {"{init} noise" if noise else "other data"}.'
     images = "training image" if size == 1 else "training images"
     return (
         f'Class "{name}" has only {size} {images}, fewer than the {ipc} per class asked for: '
-        f"{remedy}--model.repeat_images true, or --model.ipc {size} or smaller."
+        f"use {'{init} noise, ' if noise else ''}{{repeat_images}} true, or {{ipc}} {size} or smaller."
     )
