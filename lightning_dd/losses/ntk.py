@@ -8,7 +8,7 @@ from torch import Tensor
 WEIGHT_VARIANCE = 2.0  # KIP's W_std = sqrt(2) and b_std = 0.1
 BIAS_VARIANCE = 0.01
 COINCIDENT = 1e-13
-"""Images whose cosine is closer to 1 than this are taken for the same: the angle's derivative is infinite there."""
+"""Images whose cosine is closer to 1 count as equal: the angle's derivative is infinite there."""
 
 
 def fc_ntk(
@@ -51,23 +51,20 @@ def fc_ntk(
     equal = torch.eye(len(first), dtype=torch.bool, device=first.device) if same else None
     for _ in range(depth):
         scale = (variances[0][:, None] * variances[1]).sqrt()
-        expected, slope = relu_expectations(covariance, scale, equal)
+        expected, slope = _relu_expectations(covariance, scale, equal)
         covariance = weight_variance * expected + bias_variance
         kernel = covariance + weight_variance * kernel * slope
         variances = [weight_variance * variance / 2 + bias_variance for variance in variances]
     return kernel
 
 
-def relu_expectations(covariance: Tensor, scale: Tensor, equal: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def _relu_expectations(covariance: Tensor, scale: Tensor, equal: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return `E[relu(u) relu(v)]` and `E[relu'(u) relu'(v)]` for Gaussian pairs (u, v).
 
     Args:
         covariance: of each pair.
-        scale: the product of the two standard deviations.
-        equal: which pairs are a number with itself; their angle is exactly 0. None where there is none.
-
-    Returns:
-        Two tensors of the shape of `covariance`.
+        scale: product of the two standard deviations.
+        equal: pairs of a number with itself, whose angle is exactly 0; None is none.
     """
     cosine = covariance / scale
     coincident = cosine > 1 - COINCIDENT

@@ -9,7 +9,7 @@ from torch import Tensor
 from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.augmentation import Draw
 from lightning_dd.data.sampling import Batch
-from lightning_dd.losses.feature_mean import feature_mean_distance
+from lightning_dd.losses import feature_mean_distance
 from lightning_dd.methods.class_balanced import ClassBalancedDistiller
 from lightning_dd.networks import Network
 from lightning_dd.networks.build import check_features

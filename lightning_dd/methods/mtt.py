@@ -11,7 +11,7 @@ from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
 from lightning_dd.experts.segments import ExpertSegments, Segment
-from lightning_dd.losses.trajectory_distance import trajectory_distance
+from lightning_dd.losses import trajectory_distance
 from lightning_dd.methods.base import Distiller
 from lightning_dd.rng import generator
 from lightning_dd.runtime.options import Momentum, NonNegativeFloat, PositiveFloat, PositiveInt

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from lightning_dd.networks.base import Network
-from lightning_dd.networks.options import MNIST_SHAPE, Norm, check_choice, check_side, differences, norm_layers
+from lightning_dd.networks.options import Norm, check_choice, check_side, differences, norm_layers, padded
 
 _SMALLEST = 5  # the last maps that are normalised then have 2x2 pixels
 _LAYERS = ((128, 5, True), (192, 5, True), (256, 3, False), (192, 3, False), (192, 3, True))
@@ -11,36 +11,31 @@ _LAYERS = ((128, 5, True), (192, 5, True), (256, 3, False), (192, 3, False), (19
 
 
 class AlexNet(Network):
-    """Five convolutions, each followed by normalisation (if any) and ReLU, three of them by pooling; one linear layer.
+    """Five convolutions, each followed by normalization (if any) and ReLU, three of them by pooling; one linear layer.
 
-    The published network has no normalisation; with `batch` it is the literature's AlexNetBN, with `instance` its
-    AlexNet-IN. MNIST's images are padded to 32x32.
+    The published network has no normalization; with `batch` it is the literature's AlexNetBN, with `instance` its
+    AlexNet-IN. MNIST's images are padded to 32x32; at sides that are no multiples of 8 the pooling keeps the rest.
 
     Args:
-        image_shape: `(C, H, W)`, 5x5 or larger; at a side that is not a multiple of 8 the pooling keeps what is left
-            over at the border.
-        num_classes: number of logits.
         norm: before each ReLU.
 
     Shape:
-        - Input: `(N, C, H, W)`.
+        - Input: `(N, C, H, W)`, 5x5 or larger.
         - Features: `(N, 192 * H' * W')`, the last pooling's output, H' = ceil(H / 8).
         - Output: `(N, num_classes)`.
 
     Raises:
-        UserError: the images are too small, or there is no such normalisation.
+        UserError: the images are too small, or there is no such normalization.
     """
 
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int, norm: Norm = "none") -> None:
         super().__init__()
         check_choice("AlexNet", "norm", norm)
         check_side("AlexNet", image_shape, _SMALLEST)
-        channels, *size = image_shape
-        padding = 4 if tuple(image_shape) == MNIST_SHAPE else 2
-        size = [side + 2 * (padding - 2) for side in size]
+        channels, (extra, size) = image_shape[0], padded(image_shape)
         layers: list[nn.Module] = []
         for index, (width, kernel, halves) in enumerate(_LAYERS):
-            layers += [nn.Conv2d(channels, width, kernel, padding=kernel // 2 if index else padding)]
+            layers += [nn.Conv2d(channels, width, kernel, padding=kernel // 2 + (0 if index else extra))]
             layers += [*norm_layers(norm, width), nn.ReLU(inplace=True)]
             if halves:
                 layers += [nn.MaxPool2d(2, ceil_mode=True)]

@@ -13,8 +13,6 @@ class MLP(Network):
     """Two hidden layers with ReLU on the flattened image, then one linear layer.
 
     Args:
-        image_shape: `(C, H, W)`, of any size.
-        num_classes: number of logits.
         width: units of each hidden layer.
 
     Shape:
