@@ -1,6 +1,8 @@
 """AlexNet for small images, as DC's and MTT's cross-architecture tables have it (arXiv 2006.05929, 2203.11932)."""
 
-from torch import Tensor, nn
+from collections.abc import Iterable
+
+from torch import nn
 
 from lightning_dd.networks.base import Network
 from lightning_dd.networks.options import Norm, check_choice, check_side, differences, norm_layers, padded
@@ -45,6 +47,6 @@ class AlexNet(Network):
         self.classifier = nn.Linear(channels * size[0] * size[1], num_classes)
         self.variant = differences(AlexNet, norm=norm)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the flattened output of the last pooling, `(N, 192 * H' * W')`."""
-        return self.convolutions(x).flatten(1)
+    def trunk(self) -> Iterable[nn.Module]:
+        """Return the modules that lead to the features, in order."""
+        return self.convolutions
