@@ -1,7 +1,4 @@
-"""From pixels to the space in which networks are trained, and back.
-
-Both transforms live beside the artifact, which must be readable with torch and safetensors alone.
-"""
+"""From pixels to the space in which networks are trained, and back."""
 
 import math
 from pathlib import Path
@@ -49,11 +46,7 @@ class Normalization:
         return {"mean": self.mean, "std": self.std}
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
-        """Refuse statistics that cannot be used on images `(C, H, W)`.
-
-        Raises:
-            UserError: they are not finite, not positive, or not one a channel.
-        """
+        """Raise a `UserError` where statistics do not fit images `(C, H, W)` or are not finite and positive."""
         channels = image_shape[0]
         if not len(self.mean) == len(self.std) == channels:
             raise UserError(f"Mean and std hold {len(self.mean)} and {len(self.std)} numbers for {channels} channels.")
@@ -64,7 +57,7 @@ class Normalization:
         """Map `(..., C, H, W)` uint8 or float images to the normalized space."""
         floats = as_unit_floats(images)
         mean, std = self._constants(floats)
-        # in place from the first copy on: a step's real images may take gigabytes
+        # in place after the first copy: a step's real images may take gigabytes
         return (floats.sub_(mean) if floats is not images else floats - mean).div_(std)
 
     def inverse(self, images: Tensor) -> Tensor:
@@ -75,7 +68,7 @@ class Normalization:
     def _constants(self, images: Tensor) -> tuple[Tensor, Tensor]:
         place = images.device, images.dtype
         if place not in self._tensors:  # kept, so that nothing travels to the device at each step
-            with torch.inference_mode(False):  # what is kept must serve gradients too
+            with torch.inference_mode(False):  # they must serve gradients too
                 self._tensors[place] = tuple(images.new_tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
         return self._tensors[place]
 
@@ -106,7 +99,7 @@ class Whitening:
         return {name: getattr(self, name) for name in ("center", "matrix", "inverse_matrix")}
 
     def digest(self) -> str:
-        """Return what differs where the matrices do; it is part of the name of the file that holds them."""
+        """Return the hash of the matrices, part of the name of their file."""
         return tensor_digest(self.tensors)
 
     def describe(self) -> dict[str, Any]:
@@ -114,11 +107,7 @@ class Whitening:
         return {**self.normalization.describe(), "whitening": self.digest()}
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
-        """Refuse statistics and matrices that cannot be used on images `(C, H, W)`.
-
-        Raises:
-            UserError: they are not finite, or of another shape.
-        """
+        """Raise a `UserError` where statistics or matrices do not fit images `(C, H, W)` or are not finite."""
         self.normalization.check(image_shape)
         size = math.prod(image_shape)
         shapes = {"center": (size,), "matrix": (size, size), "inverse_matrix": (size, size)}
@@ -146,7 +135,7 @@ Preprocessing = Normalization | Whitening
 
 
 def save_preprocessing(preprocessing: Preprocessing, folder: Path) -> dict[str, Any]:
-    """Return the description of a preprocessing, having written a whitening's matrices to a hashed file in the folder.
+    """Return the description of a preprocessing, having written a whitening's matrices to a hashed file.
 
     Raises:
         UserError: the file cannot be written.
