@@ -53,10 +53,7 @@ class Experts(Task):
             (0.01); doubles the time.
         gsam_alpha: of GSAM.
         compile: compile the gradient with `torch.compile`.
-        num_classes: number of classes (linked to the data on the command line).
-        image_shape: `(C, H, W)` (linked to the data on the command line).
-        class_names: names in the order of the class indices (linked to the data on the command line).
-        seed: key of every random draw (linked to `seed_everything` on the command line).
+        **facts: of the data and the run; see `Task`.
 
     Raises:
         UserError: an option is out of its range.
@@ -79,12 +76,9 @@ class Experts(Task):
         gsam_rho: NonNegativeFloat = 0.0,
         gsam_alpha: NonNegativeFloat = 0.0,
         compile: bool = False,
-        num_classes: int = 10,
-        image_shape: tuple[int, int, int] = (3, 32, 32),
-        class_names: tuple[str, ...] = (),
-        seed: int = 0,
+        **facts: Any,
     ) -> None:
-        super().__init__(num_classes, image_shape, class_names, seed)
+        super().__init__(**facts)
         self.folder = Path(folder)
         self.numbers = range(first, first + number)
         self.epochs, self.keep_epochs = epochs, min(keep_epochs or epochs, epochs)
@@ -92,7 +86,7 @@ class Experts(Task):
         self.augmentation = DSA(augmentation) if augmentation else None
         self.lr, self.batch_size = lr, batch_size
         self.gsam = gsam_rho, gsam_alpha
-        self._flat = FlatNetwork(build(network, self.image_shape, num_classes, generator(seed, "network")))
+        self._flat = FlatNetwork(build(network, self.image_shape, self.num_classes, generator(self.seed, "network")))
         if isinstance(self._flat.network, Network) and self._flat.network.mixes_examples:
             raise UserError(
                 "Batch normalization has statistics that no trajectory holds; use {model.network.norm} instance."
