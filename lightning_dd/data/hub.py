@@ -1,4 +1,4 @@
-"""Reading image sets in the layout of the Hugging Face hub: Parquet files with encoded images and labels in them."""
+"""Image sets in the layout of the Hugging Face hub: Parquet files with encoded images and labels."""
 
 import json
 import re
@@ -22,7 +22,7 @@ SHARD = re.compile(r"-(\d+)-of-(\d+)$")
 
 @dataclass(frozen=True)
 class HubSet:
-    """Parquet files of one data set, and which of their columns to read.
+    """Parquet files of one data set, and the columns to read.
 
     Attributes:
         root: the folder or file that was named.
@@ -51,7 +51,7 @@ class HubSet:
             values += pq.read_table(file, columns=[self.label_column])[self.label_column].to_pylist()
         # The hub writes -1 where a split's labels are secret.
         if any(value is None or (self.class_names and value == -1) for value in values):
-            raise UserError(f"some {split} rows in {self.root} have no label: use a split that is labelled")
+            raise UserError(f"some {split} rows in {self.root} have no label: use a split that is labeled")
         return values
 
     def num_rows(self, split: str) -> int:
@@ -64,8 +64,7 @@ class HubSet:
             row = 0
             for batch in _open_parquet(file).iter_batches(batch_size=2048, columns=[self.image_column]):
                 column = batch.column(0)
-                values = (column.field("bytes") if column.type.num_fields else column).to_pylist()
-                for content in values:
+                for content in (column.field("bytes") if column.type.num_fields else column).to_pylist():
                     # No bytes decode to nothing, which the decoder reports with the row's name.
                     yield Source(f"row {row} of {file}", content or b"")
                     row += 1
@@ -84,12 +83,16 @@ class HubSet:
             warn_of_skipped([f"row {row} of the {split} part" for row in range(self.num_rows(split))], decoded["kept"])
         return decoded
 
-    def indexed_labels(self, split: str, num_classes: int) -> Tensor:
-        """Return labels `(N,)` that are class indices already, as in the sets whose classes are known.
+    def known_part(
+        self, split: str, image_shape: tuple[int, int, int], num_classes: int, cache: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return images `(N, C, H, W)` and labels `(N,)` of a set whose shape and classes are known.
 
         Raises:
-            UserError: if they are not integers, or if the files name another number of classes.
+            UserError: if there is no such part, its labels are not integers, or the classes are of another number.
         """
+        if split not in self.splits:
+            raise UserError(f"{self.root} has no Parquet files for the {split} part: add them")
         if self.class_names and len(self.class_names) != num_classes:
             raise UserError(
                 f"{self.root} has {len(self.class_names)} classes where {num_classes} were expected: "
@@ -100,14 +103,15 @@ class HubSet:
             raise UserError(
                 f"column {self.label_column!r} in {self.root} does not hold integers: name the right folder"
             )
-        return torch.tensor(values, dtype=torch.long)
+        decoded = self.images(split, Decoding(image_shape[1:], image_shape[0]), cache)
+        return decoded["images"], torch.tensor(values, dtype=torch.long)
 
 
-def find_hub_set(root: Path, *folders: str, label_column: str | None = None) -> HubSet | None:
+def find_hub_set(root: Path, *folders: str) -> HubSet | None:
     """Return the set in `root/<one of folders>`, or in `root` itself, or None where there are no Parquet files."""
     for folder in [*(root / name for name in folders), root]:
         if folder.is_dir() and any(_parquet_files(folder)):
-            return open_hub_set(folder, label_column=label_column)
+            return open_hub_set(folder)
     return None
 
 
@@ -131,7 +135,7 @@ def open_hub_set(root: Path, image_column: str | None = None, label_column: str 
     label = _pick(label_column, _label_columns(schema, features, image), schema, root, "label")
     names = features.get(label, {}).get("names")
     hub_set = HubSet(root, splits, image, label, tuple(map(str, names)) if names else None)
-    # An unlabelled or differently built test part would only be noticed after minutes of decoding.
+    # An unlabeled or differently built test part would only be noticed after minutes of decoding.
     for file in splits.get("test", ())[:1]:
         if missing := {image, label} - set(_open_parquet(file).schema_arrow.names):
             raise UserError(f"{file} lacks column {min(missing)!r} that the train part has: use files of one data set")
@@ -144,11 +148,10 @@ def _find_splits(root: Path) -> dict[str, tuple[Path, ...]]:
     files = _parquet_files(root)
     splits = {}
     for split, words in SPLIT_WORDS.items():
-        for word in words:
-            if found := tuple(file for file in files if word in _words(file, root)):
-                splits[split] = found
-                _warn_of_missing_shards(found, split)
-                break
+        found = (tuple(file for file in files if word in _words(file, root)) for word in words)
+        if first := next(filter(None, found), None):
+            splits[split] = first
+            _warn_of_missing_shards(first, split)
     return splits
 
 

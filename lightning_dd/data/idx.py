@@ -14,19 +14,11 @@ DAMAGED = (OSError, EOFError, zlib.error, struct.error, ValueError, RuntimeError
 UINT8 = 0x0800  # in a file's first number, beside the number of dimensions
 
 
-def find_idx_folder(root: Path, *folders: str) -> Path | None:
-    """Return the first of `root/<folder>` and `root` with idx files in it, or None."""
-    for folder in [*(root / name for name in folders), root]:
-        if any(folder.glob("*-idx?-ubyte*")):
-            return folder
-    return None
-
-
 def read_idx(folder: Path, split: str) -> tuple[Tensor, Tensor]:
     """Return images `(N, 1, H, W)` uint8 and labels `(N,)` int64 of the "train" or the "test" part.
 
     Raises:
-        UserError: a file is missing, cut off, not an idx file, or of another length than its fellow.
+        UserError: a file is missing, cut off, not an idx file, or of another length than the other.
     """
     prefix = "train" if split == "train" else "t10k"
     images = _read(folder / f"{prefix}-images-idx3-ubyte", 3).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""`ImageData`: what all data modules share, from the split to the preprocessed batch on the device."""
+"""`ImageData`: the base of all data modules, from the split to the preprocessed batch on the device."""
 
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ class ImageData(CheckedOptions, LightningDataModule):
 
     Attributes:
         name: in snake case.
-        num_classes: how many classes there are.
+        num_classes: K.
         image_shape: `(C, H, W)`.
         class_names: in label order.
         train_images: `(N, C, H, W)` uint8, or float32 in [0, 1] where the source gave such; after `setup`, as are
@@ -106,11 +106,8 @@ class ImageData(CheckedOptions, LightningDataModule):
             raise UserError(f"there is no split {name!r}: choose train, test or held_out")
         images, labels = getattr(self, f"{name}_images"), getattr(self, f"{name}_labels")
         if not len(images):
-            remedy = (
-                "set {data.held_out} to a fraction above 0"
-                if name == "held_out"
-                else f"look at the files in {self.root}"
-            )
+            held_out = "set {data.held_out} to a fraction above 0"
+            remedy = held_out if name == "held_out" else f"look at the files in {self.root}"
             raise UserError(f"the {name} part of {self.name} is empty: {remedy}")
         return images, labels
 
@@ -121,11 +118,7 @@ class ImageData(CheckedOptions, LightningDataModule):
         return [f"{ours:,} of {published:,} training images"] if published and ours != published else []
 
     def real_images(self, indices: Tensor) -> Tensor:
-        """Return training images `(n, C, H, W)`, preprocessed, on the CPU.
-
-        Args:
-            indices: `(n,)` positions in the training part.
-        """
+        """Return the training images at positions `(n,)`, `(n, C, H, W)`, preprocessed, on the CPU."""
         return self.preprocessing(self.train_images[indices.cpu()])
 
     def train_dataloader(self) -> DataLoader:
@@ -172,10 +165,14 @@ class ImageData(CheckedOptions, LightningDataModule):
         return self._on_device
 
     def _known_statistics(self) -> Normalization | None:
-        """Return the normalisation that was asked for, or None where it is to be measured."""
-        wanted = self.normalization
+        """Return the normalization that was asked for, or None where it is to be measured."""
+        wanted, channels = self.normalization, self.image_shape[0]
         if isinstance(wanted, dict):
-            return self._given_statistics(wanted)
+            right = set(wanted) == {"mean", "std"} and len(wanted["mean"]) == len(wanted["std"]) == channels
+            if not right or min(wanted["std"]) <= 0:
+                numbers = f"{channels} numbers each for {self.name}, std above 0"
+                raise UserError(f"normalization is {wanted}: give mean and std, {numbers}")
+            return Normalization(**wanted)
         known = self.facts.statistics if self.facts else {}
         if wanted in known:
             return Normalization(*map(list, known[wanted]))
@@ -184,37 +181,24 @@ class ImageData(CheckedOptions, LightningDataModule):
         choices = ", ".join([*known, "measured"])
         raise UserError(f"{self.name} has no normalization {wanted!r}: choose one of {choices}, or give mean and std")
 
-    def _given_statistics(self, given: dict[str, list[float]]) -> Normalization:
-        channels = self.image_shape[0]
-        right = set(given) == {"mean", "std"} and len(given["mean"]) == len(given["std"]) == channels
-        if not right or min(given["std"]) <= 0:
-            raise UserError(
-                f"normalization is {given}: give mean and std, {channels} numbers each for {self.name}, std above 0"
-            )
-        return Normalization(given["mean"], given["std"])
-
     def _fit_preprocessing(self) -> Preprocessing:
         normalization = self._statistics or measure(self.train_images)
         if self.zca is None:
             return normalization
-        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        device = self.trainer.strategy.root_device if on_gpu else "cpu"
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         fit = load_or_fit_zca if self.cache else fit_zca
-        return fit(self.train_images, self.zca, normalization, device)
+        return fit(self.train_images, self.zca, normalization, device if device.type == "cuda" else "cpu")
 
     def _check(self, labels: Tensor) -> None:
         for part in (labels, self.test_labels):
-            if len(part) and not 0 <= int(part.min()) <= int(part.max()) < self.num_classes:
-                raise UserError(
-                    f"{self.name} has labels from {int(part.min())} to {int(part.max())}, but {self.num_classes} "
-                    "classes: check the data"
-                )
+            low, high = part.aminmax() if len(part) else (0, 0)
+            if low < 0 or high >= self.num_classes:
+                found = f"labels from {int(low)} to {int(high)}, but {self.num_classes} classes"
+                raise UserError(f"{self.name} has {found}: check the data")
         empty = (torch.bincount(labels, minlength=self.num_classes) == 0).nonzero().flatten().tolist()
         if empty:
-            raise UserError(
-                f"class {self.class_names[empty[0]]!r} of {self.name} has no training images: "
-                "add some or remove the class"
-            )
+            named = f"class {self.class_names[empty[0]]!r} of {self.name}"
+            raise UserError(f"{named} has no training images: add some or remove the class")
 
 
 def measure(images: Tensor, chunk: int = 4096) -> Normalization:
@@ -222,7 +206,7 @@ def measure(images: Tensor, chunk: int = 4096) -> Normalization:
 
     Args:
         images: `(N, C, H, W)` uint8, or float in [0, 1].
-        chunk: how many images are converted to float64 at a time.
+        chunk: images that are converted to float64 at a time.
     """
     scale = 255 if images.dtype == torch.uint8 else 1
     count = images.numel() // images.shape[1]

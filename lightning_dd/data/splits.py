@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from lightning_dd.rng import generator as keyed
+
 
 def stratified_split(labels: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Set aside a fraction of each class, at random.
@@ -24,6 +26,12 @@ def stratified_split(labels: Tensor, fraction: float, generator: torch.Generator
             count = min(max(round(len(members) * fraction), 1), len(members) - 1)
             aside[members[torch.randperm(len(members), generator=generator)[:count]]] = True
     return (~aside).nonzero().flatten(), aside.nonzero().flatten()
+
+
+def part_rows(labels: Tensor, split: str, test_fraction: float, purpose: str = "test part") -> Tensor:
+    """Return the rows of the "train" or the "test" part of images that come as one; the same for every seed."""
+    train, test = stratified_split(labels, test_fraction, keyed(0, purpose))
+    return train if split == "train" else test
 
 
 def stratified_sample(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -11,9 +11,8 @@ from torch.utils.data import Dataset
 
 from lightning_dd.data.decoding import GRAY_MODES, Decoding, to_pixels
 from lightning_dd.data.module import ImageData
-from lightning_dd.data.splits import stratified_split
+from lightning_dd.data.splits import part_rows
 from lightning_dd.errors import UserError
-from lightning_dd.rng import generator
 from lightning_dd.runtime.options import Fraction
 
 
@@ -21,7 +20,7 @@ class FromDataset(ImageData):
     """A map-style `Dataset` whose items are (image, label).
 
     Images are Pillow images, uint8 or float tensors `(C, H, W)` or `(H, W)`, or arrays `(H, W, C)` or `(H, W)`.
-    Floats are in [0, 1], not normalised. They are stored as uint8 where that loses nothing (as after `ToTensor`) and
+    Floats are in [0, 1], not normalized. They are stored as uint8 where that loses nothing (as after `ToTensor`) and
     as float32 otherwise. The whole set is read here, because the number of classes must be known.
 
     Args:
@@ -30,7 +29,7 @@ class FromDataset(ImageData):
         class_names: in label order; where not given, the data set's `classes`, or else the labels.
         name: of the set, in snake case.
         test_fraction: see `test`.
-        **kwargs: of `ImageData`; `root` and `cache` are not used.
+        **options: those of `ImageData`; `root` and `cache` are not used.
 
     Raises:
         UserError: if an image or a label is none of these, or if images differ in shape or kind.
@@ -43,13 +42,13 @@ class FromDataset(ImageData):
         class_names: Sequence[str] | None = None,
         name: str = "custom",
         test_fraction: Fraction = 0.2,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
         self._parts = {"train": read_dataset(train, "train")}
         if test is None:
             images, labels = self._parts["train"]
-            kept, aside = stratified_split(labels, test_fraction, generator(0, "test part"))
-            self._parts = {"train": (images[kept], labels[kept]), "test": (images[aside], labels[aside])}
+            rows = {part: part_rows(labels, part, test_fraction) for part in ("train", "test")}
+            self._parts = {part: (images[chosen], labels[chosen]) for part, chosen in rows.items()}
         else:
             self._parts["test"] = read_dataset(test, "test")
         shapes = [tuple(images.shape[1:]) for images, _ in self._parts.values()]
@@ -61,7 +60,7 @@ class FromDataset(ImageData):
         count = int(max(labels.max() for _, labels in self._parts.values() if len(labels))) + 1
         self.class_names = tuple(map(str, names or range(count)))
         self.num_classes = len(self.class_names)
-        super().__init__(**kwargs)
+        super().__init__(**options)
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
         """Return the images and labels of the "train" or the "test" part."""
@@ -71,12 +70,8 @@ class FromDataset(ImageData):
 def read_dataset(dataset: Dataset, part: str) -> tuple[Tensor, Tensor]:
     """Return images `(N, C, H, W)`, uint8 or float32 in [0, 1], and labels `(N,)` of a map-style data set.
 
-    Args:
-        dataset: has `__len__` and `__getitem__`.
-        part: what to call it in messages.
-
     Raises:
-        UserError: see `FromDataset`.
+        UserError: as `FromDataset` does; it calls the data set by `part`.
     """
     if not hasattr(dataset, "__len__") or not len(dataset):
         raise UserError(f"the {part} data set is empty or has no length: give a map-style Dataset of (image, label)")
@@ -135,7 +130,7 @@ def _compact(images: Tensor, part: str) -> Tensor:
     if images.min() < 0 or images.max() > 1:
         raise UserError(
             f"the {part} data set has floats from {images.min():.3g} to {images.max():.3g}: give them in [0, 1], "
-            "without normalisation"
+            "without normalization"
         )
     levels = images.mul(255).round().to(torch.uint8)
     return levels if torch.equal(levels.float().div_(255), images) else images
