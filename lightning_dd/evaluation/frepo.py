@@ -17,8 +17,8 @@ FREPO_STEPS = {10: 1000, 100: 2000, 200: 20_000, 400: 5000, 500: 5000, 1000: 10_
 class FRePoProtocol(Protocol):
     """Adam under half the squared error, the images always in the same order.
 
-    The learning rate rises linearly over 500 steps and falls along a cosine to 1 %. The paper's networks have no
-    normalization: `FRePoNet` with `norm` none.
+    The learning rate rises linearly over 500 steps and falls along a cosine to 1 %. The paper's network: `FRePoNet`
+    with `norm` none.
 
     Attributes:
         epochs: None; a number takes the place of the published number of steps.

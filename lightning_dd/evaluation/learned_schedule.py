@@ -1,6 +1,5 @@
 """Training by exactly the steps that a set was learned with (DD, arXiv 1811.10959)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,34 +18,18 @@ _NO_STEPS = "The set brings no steps of its own to train with; use {evaluation.p
 
 @dataclass(frozen=True)
 class LearnedScheduleProtocol(Protocol):
-    """The set brings its own steps, and nothing of what other protocols fix matters but `random_real`."""
+    """The set brings its own steps; of the fields, `random_real` alone matters."""
 
-    def with_epochs(self, epochs: int | None) -> "LearnedScheduleProtocol":
-        """Return the protocol as it is.
-
-        Raises:
-            UserError: there is a number of epochs.
-        """
-        if epochs is not None:
-            raise UserError(f"Protocol {self.name} trains with the set's own steps: leave {{evaluation.epochs}} out.")
-        return self
+    instead_of_epochs = "trains with the set's own steps"
 
     def bind(self, recipe: dict[str, Any]) -> "LearnedScheduleProtocol":
-        """Return the protocol as it is.
-
-        Raises:
-            UserError: the set was not learned with steps of its own.
-        """
+        """Return the protocol as it is; raise a `UserError` where the set has no steps of its own."""
         if "inner" not in recipe:
             raise UserError(_NO_STEPS)
         return self
 
     def check_network(self, network: nn.Module, initial_weights: dict[str, Tensor]) -> None:
-        """Refuse a network that the set's initial weights, by name, are not for.
-
-        Raises:
-            UserError: names or shapes differ.
-        """
+        """Raise a `UserError` where names or shapes differ."""
         own = {name: parameter.shape for name, parameter in network.named_parameters()}
         if initial_weights and own != {name: tensor.shape for name, tensor in initial_weights.items()}:
             raise UserError(
@@ -67,15 +50,9 @@ class LearnedScheduleProtocol(Protocol):
         augment: Augmentation | None,
         generator: torch.Generator,
     ) -> None:
-        """Train a network in place.
+        """Train a network in place, from its own weights or from those that the set brings; see `fit`.
 
-        Args:
-            network: on the device of the images; it starts from its own weights, or from those that the set brings.
-            images: `(N, C, H, W)` in the space in which networks are trained.
-            labels: `(N,)` class indices.
-            distilled: brings the step sizes `(T,)`, the order of the batches `(T, B)`, and the optimizer's name.
-            augment: applied to each mini-batch.
-            generator: on CPU; draws the augmentation.
+        The set brings step sizes `(T,)`, the order of the batches `(T, B)` and the optimizer's name.
 
         Raises:
             UserError: the set brings no steps, or initial weights of another network.
@@ -87,21 +64,17 @@ class LearnedScheduleProtocol(Protocol):
         self.check_network(network, initial)
         network.load_state_dict(initial, strict=False)  # without running statistics
         optimizer = _optimizer(network, **distilled.recipe["inner"])
+        step_sizes = tensors["step_sizes"].tolist()
+
+        def schedule(step: int, optimizer: torch.optim.Optimizer) -> None:
+            optimizer.param_groups[0]["lr"] = step_sizes[step]
+
         batches = mini_batches(images, labels, tensors["order"].to(images.device), augment, generator)
-        train_network(network.train(), batches, self.loss, optimizer, _with(tensors["step_sizes"].tolist()))
+        train_network(network.train(), batches, self.loss, optimizer, schedule)
 
     def length(self, num_images: int) -> str:
         """Return how long a network trains, for the screen."""
         return "the steps it was learned with"
-
-
-def _with(step_sizes: list[float]) -> Callable[[int, torch.optim.Optimizer], None]:
-    """Return the schedule that gives each step its size."""
-
-    def schedule(step: int, optimizer: torch.optim.Optimizer) -> None:
-        optimizer.param_groups[0]["lr"] = step_sizes[step]
-
-    return schedule
 
 
 def _optimizer(network: nn.Module, optimizer: str, momentum: float | None = None) -> torch.optim.Optimizer:

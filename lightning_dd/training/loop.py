@@ -25,7 +25,7 @@ def train_network(
 
     Args:
         network: in train mode.
-        batches: images `(B, C, H, W)` and labels of each step; they are asked for when the step needs them.
+        batches: images `(B, C, H, W)` and labels of each step, made when it needs them.
         loss: called with logits and labels; returns a scalar.
         optimizer: of the network's parameters.
         schedule: called before each step with its index, from 0, and the optimizer.

@@ -37,16 +37,16 @@ def trained_network(
     Args:
         data: the training set.
         factory: builds the network.
-        recipe: how it is trained; see `lightning_dd.training.recipes`.
+        recipe: of the training; see `lightning_dd.training.recipes`.
         epochs: E, passes over the training set.
-        seed: its initial weights and the order of the images depend on it.
-        device: where it is trained.
+        seed: of the initial weights and the order of the images.
+        device: of the training.
         cache: whether to keep it on disk.
         compile: train through `torch.compile`, where the recipe allows it; the result is the same to rounding.
         tick: called after each mini-batch.
 
     Returns:
-        The network, and under `plain` whether it was right about each image when it was shown it, `(E, N)`.
+        The network, and under `plain` whether it classified each image rightly in each epoch, `(E, N)`.
 
     Raises:
         UserError: the network has no features.
@@ -86,10 +86,9 @@ def initial_weights(seed: int, device: torch.device) -> torch.Generator:
 
 
 class PretrainedNetworks(NetworkSource):
-    """At every iteration one of some networks that were trained on the real images for a few epochs.
+    """At every iteration one of some networks that were trained on the real images, in eval mode.
 
-    They are trained before the first step, or taken from the cache folder. Several processes share the training. One
-    module serves all iterations, in eval mode: batch normalization uses the statistics of the training.
+    They are trained before the first step, shared out among processes, or taken from the cache folder.
 
     Args:
         number: of networks.
@@ -145,15 +144,11 @@ class PretrainedNetworks(NetworkSource):
         return self._network
 
     def state_dict(self) -> dict[str, str]:
-        """Return a digest of the networks: they are trained, or read, again."""
+        """Return a digest of the networks, which are trained or read again."""
         return {"digest": self._digest}
 
     def load_state_dict(self, state: dict[str, str]) -> None:
-        """Refuse to go on with other networks.
-
-        Raises:
-            UserError: those of the checkpoint were others.
-        """
+        """Raise a `UserError` where the networks of the checkpoint were others."""
         if self._states and state["digest"] != self._digest:
             raise UserError(
                 "The pretrained networks are not those of the checkpoint: they were trained again, on other data, or "
@@ -161,19 +156,9 @@ class PretrainedNetworks(NetworkSource):
             )
 
     def _trained(self, index: int, data: TrainingSet, bar: tqdm) -> dict[str, Tensor]:
-        """Return the state of one network, on the CPU."""
         context, before = self.context, bar.n
-        network, _ = trained_network(
-            data,
-            context.factory,
-            self.recipe,
-            self.epochs,
-            self._seed(index),
-            context.device,
-            context.data.cache,
-            context.compile,
-            bar.update,
-        )
+        training = data, context.factory, self.recipe, self.epochs, self._seed(index), context.device
+        network, _ = trained_network(*training, context.data.cache, context.compile, bar.update)
         if bar.n == before:  # it was in the cache: no time is estimated for it
             bar.total -= self.epochs * recipes.steps_per_epoch(self.recipe, data)
         return {name: tensor.cpu() for name, tensor in network.state_dict().items()}
