@@ -82,14 +82,9 @@ class RealBatches(Sampler[Draw]):
         world_size: int = 1,
     ) -> None:
         if isinstance(sampling, Uniform) and sampling.batch_size > len(labels):
-            raise UserError(
-                f"a batch of {sampling.batch_size} real images was asked for, but the training part has "
-                f"{len(labels)}: lower the method's batch size"
-            )
-        self.num_images = len(labels)
-        self.sampling = sampling
-        self.seed = seed
-        self.iteration = iteration
+            asked = f"a batch of {sampling.batch_size} real images was asked for"
+            raise UserError(f"{asked}, but the training part has {len(labels)}: lower the method's batch size")
+        self.num_images, self.sampling, self.seed, self.iteration = len(labels), sampling, seed, iteration
         self.share = slice(rank, None, world_size)
         self.table = ClassTable(labels, num_classes) if isinstance(sampling, ClassBalanced) else None
 

@@ -30,7 +30,11 @@ def cached(files: Iterable[Path], options: dict, build: Callable[[], dict[str, T
         build: makes named tensors.
     """
     folder = os.environ.get("LIGHTNING_DD_CACHE") or Path.home() / ".cache" / "lightning_dd"
-    path = Path(folder, f"{_key(files, options)}.safetensors")
+    digest = hashlib.blake2b(json.dumps([FORMAT, options], sort_keys=True).encode(), digest_size=16)
+    for file in files:
+        stat = file.stat()
+        digest.update(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+    path = Path(folder, f"{digest.hexdigest()}.safetensors")
     try:
         return load_file(path)
     except (OSError, SafetensorError):
@@ -38,12 +42,3 @@ def cached(files: Iterable[Path], options: dict, build: Callable[[], dict[str, T
         with contextlib.suppress(UserError):  # not being able to keep it is no error
             save_tensors(path, tensors)
         return tensors
-
-
-def _key(files: Iterable[Path], options: dict) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(json.dumps([FORMAT, options], sort_keys=True).encode())
-    for file in files:
-        stat = file.stat()
-        digest.update(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()

@@ -30,10 +30,10 @@ PROGRESS_FROM = 2000  # images
 
 
 class Source(NamedTuple):
-    """One encoded image: its name in messages, and its file or its bytes."""
+    """One encoded image: its name in messages, and its file, on disk or in memory."""
 
     name: str
-    content: Path | bytes
+    content: Path | BytesIO
 
 
 class Header(NamedTuple):
@@ -77,13 +77,14 @@ def as_size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     return size
 
 
-def read_header(content: Path | bytes) -> Header:
-    """Read an image's size and mode without decoding its pixels; raises one of `UNREADABLE`."""
-    with _open(content) as image:
-        width, height = image.size
-        if image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS:
-            width, height = height, width
-        return Header((height, width), image.mode in GRAY_MODES)
+def read_header(content: Path | BytesIO) -> Header | None:
+    """Read an image's size and mode without its pixels; None where that fails, which `decode_all` reports or skips."""
+    try:
+        with Image.open(content) as image:
+            size, sideways = image.size, image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
+            return Header(size if sideways else size[::-1], image.mode in GRAY_MODES)
+    except UNREADABLE:
+        return None
 
 
 def to_pixels(image: Image.Image, how: Decoding, name: str) -> np.ndarray:
@@ -114,10 +115,6 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
     return image
-
-
-def _open(content: Path | bytes) -> Image.Image:
-    return Image.open(BytesIO(content) if isinstance(content, bytes) else content)
 
 
 def decode_all(
@@ -160,7 +157,7 @@ def decode_all(
 
 def _try(source: Source, how: Decoding) -> np.ndarray | str:
     try:
-        with _open(source.content) as image:
+        with Image.open(source.content) as image:
             image.load()
             return to_pixels(image, how, source.name)
     except UNREADABLE as error:
@@ -172,10 +169,8 @@ def warn_of_skipped(names: list[str], kept: Tensor) -> None:
     """Warn of how many images were left out, and name the first of them."""
     missing = set(range(len(names))) - set(kept.tolist())
     if missing:
-        rank_zero_warn(
-            f"{len(missing)} of {len(names)} images of this part cannot be read and are left out, "
-            f"{names[min(missing)]} first"
-        )
+        number = f"{len(missing)} of {len(names)} images of this part"
+        rank_zero_warn(f"{number} cannot be read and are left out, {names[min(missing)]} first")
 
 
 def _batched(items: Iterable, size: int) -> Iterator[list]:

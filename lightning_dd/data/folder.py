@@ -12,7 +12,6 @@ from torch import Tensor
 
 from lightning_dd.data.cache import cached
 from lightning_dd.data.decoding import (
-    UNREADABLE,
     Decoding,
     Header,
     OnUnreadable,
@@ -156,9 +155,8 @@ def survey(
         found = found or header.size
         if size is None and header.size != found:
             first, other = (f"{h}x{w}" for h, w in (found, header.size))
-            raise UserError(
-                f"images in {root} differ in size ({first}, and {other} in {path}): set {{data.image_size}}"
-            )
+            differ = f"images in {root} differ in size ({first}, and {other} in {path})"
+            raise UserError(f"{differ}: set {{data.image_size}}")
         gray = gray and header.gray
         if size and not gray:
             break
@@ -168,13 +166,9 @@ def survey(
 
 
 def _headers(paths: list[Path]) -> Iterable[tuple[Path, Header]]:
-    def read(path: Path) -> Header | None:
-        try:
-            return read_header(path)
-        except UNREADABLE:
-            return None  # setup reports it, or skips it
-
     with ThreadPoolExecutor(4) as pool:
         for start in range(0, len(paths), 256):
             window = paths[start : start + 256]
-            yield from ((path, header) for path, header in zip(window, pool.map(read, window), strict=True) if header)
+            yield from (
+                (path, header) for path, header in zip(window, pool.map(read_header, window), strict=True) if header
+            )

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -46,9 +47,9 @@ class HubSet:
         """
         import pyarrow.parquet as pq
 
-        values = []
-        for file in self.splits[split]:
-            values += pq.read_table(file, columns=[self.label_column])[self.label_column].to_pylist()
+        name = self.label_column
+        tables = (pq.read_table(file, columns=[name]) for file in self.splits[split])
+        values = [value for table in tables for value in table[name].to_pylist()]
         # The hub writes -1 where a split's labels are secret.
         if any(value is None or (self.class_names and value == -1) for value in values):
             raise UserError(f"some {split} rows in {self.root} have no label: use a split that is labeled")
@@ -66,7 +67,7 @@ class HubSet:
                 column = batch.column(0)
                 for content in (column.field("bytes") if column.type.num_fields else column).to_pylist():
                     # No bytes decode to nothing, which the decoder reports with the row's name.
-                    yield Source(f"row {row} of {file}", content or b"")
+                    yield Source(f"row {row} of {file}", BytesIO(content or b""))
                     row += 1
 
     def images(
@@ -94,29 +95,24 @@ class HubSet:
         if split not in self.splits:
             raise UserError(f"{self.root} has no Parquet files for the {split} part: add them")
         if self.class_names and len(self.class_names) != num_classes:
-            raise UserError(
-                f"{self.root} has {len(self.class_names)} classes where {num_classes} were expected: "
-                "name the right folder"
-            )
+            found = f"{len(self.class_names)} classes where {num_classes} were expected"
+            raise UserError(f"{self.root} has {found}: name the right folder")
         values = self.labels(split)
         if not all(isinstance(value, int) for value in values):
-            raise UserError(
-                f"column {self.label_column!r} in {self.root} does not hold integers: name the right folder"
-            )
+            column = f"column {self.label_column!r} in {self.root}"
+            raise UserError(f"{column} does not hold integers: name the right folder")
         decoded = self.images(split, Decoding(image_shape[1:], image_shape[0]), cache)
         return decoded["images"], torch.tensor(values, dtype=torch.long)
 
 
 def find_hub_set(root: Path, *folders: str) -> HubSet | None:
     """Return the set in `root/<one of folders>`, or in `root` itself, or None where there are no Parquet files."""
-    for folder in [*(root / name for name in folders), root]:
-        if folder.is_dir() and any(_parquet_files(folder)):
-            return open_hub_set(folder)
-    return None
+    places = [*(root / name for name in folders), root]
+    return next((open_hub_set(place) for place in places if place.is_dir() and any(_parquet_files(place))), None)
 
 
 def open_hub_set(root: Path, image_column: str | None = None, label_column: str | None = None) -> HubSet:
-    """Look at the files' names and at the first one's schema, without reading any rows.
+    """Return the set of which files' names and the first one's schema tell, without reading any rows.
 
     Args:
         root: a folder with Parquet files in it or one folder below, or one file (which is then the train part).
@@ -169,9 +165,8 @@ def _warn_of_missing_shards(files: tuple[Path, ...], split: str) -> None:
     shards = [match for file in files if (match := SHARD.search(file.stem))]
     total = max((int(match[2]) for match in shards), default=0)
     if shards and len(shards) < total:
-        rank_zero_warn(
-            f"only {len(shards)} of {total} {split} files are in {files[0].parent}: going on with what is there"
-        )
+        found = f"only {len(shards)} of {total} {split} files are in {files[0].parent}"
+        rank_zero_warn(f"{found}: going on with what is there")
 
 
 def _open_parquet(file: Path):
@@ -223,7 +218,6 @@ def _pick(wanted: str | None, candidates: list[str], schema, root: Path, what: s
     if wanted is not None and wanted not in schema.names:
         raise UserError(f"{root} has no column {wanted!r}: its columns are {columns}")
     if wanted is None and not candidates:
-        raise UserError(
-            f"no {what} column was found in {root}, whose columns are {columns}: set {{data.{what}_column}} to one"
-        )
+        missing = f"no {what} column was found in {root}, whose columns are {columns}"
+        raise UserError(f"{missing}: set {{data.{what}_column}} to one")
     return wanted or candidates[0]

@@ -67,15 +67,11 @@ class ImageData(CheckedOptions, LightningDataModule):
     ) -> None:
         super().__init__()
         if self.facts:
-            self.name = self.facts.name
-            self.image_shape = self.facts.image_shape
+            self.name, self.image_shape = self.facts.name, self.facts.image_shape
             self.class_names = self.facts.class_names
             self.num_classes = len(self.class_names)
-        self.root = root
-        self.normalization = normalization
-        self.zca = zca
-        self.held_out = held_out
-        self.cache = cache
+        self.root, self.normalization, self.zca = root, normalization, zca
+        self.held_out, self.cache = held_out, cache
         self._statistics = self._known_statistics()
         self._on_device: Preprocessing | None = None
 
@@ -123,20 +119,14 @@ class ImageData(CheckedOptions, LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Return an endless loader of what the method's `sampling` asks for, from its `iteration` on."""
-        module = self.trainer.lightning_module
-        device = self.trainer.strategy.root_device
+        module, trainer = self.trainer.lightning_module, self.trainer
+        device = trainer.strategy.root_device
         images, labels = self.train_images, self.train_labels
         if device.type == "cuda":
             images, labels = images.to(device), labels.to(device)
-        batches = RealBatches(
-            self.train_labels,
-            self.num_classes,
-            module.sampling,
-            module.seed,
-            lambda: int(module.iteration),
-            self.trainer.global_rank,
-            self.trainer.world_size,
-        )
+        wanted = module.sampling, module.seed, lambda: int(module.iteration)
+        share = trainer.global_rank, trainer.world_size
+        batches = RealBatches(self.train_labels, self.num_classes, *wanted, *share)
         return DataLoader(RealImages(images, labels), batch_size=None, sampler=batches)
 
     def test_dataloader(self) -> DataLoader:

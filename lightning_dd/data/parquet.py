@@ -1,14 +1,15 @@
 """Any data set in the hub's Parquet layout."""
 
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from lightning_dd.data.decoding import UNREADABLE, Decoding, Header, OnUnreadable, as_size, read_header
-from lightning_dd.data.hub import HubSet, open_hub_set
+from lightning_dd.data.decoding import Decoding, OnUnreadable, as_size, read_header
+from lightning_dd.data.hub import open_hub_set
 from lightning_dd.data.module import ImageData
 from lightning_dd.data.splits import part_rows
 from lightning_dd.errors import UserError
@@ -50,18 +51,19 @@ class Parquet(ImageData):
         **options: Any,
     ) -> None:
         self.hub_set = hub_set = open_hub_set(Path(root), image_column, label_column)
-        first = _first_headers(hub_set)
-        size = as_size(image_size) or first[0].size
-        gray = all(header.gray for header in first)
-        self.decoding = Decoding(
-            size, channels or (1 if gray else 3), image_size is not None, crop, channels is None and gray
-        )
+        looked_at = (read_header(source.content) for source in islice(hub_set.sources("train"), LOOKED_AT))
+        first = [header for header in looked_at if header]
+        if not first:
+            column = f"column {hub_set.image_column!r} in {hub_set.root}"
+            raise UserError(f"{column} holds no images: set {{data.image_column}} to another")
+        size, gray = as_size(image_size) or first[0].size, all(header.gray for header in first)
+        only_gray = channels is None and gray
+        self.decoding = Decoding(size, channels or (1 if gray else 3), image_size is not None, crop, only_gray)
         self.on_unreadable: OnUnreadable = on_unreadable
         self.test_fraction = test_fraction
         named = hub_set.class_names
-        self._values = (
-            range(len(named)) if named else sorted({label for part in hub_set.splits for label in hub_set.labels(part)})
-        )
+        found = (label for part in hub_set.splits for label in hub_set.labels(part))
+        self._values = range(len(named)) if named else sorted(set(found))
         self.name = re.sub(r"\W+", "_", Path(root).resolve().stem.lower())
         self.image_shape = (self.decoding.channels, *size)
         self.class_names = named or tuple(map(str, self._values))
@@ -80,17 +82,3 @@ class Parquet(ImageData):
             return images, labels
         chosen = part_rows(labels, split, self.test_fraction)
         return images[chosen], labels[chosen]
-
-
-def _first_headers(hub_set: HubSet) -> list[Header]:
-    headers = []
-    for source, _ in zip(hub_set.sources("train"), range(LOOKED_AT), strict=False):
-        try:
-            headers.append(read_header(source.content))
-        except UNREADABLE:
-            continue  # setup reports it, or skips it
-    if not headers:
-        raise UserError(
-            f"column {hub_set.image_column!r} in {hub_set.root} holds no images: set {{data.image_column}} to another"
-        )
-    return headers

@@ -39,8 +39,8 @@ def stratified_sample(labels: Tensor, count: int, generator: torch.Generator) ->
 
     Args:
         labels: `(N,)` class indices.
-        count: how many images; all of them where there are no more.
-        generator: a CPU generator.
+        count: of images; all N where there are no more.
+        generator: on CPU.
 
     Returns:
         `(min(count, N),)` indices, ascending.

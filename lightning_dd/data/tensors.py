@@ -24,8 +24,8 @@ class FromDataset(ImageData):
     as float32 otherwise. The whole set is read here, because the number of classes must be known.
 
     Args:
-        train: what to train on, without random augmentation.
-        test: what to test on; where not given, `test_fraction` of each class of `train`.
+        train: the training part, without random augmentation.
+        test: the test part; where not given, `test_fraction` of each class of `train`.
         class_names: in label order; where not given, the data set's `classes`, or else the labels.
         name: of the set, in snake case.
         test_fraction: see `test`.
@@ -85,10 +85,8 @@ def read_dataset(dataset: Dataset, part: str) -> tuple[Tensor, Tensor]:
         images.append(_as_tensor(image, where))
         labels.append(_as_label(label, where))
         if images[-1].shape != images[0].shape or images[-1].dtype != images[0].dtype:
-            raise UserError(
-                f"{where} is {images[-1].dtype} {tuple(images[-1].shape)} while the first is {images[0].dtype} "
-                f"{tuple(images[0].shape)}: make all images alike"
-            )
+            this, first = (f"{image.dtype} {tuple(image.shape)}" for image in (images[-1], images[0]))
+            raise UserError(f"{where} is {this} while the first is {first}: make all images alike")
     return _compact(torch.stack(images), part), torch.tensor(labels, dtype=torch.long)
 
 
@@ -102,13 +100,11 @@ def _as_tensor(image: Any, where: str) -> Tensor:
         raise UserError(f"the image of {where} is a {type(image).__name__}: give a Pillow image, a tensor or an array")
     image = image[None] if image.dim() == 2 else image
     if image.dim() != 3 or image.shape[0] not in (1, 3):
-        raise UserError(
-            f"the image of {where} has shape {tuple(image.shape)}: give 1 or 3 channels, tensors as (C, H, W) "
-            "and arrays as (H, W, C)"
-        )
+        wanted = "1 or 3 channels, tensors as (C, H, W) and arrays as (H, W, C)"
+        raise UserError(f"the image of {where} has shape {tuple(image.shape)}: give {wanted}")
     if image.dtype != torch.uint8 and not image.is_floating_point():
         raise UserError(f"the image of {where} is {image.dtype}: give uint8, or floats in [0, 1]")
-    return image.detach().cpu() if image.dtype == torch.uint8 else image.detach().float().cpu()
+    return image.detach().to("cpu", torch.uint8 if image.dtype == torch.uint8 else torch.float32)
 
 
 def _as_label(label: Any, where: str) -> int:
@@ -128,9 +124,7 @@ def _compact(images: Tensor, part: str) -> Tensor:
     if not torch.isfinite(images).all():
         raise UserError(f"the {part} data set has images with NaN or infinite pixels: remove or repair them")
     if images.min() < 0 or images.max() > 1:
-        raise UserError(
-            f"the {part} data set has floats from {images.min():.3g} to {images.max():.3g}: give them in [0, 1], "
-            "without normalization"
-        )
+        found = f"floats from {images.min():.3g} to {images.max():.3g}"
+        raise UserError(f"the {part} data set has {found}: give them in [0, 1], without normalization")
     levels = images.mul(255).round().to(torch.uint8)
     return levels if torch.equal(levels.float().div_(255), images) else images

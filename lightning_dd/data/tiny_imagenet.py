@@ -35,7 +35,8 @@ class TinyImageNet(ImageData):
 
     def __init__(self, root: str = "data", **options: Any) -> None:
         super().__init__(root, **options)
-        self._official = _find_official(Path(root))
+        places = (Path(root) / OFFICIAL, Path(root))
+        self._official = next((f for f in places if (f / "train").is_dir() and (f / "val").is_dir()), None)
         self._hub_set = None if self._official else find_hub_set(Path(root), *HUB_FOLDERS)
         if self._official:
             self._wnids = tuple(class_folders(self._official / "train"))
@@ -57,12 +58,6 @@ class TinyImageNet(ImageData):
             f"tiny_imagenet was not found in {self.root}, neither as {OFFICIAL}/train nor as "
             f"{HUB_FOLDERS[0]}/*.parquet: check {{data.root}}"
         )
-
-
-def _find_official(root: Path) -> Path | None:
-    """Return the folder that holds `train/<wnid>`, which `root` may name itself."""
-    places = (root / OFFICIAL, root)
-    return next((place for place in places if (place / "train").is_dir() and (place / "val").is_dir()), None)
 
 
 def _list_val(folder: Path) -> Listing:

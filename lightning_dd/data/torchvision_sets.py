@@ -1,5 +1,8 @@
 """MNIST, FashionMNIST, SVHN, CIFAR10 and CIFAR100, from torchvision's files or from the hub's Parquet files."""
 
+import gzip
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,11 @@ from torch import Tensor
 from lightning_dd.data import catalogue
 from lightning_dd.data.cache import cached
 from lightning_dd.data.hub import find_hub_set
-from lightning_dd.data.idx import read_idx
 from lightning_dd.data.module import ImageData
 from lightning_dd.errors import UserError
+
+DAMAGED = (OSError, EOFError, zlib.error, struct.error, ValueError, RuntimeError)
+UINT8 = 0x0800  # in an idx file's first number, beside the number of dimensions
 
 
 class TorchvisionData(ImageData):
@@ -66,10 +71,8 @@ class TorchvisionData(ImageData):
         if folder := self.find_original():
             images, labels = self.read_original(folder, split)
             if tuple(images.shape[1:]) != self.image_shape:
-                raise UserError(
-                    f"images in {folder} are {tuple(images.shape[1:])}, but {self.name} has {self.image_shape}: "
-                    "name the right folder"
-                )
+                shapes = f"{tuple(images.shape[1:])}, but {self.name} has {self.image_shape}"
+                raise UserError(f"images in {folder} are {shapes}: name the right folder")
             return images, labels
         hub_set = find_hub_set(Path(self.root), *self.hub_folders)
         if hub_set is None:
@@ -123,9 +126,8 @@ class CIFAR10(TorchvisionData):
         try:
             data = self.dataset(str(folder), train=split == "train")
         except RuntimeError:
-            raise UserError(
-                f"{folder / self.original_files} is incomplete or damaged: delete it and set {{data.download}} to true"
-            ) from None
+            broken = f"{folder / self.original_files} is incomplete or damaged"
+            raise UserError(f"{broken}: delete it and set {{data.download}} to true") from None
         images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
         return images, torch.tensor(data.targets, dtype=torch.long)
 
@@ -168,3 +170,34 @@ class SVHN(TorchvisionData):
         """Download with torchvision."""
         for split in ("train", "test"):
             self.dataset(self.root, split=split, download=True)
+
+
+def read_idx(folder: Path, split: str) -> tuple[Tensor, Tensor]:
+    """Return images `(N, 1, H, W)` uint8 and labels `(N,)` int64 of the "train" or the "test" part.
+
+    Raises:
+        UserError: a file is missing, cut off, not an idx file, or of another length than the other.
+    """
+    prefix = "train" if split == "train" else "t10k"
+    images = _read_idx_file(folder / f"{prefix}-images-idx3-ubyte", 3).unsqueeze(1)
+    labels = _read_idx_file(folder / f"{prefix}-labels-idx1-ubyte", 1).long()
+    if len(images) != len(labels):
+        numbers = f"{len(images)} {prefix} images but {len(labels)} {prefix} labels"
+        raise UserError(f"{folder} has {numbers}: fetch the files again")
+    return images, labels
+
+
+def _read_idx_file(path: Path, dimensions: int) -> Tensor:
+    plain = path.exists()
+    file = path if plain else path.with_name(path.name + ".gz")
+    if not file.exists():
+        missing = f"{path.name} is missing from {path.parent}, plain or as .gz"
+        raise UserError(f"{missing}: add it or set {{data.download}} to true")
+    try:
+        content = file.read_bytes() if plain else gzip.decompress(file.read_bytes())
+        kind, *shape = struct.unpack_from(f">{1 + dimensions}I", content)
+        if kind != UINT8 + dimensions:
+            raise ValueError(kind)
+        return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=4 + 4 * dimensions).view(shape)
+    except DAMAGED:
+        raise UserError(f"{file} is cut off or not an idx file of its kind: fetch it again") from None

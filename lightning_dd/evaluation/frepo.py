@@ -54,10 +54,6 @@ class FRePoProtocol(Protocol):
             return step / warm_up
         return 0.01 + 0.99 * (0.5 * (1 + math.cos(math.pi * ((step - warm_up) / (steps - warm_up)))))
 
-    def resets_optimizer(self, step: int, num_images: int) -> bool:
-        """Return False: the rate changes smoothly."""
-        return False
-
     def order(self, num_images: int, generator: torch.Generator) -> Tensor:
         """Return the images' own order."""
         return torch.arange(num_images)

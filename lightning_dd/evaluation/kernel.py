@@ -59,15 +59,7 @@ class KernelProtocol(Protocol):
 
 
 class KernelRegression:
-    """The ridge regression from images to targets, as a classifier.
-
-    Args:
-        images: `(N, C, H, W)`, prepared.
-        targets: `(N, num_classes)`.
-        name: of the kernel.
-        depth: of its network.
-        ridge: relative to the mean of the kernel's diagonal.
-    """
+    """The ridge regression from prepared images `(N, C, H, W)` to targets `(N, num_classes)`, as a classifier."""
 
     def __init__(self, images: Tensor, targets: Tensor, name: str, depth: int, ridge: float) -> None:
         self.images, self.depth = images, depth

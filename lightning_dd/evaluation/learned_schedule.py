@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.augmentation import DSA
 from lightning_dd.errors import UserError
-from lightning_dd.evaluation.protocol import Protocol
-from lightning_dd.training.loop import Augmentation, mini_batches, train_network
+from lightning_dd.evaluation.protocol import Plan, Protocol
+from lightning_dd.training.loop import Augmentation
 
 INITIAL = "initial_weights."
 _NO_STEPS = "The set brings no steps of its own to train with; use {evaluation.protocol} common."
@@ -41,18 +41,10 @@ class LearnedScheduleProtocol(Protocol):
         """Return the augmentation that the steps were learned with."""
         return DSA(strategy) if strategy else None
 
-    def train(
-        self,
-        network: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        distilled: DistilledDataset,
-        augment: Augmentation | None,
-        generator: torch.Generator,
-    ) -> None:
-        """Train a network in place, from its own weights or from those that the set brings; see `fit`.
-
-        The set brings step sizes `(T,)`, the order of the batches `(T, B)` and the optimizer's name.
+    def plan(
+        self, network: nn.Module, count: int, distilled: DistilledDataset | None, generator: torch.Generator
+    ) -> Plan:
+        """Load the set's initial weights, if any; return its order `(T, B)`, optimizer and T step sizes.
 
         Raises:
             UserError: the set brings no steps, or initial weights of another network.
@@ -63,14 +55,13 @@ class LearnedScheduleProtocol(Protocol):
         initial = {name.removeprefix(INITIAL): tensors[name] for name in tensors if name.startswith(INITIAL)}
         self.check_network(network, initial)
         network.load_state_dict(initial, strict=False)  # without running statistics
-        optimizer = _optimizer(network, **distilled.recipe["inner"])
         step_sizes = tensors["step_sizes"].tolist()
 
         def schedule(step: int, optimizer: torch.optim.Optimizer) -> None:
             optimizer.param_groups[0]["lr"] = step_sizes[step]
 
-        batches = mini_batches(images, labels, tensors["order"].to(images.device), augment, generator)
-        train_network(network.train(), batches, self.loss, optimizer, schedule)
+        device = next(network.parameters()).device
+        return tensors["order"].to(device), _optimizer(network, **distilled.recipe["inner"]), schedule
 
     def length(self, num_images: int) -> str:
         """Return how long a network trains, for the screen."""

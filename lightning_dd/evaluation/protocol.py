@@ -1,7 +1,7 @@
 """Evaluation protocols that train networks with cross-entropy, and the base of all others."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar, Literal, TypeVar
@@ -19,7 +19,7 @@ from lightning_dd.training.data import NOT_MIRRORED
 from lightning_dd.training.loop import Augmentation, Classifier, mini_batches, train_network
 
 ALL_OPERATIONS = "color_crop_cutout_flip_scale_rotate"
-
+Plan = tuple[Iterable[Tensor], torch.optim.Optimizer, Callable[[int, torch.optim.Optimizer], None]]
 _Self = TypeVar("_Self", bound="Protocol")
 
 
@@ -133,7 +133,14 @@ class Protocol:
         generator: torch.Generator,
     ) -> None:
         """Train a network in place; see `fit`."""
-        count = len(images)
+        rows, optimizer, schedule = self.plan(network, len(images), distilled, generator)
+        batches = mini_batches(images, labels, rows, augment, generator)
+        train_network(network.train(), batches, self.loss, optimizer, schedule)
+
+    def plan(
+        self, network: nn.Module, count: int, distilled: DistilledDataset | None, generator: torch.Generator
+    ) -> Plan:
+        """Return the rows of each mini-batch of `count` images, the optimizer and its schedule; see `train_network`."""
 
         def schedule(step: int, optimizer: torch.optim.Optimizer) -> None:
             if self.resets_optimizer(step, count):
@@ -142,8 +149,7 @@ class Protocol:
                 group["lr"] = self.learning_rate * self.lr_factor(step, count)
 
         rows = islice(self.rows(count, generator), self.num_steps(count))
-        batches = mini_batches(images, labels, rows, augment, generator)
-        train_network(network.train(), batches, self.loss, self.optimizer(network), schedule)
+        return rows, self.optimizer(network), schedule
 
     @property
     def total_epochs(self) -> int:
@@ -169,7 +175,7 @@ class Protocol:
 
     def resets_optimizer(self, step: int, num_images: int) -> bool:
         """Return whether the optimizer's momentum is cleared before a step."""
-        return step == (self.drop_after + 1) * self.steps_per_epoch(num_images)
+        return self.momentum > 0 and step == (self.drop_after + 1) * self.steps_per_epoch(num_images)
 
     def rows(self, num_images: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the rows of one mini-batch after another, without end."""

@@ -64,16 +64,9 @@ def trained_network(
                 recipes.train_fast(network, data, epochs, seed, tick, compile)
         return found | {name: tensor.cpu() for name, tensor in network.state_dict().items()}
 
-    depends_on = {
-        "network": str(network),
-        "shape": list(data.images.shape),
-        "pixels and labels": data.digest,
-        "preprocessing": data.preprocessing,
-        "recipe": recipes.describe(recipe, data, device),
-        "epochs": epochs,
-        "seed": seed,
-        "device": device.type,  # other devices round otherwise
-    }
+    depends_on = {"network": str(network), "epochs": epochs, "seed": seed, "device": device.type}  # devices round
+    depends_on |= {"shape": list(data.images.shape), "pixels and labels": data.digest}
+    depends_on |= {"preprocessing": data.preprocessing, "recipe": recipes.describe(recipe, data, device)}
     state = cached([], depends_on, learn) if cache else learn()
     history = state.pop("history", None)
     network.load_state_dict(state)
@@ -81,7 +74,7 @@ def trained_network(
 
 
 def initial_weights(seed: int, device: torch.device) -> torch.Generator:
-    """Return the generator of the weights that a trained network started from."""
+    """Return the generator of a trained network's initial weights."""
     return generator(seed, "features/weights", device=device)
 
 
@@ -124,9 +117,9 @@ class PretrainedNetworks(NetworkSource):
             torch.distributed.all_gather_object(shares, states)
             states = {index: state for part in shares for index, state in part.items()}
         self._digest = tensor_digest({f"{i}.{name}": t for i, state in states.items() for name, t in state.items()})
-        self._states = [
-            {name: tensor.to(context.device) for name, tensor in states[index].items()} for index in range(self.number)
-        ]
+        for state in states.values():
+            state.update((name, tensor.to(context.device)) for name, tensor in state.items())
+        self._states = [states[index] for index in range(self.number)]
 
     def at(self, iteration: int) -> Network:
         """Return the network of an iteration."""

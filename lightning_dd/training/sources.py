@@ -152,7 +152,7 @@ class TrainedNetworks(RandomNetworks):
         return network
 
     def update(self, iteration: int, synthetic: SyntheticSet, batch: Batch) -> None:
-        """Train the network, but for its last iteration: the next one has a network of its own."""
+        """Train the network, except after its last iteration."""
         self._next = iteration + 1
         if self._next % self.lifetime == 0:
             return
@@ -187,7 +187,7 @@ class TrainedNetworks(RandomNetworks):
 
 
 class InitialWeights(RandomNetworks):
-    """The weights that trainings start from, one vector a network (DD, RaT-BPTT).
+    """Initial weights, one vector a network (DD, RaT-BPTT).
 
     Args:
         per_step: networks of a step, shared out among processes.
