@@ -108,16 +108,10 @@ class RealBatches(Sampler[Draw]):
 
 
 class RealImages(Dataset):
-    """The training part in memory, on any device, indexed by whole draws.
-
-    Args:
-        images: `(N, C, H, W)` uint8, or float32 in [0, 1].
-        labels: `(N,)` class indices.
-    """
+    """The training part, images `(N, C, H, W)` and labels `(N,)` on any device, indexed by whole draws."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
-        self.images = images
-        self.labels = labels
+        self.images, self.labels = images, labels
 
     def __len__(self) -> int:
         return len(self.images)

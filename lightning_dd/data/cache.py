@@ -21,14 +21,19 @@ from lightning_dd.errors import UserError
 FORMAT = 1
 
 
-def cached(files: Iterable[Path], options: dict, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+def cached(
+    files: Iterable[Path], options: dict, build: Callable[[], dict[str, Tensor]], keep: bool = True
+) -> dict[str, Tensor]:
     """Return the tensors of `build`, from disk where they were built before from the same files.
 
     Args:
         files: what `build` reads; their paths, sizes and times of change are part of the key.
         options: everything else that the result depends on; plain values that JSON can hold.
         build: makes named tensors.
+        keep: False builds them in any case, and keeps nothing.
     """
+    if not keep:
+        return build()
     folder = os.environ.get("LIGHTNING_DD_CACHE") or Path.home() / ".cache" / "lightning_dd"
     digest = hashlib.blake2b(json.dumps([FORMAT, options], sort_keys=True).encode(), digest_size=16)
     for file in files:

@@ -122,11 +122,7 @@ def decode_all(
 ) -> dict[str, Tensor]:
     """Decode many images on all cores.
 
-    Args:
-        sources: in order, consumed a few thousand at a time.
-        total: how many there are.
-        how: the form that they are brought to.
-        on_unreadable: "error", or "skip" to leave broken images out.
+    The `total` sources are read in order, a few thousand at a time; broken ones are an "error", or left out by "skip".
 
     Returns:
         "images": `(n, C, H, W)` uint8; "kept": `(n,)` the positions of these images among the sources.

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,11 +96,8 @@ def read_files(
 ) -> tuple[Tensor, Tensor]:
     """Decode files and return images `(n, C, H, W)` and labels `(n,)` of those that could be read; see `decode_all`."""
     sources = [Source(str(file), file) for file in files]
-
-    def build() -> dict[str, Tensor]:
-        return decode_all(sources, len(files), how, on_unreadable)
-
-    decoded = cached(files, {"how": vars(how)}, build) if cache else build()
+    build = partial(decode_all, sources, len(files), how, on_unreadable)
+    decoded = cached(files, {"how": vars(how)}, build, cache)
     warn_of_skipped([source.name for source in sources], decoded["kept"])
     return decoded["images"], labels[decoded["kept"]]
 
@@ -169,6 +167,5 @@ def _headers(paths: list[Path]) -> Iterable[tuple[Path, Header]]:
     with ThreadPoolExecutor(4) as pool:
         for start in range(0, len(paths), 256):
             window = paths[start : start + 256]
-            yield from (
-                (path, header) for path, header in zip(window, pool.map(read_header, window), strict=True) if header
-            )
+            headers = zip(window, pool.map(read_header, window), strict=True)
+            yield from ((path, header) for path, header in headers if header)

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -74,12 +75,9 @@ class HubSet:
         self, split: str, how: Decoding, cache: bool = True, on_unreadable: OnUnreadable = "error"
     ) -> dict[str, Tensor]:
         """Decode a split; see `decode_all`."""
-
-        def build() -> dict[str, Tensor]:
-            return decode_all(self.sources(split), self.num_rows(split), how, on_unreadable)
-
-        files = self.splits[split]
-        decoded = cached(files, {"how": vars(how), "column": self.image_column}, build) if cache else build()
+        key = {"how": vars(how), "column": self.image_column}
+        build = partial(decode_all, self.sources(split), self.num_rows(split), how, on_unreadable)
+        decoded = cached(self.splits[split], key, build, cache)
         if on_unreadable == "skip":
             warn_of_skipped([f"row {row} of the {split} part" for row in range(self.num_rows(split))], decoded["kept"])
         return decoded

@@ -192,15 +192,9 @@ class ImageData(CheckedOptions, LightningDataModule):
 
 
 def measure(images: Tensor, chunk: int = 4096) -> Normalization:
-    """Return each channel's mean and standard deviation over all pixels, in [0, 1] pixel units.
-
-    Args:
-        images: `(N, C, H, W)` uint8, or float in [0, 1].
-        chunk: images that are converted to float64 at a time.
-    """
+    """Return each channel's mean and deviation over images `(N, C, H, W)`, uint8 or float, in [0, 1] pixel units."""
     scale = 255 if images.dtype == torch.uint8 else 1
-    count = images.numel() // images.shape[1]
-    parts = images.split(chunk)
+    count, parts = images.numel() // images.shape[1], images.split(chunk)
     mean = sum(part.double().sum((0, 2, 3)) for part in parts) / count
     squares = sum((part.double() - mean.view(-1, 1, 1)).square().sum((0, 2, 3)) for part in parts)
     std = (squares / count).sqrt() / scale

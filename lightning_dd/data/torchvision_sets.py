@@ -163,7 +163,7 @@ class SVHN(TorchvisionData):
 
         file = folder / f"{split}_32x32.mat"
         # Inflating a .mat file takes much longer than reading the pixels back.
-        parts = cached([file], {"set": "svhn"}, build) if self.cache and file.exists() else build()
+        parts = cached([file], {"set": "svhn"}, build, self.cache and file.exists())
         return parts["images"], parts["labels"]
 
     def fetch(self) -> None:

@@ -83,20 +83,15 @@ def _moments(
     images: Tensor, normalization: Normalization, device: torch.device | str, chunk: int
 ) -> tuple[Tensor, Tensor]:
     """Return the mean `(D,)` and the sum of centered outer products `(D, D)`, in two passes over chunks."""
-    center = sum(rows.sum(0) for rows in _flat_chunks(images, normalization, device, chunk)) / len(images)
-    size = len(center)
-    products = torch.zeros(size, size, dtype=torch.float64, device=center.device)
-    for rows in _flat_chunks(images, normalization, device, chunk):
+
+    def flat_chunks() -> Iterator[Tensor]:
+        for part in images.split(chunk):
+            pixels = part.to(device).double()  # divided in float64: as_unit_floats would round to float32 first
+            yield normalization(pixels.div_(255) if part.dtype == torch.uint8 else pixels).flatten(1)
+
+    center = sum(rows.sum(0) for rows in flat_chunks()) / len(images)
+    products = torch.zeros(len(center), len(center), dtype=torch.float64, device=center.device)
+    for rows in flat_chunks():
         rows -= center
         products.addmm_(rows.T, rows)
     return center, products
-
-
-def _flat_chunks(
-    images: Tensor, normalization: Normalization, device: torch.device | str, chunk: int
-) -> Iterator[Tensor]:
-    for part in images.split(chunk):
-        pixels = part.to(device)
-        # Divided in float64: as_unit_floats would round to float32 first.
-        pixels = pixels.double().div_(255) if pixels.dtype == torch.uint8 else pixels.double()
-        yield normalization(pixels).flatten(1)

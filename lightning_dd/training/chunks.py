@@ -9,12 +9,9 @@ PIXELS_ON_CPU = 256 * 32**2  # measured (tools/benchmark.py dm); at 64x64, 64 im
 
 
 def chunk_size(wanted: int | None, network: nn.Module, images: Tensor) -> int:
-    """Return the number of real images in one forward.
+    """Return the number of real images `(..., C, H, W)` in one forward: the user's option `wanted`, if there is one.
 
-    Args:
-        wanted: the user's option; None takes 256 of 32x32 pixels, or fewer larger ones, on a CPU, all on a GPU.
-        network: one with batch normalization takes all images.
-        images: `(..., C, H, W)`.
+    None takes 256 of 32x32 pixels, or fewer larger ones, on a CPU and all on a GPU; batch normalization takes all.
 
     Raises:
         OptionError: a number was asked for, and the network has batch normalization in training mode.

@@ -24,9 +24,7 @@ class TrainedFeatures:
     """
 
     def __init__(self, data: TrainingSet, network: Network, history: Tensor) -> None:
-        self.data = data
-        self.network = network
-        self.history = history
+        self.data, self.network, self.history = data, network, history
 
     @torch.no_grad()
     def of(self, rows: Tensor) -> Tensor:

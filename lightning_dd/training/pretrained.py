@@ -34,16 +34,9 @@ def trained_network(
 ) -> tuple[Network, Tensor | None]:
     """Train a network, or take it from the cache folder where it was trained on the same images before.
 
-    Args:
-        data: the training set.
-        factory: builds the network.
-        recipe: of the training; see `lightning_dd.training.recipes`.
-        epochs: E, passes over the training set.
-        seed: of the initial weights and the order of the images.
-        device: of the training.
-        cache: whether to keep it on disk.
-        compile: train through `torch.compile`, where the recipe allows it; the result is the same to rounding.
-        tick: called after each mini-batch.
+    It depends on the recipe (`lightning_dd.training.recipes`), E epochs, and the seed of its initial weights and of the
+    order of the images; on the device, and on `compile`, which `fast` heeds, to rounding. `cache` keeps it on disk;
+    `tick` is called after each mini-batch.
 
     Returns:
         The network, and under `plain` whether it classified each image rightly in each epoch, `(E, N)`.
@@ -67,7 +60,7 @@ def trained_network(
     depends_on = {"network": str(network), "epochs": epochs, "seed": seed, "device": device.type}  # devices round
     depends_on |= {"shape": list(data.images.shape), "pixels and labels": data.digest}
     depends_on |= {"preprocessing": data.preprocessing, "recipe": recipes.describe(recipe, data, device)}
-    state = cached([], depends_on, learn) if cache else learn()
+    state = cached([], depends_on, learn, cache)
     history = state.pop("history", None)
     network.load_state_dict(state)
     return network.eval(), history
