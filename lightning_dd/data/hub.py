@@ -58,10 +58,6 @@ class HubSet:
         """Return how many rows a split has, from the files' footers."""
         return sum(_open_parquet(file).metadata.num_rows for file in self.splits[split])
 
-    def is_jpeg(self, split: str) -> bool:
-        """Whether the images, by the first of them, went through lossy compression."""
-        return next(self.sources(split)).content[:2] == b"\xff\xd8"
-
     def sources(self, split: str) -> Iterator[Source]:
         """Give the encoded images of a split one after another, a few thousand in memory at a time."""
         for file in self.splits[split]:

@@ -83,7 +83,6 @@ class TorchvisionData(ImageData):
         if split not in hub_set.splits:
             raise UserError(f"{hub_set.root} has no Parquet files for the {split} part: add them")
         labels = hub_set.indexed_labels(split, self.num_classes)
-        self.jpeg_copy = hub_set.is_jpeg(split)
         how = Decoding(self.image_shape[1:], self.image_shape[0])
         return hub_set.images(split, how, self.cache)["images"], labels
 

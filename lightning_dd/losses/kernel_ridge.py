@@ -81,7 +81,7 @@ def label_margin(labels: Tensor) -> Tensor:
     return -(largest - second).clamp(max=1 / num_classes).mean()
 
 
-def centred_targets(labels: Tensor, num_classes: int) -> Tensor:
+def centered_targets(labels: Tensor, num_classes: int) -> Tensor:
     """Return `onehot - 1/C` for class indices `(B,)`: `(B, C)` in the default floating-point type."""
     return torch.nn.functional.one_hot(labels, num_classes).to(torch.get_default_dtype()) - 1 / num_classes
 

@@ -1,7 +1,7 @@
 """The base of all networks: features, logits, and new weights under a given generator."""
 
 import math
-from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import torch
@@ -16,11 +16,11 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _NORMS = (*BATCH_NORMS, nn.GroupNorm, nn.LayerNorm)
 
 
-class Network(CheckedOptions, nn.Module, ABC):
+class Network(CheckedOptions, nn.Module):
     """A classifier that also gives its features and can re-initialize itself.
 
-    A subclass defines `features` and either a `classifier` on top of them or its own `forward`. Its constructor takes
-    `image_shape`, `(C, H, W)`, and `num_classes`, the number of logits, before its own options.
+    A subclass defines `blocks` or `trunk`, and either a `classifier` on top of the features or its own `forward`. Its
+    constructor takes `image_shape`, `(C, H, W)`, and `num_classes`, the number of logits, before its own options.
 
     Shape:
         - Input: `(N, C, H, W)` in normalized or whitened space.
@@ -33,9 +33,37 @@ class Network(CheckedOptions, nn.Module, ABC):
     variant: str = ""
     """Options that differ from the defaults, for tables."""
 
-    @abstractmethod
-    def features(self, x: Tensor) -> Tensor:
-        """Return the classifier's input φ(x), `(N, F)`."""
+    def trunk(self) -> Iterable[nn.Module]:
+        """Return the modules that lead to the features, in order."""
+        return self.blocks
+
+    def flatten(self, maps: Tensor) -> Tensor:
+        """Return the last module's output as features `(N, F)`."""
+        return maps.flatten(1)
+
+    def features(self, x: Tensor, layers: Sequence[int] | None = None) -> Tensor | list[Tensor]:
+        """Return the classifier's input φ(x), `(N, F)`, or what chosen stages give.
+
+        Args:
+            x: `(N, C, H, W)`.
+            layers: indices of stages. A stage is a layer with weights (a convolution, a residual block) and what
+                follows it up to the next one: normalization, activation, pooling.
+
+        Returns:
+            Features, or a list with the output `(N, ...)` of each chosen stage.
+        """
+        if layers is None:
+            for module in self.trunk():
+                x = module(x)
+            return self.flatten(x)
+        outputs: list[Tensor] = []
+        for module in self.trunk():
+            x = module(x)
+            if _has_weights(module):
+                outputs.append(x)
+            elif outputs:
+                outputs[-1] = x
+        return [outputs[index] for index in layers]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits `(N, num_classes)`."""
@@ -85,3 +113,7 @@ class Network(CheckedOptions, nn.Module, ABC):
 def has_batch_norm(network: nn.Module) -> bool:
     """Return whether a network has batch normalization anywhere."""
     return any(isinstance(module, BATCH_NORMS) for module in network.modules())
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return any(parameter.ndim > 1 for parameter in module.parameters())

@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from torch import Tensor, nn
+from torch import nn
 
 from lightning_dd.errors import UserError
 from lightning_dd.networks.base import Network
@@ -82,10 +82,6 @@ class ConvNet(Network):
         self.blocks = nn.Sequential(*layers)
         self.classifier = nn.Linear(width * size[0] * size[1], num_classes)
         self.variant = differences(ConvNet, width=width, depth=depth, activation=activation, norm=norm, pooling=pooling)
-
-    def features(self, x: Tensor) -> Tensor:
-        """Return the flattened output of the last block, `(N, width * H' * W')`."""
-        return self.blocks(x).flatten(1)
 
 
 def _normalization(norm: Norm, width: int, size: list[int]) -> list[nn.Module]:

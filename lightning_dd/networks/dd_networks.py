@@ -54,10 +54,6 @@ class DDLeNet(_XavierNetwork):
         )
         self.classifier = nn.Linear(84, num_classes)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the last hidden layer, `(N, 84)`."""
-        return self.blocks(x)
-
 
 class AlexCifarNet(_XavierNetwork):
     """DD's network for CIFAR-10: 1,756,426 parameters for ten classes of 32x32 color images.
@@ -88,10 +84,6 @@ class AlexCifarNet(_XavierNetwork):
             nn.ReLU(inplace=True),
         )
         self.classifier = nn.Linear(192, num_classes)
-
-    def features(self, x: Tensor) -> Tensor:
-        """Return the last hidden layer, `(N, 192)`."""
-        return self.blocks(x)
 
 
 class LocalResponseNorm(nn.Module):

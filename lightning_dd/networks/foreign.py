@@ -1,8 +1,8 @@
 """Networks of other libraries, by name."""
 
 import difflib
-from abc import abstractmethod
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.networks.base import Network
 
 
-class ForeignNetwork(Network):
+class ForeignNetwork(Network, ABC):
     """A module of another library: its last linear layer is the classifier, whose input is the features.
 
     A subclass writes `construct`.
@@ -49,9 +49,9 @@ class ForeignNetwork(Network):
         """The library's name for the network."""
         return f"{type(self).__name__.lower()} {self.name}"
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the input of the last linear layer, `(N, F)`."""
-        return self.body(x).flatten(1)
+    def trunk(self) -> Iterable[nn.Module]:
+        """Return the modules that lead to the last linear layer, in order: one, where the library has no sequence."""
+        return self.body if isinstance(self.body, nn.Sequential) else [self.body]
 
     def initialize(self, generator: torch.Generator) -> "ForeignNetwork":
         """Re-initialize all weights in place as the library does, and return the network.
@@ -115,9 +115,9 @@ class Torchvision(ForeignNetwork):
         single = {"aux_logits": False} if self.name in ("googlenet", "inception_v3") else {}
         return models.get_model(self.name, weights=None, num_classes=self.num_classes, **single, **self.options)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the input of the last linear layer, `(N, F)`."""
-        return super().features(x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x)
+    def features(self, x: Tensor, layers: Sequence[int] | None = None) -> Tensor | list[Tensor]:
+        """Return the features of gray or color images; see `Network.features`."""
+        return super().features(x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x, layers)
 
 
 class Timm(ForeignNetwork):

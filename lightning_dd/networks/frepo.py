@@ -67,10 +67,6 @@ class FRePoNet(Network):
         self.classifier = nn.Linear(channels * (size[0] >> depth) * (size[1] >> depth), num_classes)
         self.variant = differences(FRePoNet, width=width, depth=depth, norm=norm)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the flattened output of the last pooling, `(N, F)`."""
-        return self.blocks(x).flatten(1)
-
     def draw_layer(self, layer: nn.Module, generator: torch.Generator) -> None:
         """Initialize weights from LeCun's truncated normal; biases are 0."""
         std = 1 / math.sqrt(layer.weight[0].numel()) / _TRUNCATED_STD

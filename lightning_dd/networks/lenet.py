@@ -1,6 +1,8 @@
 """LeNet, as DC's cross-architecture tables have it (arXiv 2006.05929)."""
 
-from torch import Tensor, nn
+from collections.abc import Iterable
+
+from torch import nn
 
 from lightning_dd.networks.base import Network
 from lightning_dd.networks.options import check_side, padded
@@ -41,6 +43,6 @@ class LeNet(Network):
         )
         self.classifier = nn.Linear(84, num_classes)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the second hidden layer, `(N, 84)`."""
-        return self.hidden(self.convolutions(x).flatten(1))
+    def trunk(self) -> Iterable[nn.Module]:
+        """Return the modules that lead to the features, in order."""
+        return [*self.convolutions, nn.Flatten(), *self.hidden]

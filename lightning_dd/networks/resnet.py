@@ -1,5 +1,7 @@
 """ResNet18 for small images, and its average-pooling variant (arXiv 2006.05929, 2203.11932)."""
 
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -47,9 +49,13 @@ class ResNet18(Network):
         self.classifier = nn.Linear(512 * pixels, num_classes)
         self.variant = differences(ResNet18, norm=norm)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the last maps' mean over pixels, `(N, 512)`."""
-        return self.blocks(self.stem(x)).mean((2, 3))
+    def trunk(self) -> Iterable[nn.Module]:
+        """Return the modules that lead to the features, in order."""
+        return [*self.stem, *self.blocks]
+
+    def flatten(self, maps: Tensor) -> Tensor:
+        """Return the maps' mean over pixels, `(N, 512)`."""
+        return maps.mean((2, 3))
 
 
 class ResNet18_AP(ResNet18):  # noqa: N801 (the literature's name)
@@ -67,9 +73,9 @@ class ResNet18_AP(ResNet18):  # noqa: N801 (the literature's name)
     pools = True
     smallest = 16
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the flattened last maps, `(N, 512 * H' * W')`."""
-        return self.blocks(self.stem(x)).flatten(1)
+    def flatten(self, maps: Tensor) -> Tensor:
+        """Return the maps as vectors, `(N, 512 * H' * W')`."""
+        return maps.flatten(1)
 
 
 class ResidualBlock(nn.Module):

@@ -1,6 +1,8 @@
 """AlexNet and VGG11 for small images, as in DC's and MTT's cross-architecture tables (arXiv 2006.05929, 2203.11932)."""
 
-from torch import Tensor, nn
+from collections.abc import Iterable
+
+from torch import nn
 
 from lightning_dd.networks.base import Network
 from lightning_dd.networks.options import Norm, check_choice, check_side, differences, norm_layers, padded
@@ -35,9 +37,9 @@ class ConvolutionStack(Network):
         self.classifier = nn.Linear(channels * size[0] * size[1], num_classes)
         self.variant = differences(type(self), norm=norm)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the flattened output of the last pooling, `(N, F)`."""
-        return self.convolutions(x).flatten(1)
+    def trunk(self) -> Iterable[nn.Module]:
+        """Return the modules that lead to the features, in order."""
+        return self.convolutions
 
 
 class AlexNet(ConvolutionStack):

@@ -210,3 +210,19 @@ def test_frepo_weights_are_lecun_s_truncated_normal():
         assert layer.weight.std().item() == pytest.approx(expected, rel=0.05)
         assert layer.weight.abs().max() <= 2 * expected / 0.8796 * 1.001
         assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("factory", VARIANTS)
+def test_intermediate_features_of_every_network(factory):
+    network = build(factory, (3, 32, 32), 5, _generator()).eval()
+    images = torch.randn(2, 3, 32, 32, generator=_generator(1))
+    first, last = network.features(images, layers=[0, -1])
+    assert torch.equal(network.flatten(last), network.features(images))
+    assert first.shape[0] == 2
+    assert not torch.equal(first, last)
+
+
+def test_a_stage_of_a_convnet_is_a_block():
+    network = build(partial(networks.ConvNet, width=4), (1, 16, 16), 2, _generator())
+    outputs = network.features(torch.zeros(1, 1, 16, 16), layers=[0, 1, 2])
+    assert [tuple(output.shape) for output in outputs] == [(1, 4, 8, 8), (1, 4, 4, 4), (1, 4, 2, 2)]
