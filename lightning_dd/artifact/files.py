@@ -87,7 +87,7 @@ def tensor_digest(tensors: dict[str, Tensor]) -> str:
 
 
 def newest_run(folder: Path, file: str) -> Path | None:
-    """Return a file, by its path in a run's folder, of a run or of the newest of `version_0`, `version_1`, ...; or None."""
+    """Return a file of a run's folder, or of the newest of several runs `version_N` in a folder; None where none is."""
     if (folder / file).is_file():
         return folder / file
     runs = {path.relative_to(folder).parts[0][len("version_") :]: path for path in folder.glob(f"version_*/{file}")}
