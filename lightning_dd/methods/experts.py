@@ -156,7 +156,8 @@ class Experts(Task):
         self._epoch = recording.epochs_done
         order = generator(self.seed, f"expert {recording.number}/order", self._epoch)
         self._order = torch.randperm(len(self._labels), generator=order).to(self.device)
-        self.weights.data = recording.weights(self._epoch).to(self.device)
+        # a copy: where a file is mapped, alignment and so the last bits would be accidental
+        self.weights.data = recording.weights(self._epoch).to(self.device, copy=True)
 
     def _mini_batch(self, recording: Recording) -> tuple[Tensor, Tensor]:
         """Return images `(B, C, H, W)`, preprocessed and augmented, and labels `(B,)`."""
