@@ -3,15 +3,16 @@
 import re
 from collections.abc import Callable
 
-_OPTION = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)*)\}")
+_OPTION = re.compile(r"\{(\w+(?:\.\w+)*)\}")
 
 
 class UserError(Exception):
     """Something that the user can put right.
 
     The message is one plain sentence that says what was wrong and what to do. It names options in braces: `{lr}` is one
-    of the method, `{model.network.width}` one of its parts, `{evaluation.epochs}` one of a group. The entry points spell them as the user gave them: the command
-    line prints the sentence without a traceback and ends with a non-zero exit code.
+    of the method, `{model.network.width}` one of its parts, `{evaluation.epochs}` one of a group. The entry points
+    spell them as the user gave them: the command line prints the sentence without a traceback and ends with a non-zero
+    exit code.
     """
 
     def __str__(self) -> str:

@@ -21,6 +21,13 @@ METHODS = {
     "frepo": [],
     "kip": [],
 }
+WITH_TILES = {  # method, its configuration and options
+    **{method: (method, options) for method, options in METHODS.items()},
+    "datm": ("mtt", ["--model", "DATM", *METHODS["mtt"], "--model.largest_loss", "null"]),
+    "ratbptt": ("dd", ["--model", "RaTBPTT", "--model.window", "2", "--model.augmentation", "null"]),
+}
+TILES = ["--model.codec", "Tiles", "--model.codec.factor", "2"]
+FREQUENCIES = ["--model.codec", "Frequencies", "--model.codec.keep", "20"]
 DOUBLE = ["--trainer.precision", "64-true"]
 pytestmark = [pytest.mark.ddp, pytest.mark.slow]
 
@@ -58,7 +65,7 @@ def run(experts, tmp_path):
 
 
 def _images(checkpoint):
-    return checkpoint["state_dict"]["images"]
+    return checkpoint["state_dict"]["synthetic.codec.images"]
 
 
 def _gradient(checkpoint):
@@ -100,3 +107,18 @@ def test_one_process_goes_on_from_two(method, run, start):
     run(method, "two", 2, *DOUBLE, "--trainer.max_steps", "3")
     two = _images(run(method, "two", 1, *DOUBLE, "--trainer.max_steps", "5", "--ckpt_path", "last"))
     assert (two - one).abs().max() < 1e-6 * (one - start(method)).abs().max()
+
+
+@pytest.mark.parametrize(
+    ("method", "codec"), [*((method, TILES) for method in WITH_TILES), ("dm", FREQUENCIES), ("mtt", FREQUENCIES)]
+)
+def test_two_processes_equal_one_however_images_are_stored(method, codec, run):
+    config, options = WITH_TILES[method]
+    options = [*options, *codec, *DOUBLE, "--trainer.max_steps"]
+    start, one, two = (
+        _images(run(config, str(n), n or 1, *options, "3" if n else "1", *([] if n else ["--model.lr", "1e-30"])))
+        for n in (0, 1, 2)
+    )
+    largest_update = (one - start).abs().max()
+    assert largest_update > 1e-6
+    assert (two - one).abs().max() < 1e-6 * largest_update

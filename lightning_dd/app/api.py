@@ -9,13 +9,13 @@ from torch.utils.data import Dataset
 from lightning_dd import methods
 from lightning_dd.app.cli_errors import nearest
 from lightning_dd.app.python_options import evaluation_options, method_options, plain_number, trainer_options
-from lightning_dd.app.running import CALLBACKS, TRAINER_DEFAULTS, Events, check_trainer, quiet
+from lightning_dd.app.running import CALLBACKS, TRAINER_DEFAULTS, Events, prepare_trainer, quiet
 from lightning_dd.artifact.dataset import DistilledDataset, load
 from lightning_dd.callbacks import ProgressBar
 from lightning_dd.callbacks.run_paths import ARTEFACT, run_folder
 from lightning_dd.coresets import Selection
 from lightning_dd.data import FromDataset
-from lightning_dd.errors import UserError
+from lightning_dd.errors import OptionError, UserError
 from lightning_dd.runtime import processes
 from lightning_dd.runtime.memory import keep_freed_memory
 from lightning_dd.runtime.precision import check_precision
@@ -65,7 +65,7 @@ def distill(
         >>> distilled = dd.distill(data, ipc=1, steps=1, evaluation=False)  # doctest: +SKIP
     """
     if steps is not None and steps < 1:
-        raise UserError(f"steps is a number of updates of the images, at least 1, and cannot be {steps}.")
+        raise OptionError("steps", f"must be at least 1, got {steps}")
     processes.follow_launcher()
     quiet()
     keep_freed_memory()
@@ -92,7 +92,7 @@ def distill(
         max_steps=-1 if steps is None else steps,
         logger=Events(str(root), f"{method.lower()}_{name}_ipc{ipc}"),
     )
-    check_trainer(run)
+    prepare_trainer(run)
     processes.watch(run.strategy.launcher, module.going_on)
     try:
         run.fit(module, data)

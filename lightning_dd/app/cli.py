@@ -16,7 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning_dd import data, networks  # noqa: F401  (short class names resolve among what is imported)
 from lightning_dd.app.cli_errors import PlainParser
 from lightning_dd.app.resuming import apply_checkpoint, find_checkpoint, run_name, with_own_config
-from lightning_dd.app.running import ABOUT_A_SET, CALLBACKS, TRAINER_DEFAULTS, check_trainer, quiet
+from lightning_dd.app.running import ABOUT_A_SET, CALLBACKS, TRAINER_DEFAULTS, prepare_trainer, quiet
 from lightning_dd.callbacks import ProgressBar
 from lightning_dd.callbacks.guard import InterruptedRunError, out_of_memory
 from lightning_dd.data import ImageData
@@ -28,7 +28,7 @@ from lightning_dd.runtime.memory import keep_freed_memory
 from lightning_dd.runtime.precision import check_precision
 
 LINKED = ("num_classes", "image_shape", "class_names")
-"""What the data say and the model is told."""
+"""Facts about the data, given to the model."""
 
 
 class DistillationCLI(LightningCLI):
@@ -93,7 +93,7 @@ class DistillationCLI(LightningCLI):
     def instantiate_trainer(self, **options: Any) -> Trainer:
         """Return the trainer, without the callbacks of a synthetic set where the model makes none."""
         trainer = super().instantiate_trainer(**options)
-        check_trainer(trainer)
+        prepare_trainer(trainer)
         processes.watch(trainer.strategy.launcher, self.model.going_on)
         if not isinstance(self.model, Distiller):
             trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, ABOUT_A_SET)]

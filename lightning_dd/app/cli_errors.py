@@ -9,14 +9,17 @@ import inspect
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from jsonargparse.typing import registered_types
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lightning_dd import data, methods, networks
 from lightning_dd.errors import UserError
+from lightning_dd.runtime.options import refusal
 
 HOMES = {"model": methods, "data": data, "network": networks}
 """Where the class names of an option are looked up."""
@@ -33,20 +36,28 @@ class PlainParser(LightningArgumentParser):
 
 
 def sentence(message: str, parser: argparse.ArgumentParser | None = None) -> str:
-    """Return what a user can put right, in one sentence.
+    """Return what a user can put right, in one sentence that names options as a `UserError` does.
 
     Args:
         message: what the parser says.
         parser: the parser, for the names of its options.
     """
-    option = "--" + ".".join(re.findall(r'Parser key "([\w.]+)"', message))
+    path = ".".join(re.findall(r'Parser key "([\w.]+)"', message))
     for pattern, explain in EXPLANATIONS:
         found = re.search(pattern, message)
         if found:
-            return explain(found, option, message, parser)
+            return explain(found, path, message, parser)
     causes = [line.strip(" -") for line in message.splitlines() if line.strip(" -")]
     causes = [line for line in causes if "NoneType" not in line and not line.startswith(BOILERPLATE)]
     return " ".join(" ".join(causes[:2] or [message]).split())
+
+
+def _named(path: str) -> str:
+    """Return an option for a sentence of a `UserError`: in braces, but for those that belong to the program itself."""
+    group, _, rest = path.partition(".")
+    if not rest:
+        return f"--{path}"
+    return "{" + (rest if group == "model" and "." not in rest else path) + "}"
 
 
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
@@ -64,12 +75,12 @@ BOILERPLATE = (
 
 HINTS = {
     "experts": "the folder of networks trained on the real images, which the method Experts makes first",
-    "folder": "where to write the networks; MTT, TESLA and DATM read them by --model.experts",
+    "folder": "where to write the networks; MTT, TESLA and DATM read them by {experts}",
 }
 """What is meant by options that have no default, where the name does not say it."""
 
 
-def _unrecognized(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _unrecognized(found: re.Match, path: str, message: str, parser: Any) -> str:
     name = found[1].split("=")[0]
     if name.partition(".")[0] in INSTEAD:
         return f"There is no option {name}, since each method has its own: see {INSTEAD[name.partition('.')[0]]}."
@@ -81,77 +92,92 @@ def _unrecognized(found: re.Match, option: str, message: str, parser: Any) -> st
     return f"There is no option {name}{nearest(name, _options(parser))}."
 
 
-def _not_of_command(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _not_of_command(found: re.Match, path: str, message: str, parser: Any) -> str:
     name = f"--{found[1]}"
     return f"There is no option {name}{nearest(name, _options(parser))}."
 
 
-def _not_of_group(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _not_of_group(found: re.Match, path: str, message: str, parser: Any) -> str:
     known = [each.rpartition(".")[2] for each in _options(parser) if each.startswith(f"--{found[1]}.")]
-    return f"There is no option --{found[1]}.{found[2]}{nearest(found[2], known)}."
+    return f"There is no option {_named(f'{found[1]}.{found[2]}')}{nearest(found[2], known)}."
 
 
-def _not_accepted(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _not_accepted(found: re.Match, path: str, message: str, parser: Any) -> str:
     paths = re.findall(r"class_path[ =]'([\w.]+)'", message)
     if paths and paths[-1].endswith(".Task"):  # what stands in for the method until it is named
-        return f"{option}.{found[1]} belongs to a method: give --model NAME before it, for example --model DM."
+        return (
+            f"{_named(f'{path}.{found[1]}')} belongs to a method: give --model NAME before it, for example --model DM."
+        )
     known = _parameters(paths[-1]) if paths else ()
     owner = f" of {paths[-1].rsplit('.', 1)[-1]}" if paths else ""
-    name = f"{option}.{found[1]}".replace("--.", "--")
+    name = _named(f"{path}.{found[1]}".lstrip("."))
     return f"There is no option {name}{owner}{nearest(found[1].partition('.')[0], known)}."
 
 
-def _unknown_class(found: re.Match, option: str, message: str, parser: Any) -> str:
-    kind = option.rsplit(".", 1)[-1].lstrip("-")
+def _unknown_class(found: re.Match, path: str, message: str, parser: Any) -> str:
+    kind = path.rpartition(".")[2]
     known = getattr(HOMES.get(kind), "__all__", ())
     abstract = ("Distiller", "ImageData", "Network")
     classes = [name for name in known if name[0].isupper() and name not in abstract and not name.endswith("Error")]
     return f"There is no {kind} '{found[1]}'{nearest(found[1], classes)}."
 
 
-def _foreign_network(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _foreign_network(found: re.Match, path: str, message: str, parser: Any) -> str:
     library = found[1].capitalize()
-    return f"Networks of {found[1]} are given by name: {option} {library} {option}.name {found[2]}."
+    return f"Networks of {found[1]} are given by name: {_named(path)} {library} {_named(f'{path}.name')} {found[2]}."
 
 
-def _wrong_choice(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _wrong_choice(found: re.Match, path: str, message: str, parser: Any) -> str:
     choices = found[1].replace("'", "")
-    return f"{option} is one of {choices}, not '{found[2]}'."
+    return f"{_named(path)} must be one of {choices}, got '{found[2]}'."
 
 
-def _wrong_type(found: re.Match, option: str, message: str, parser: Any) -> str:
-    return f"{option} takes {KINDS.get(found[1], found[1])}, not '{found[2]}'."
+def _wrong_type(found: re.Match, path: str, message: str, parser: Any) -> str:
+    return f"{_named(path)} must be {KINDS.get(found[1], found[1])}, got '{found[2]}'."
 
 
-def _wrong_union(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _out_of_range(found: re.Match, path: str, message: str, parser: Any) -> str:
+    kinds = {kind.__name__: kind for kind in registered_types.values()}
+    value = next(text for text in found.groups()[1:] if text is not None)
+    return f"{_named(path)} {refusal(kinds[found[1]], _number(value))}."
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def _wrong_union(found: re.Match, path: str, message: str, parser: Any) -> str:
     literals = [choices.replace("'", "").split(", ") for choices in re.findall(r"typing\.Literal\[(.*?)\]", found[1])]
     choices = ", ".join(dict.fromkeys(word for words in literals for word in words))  # each once, in order
     known = [KINDS[kind] for kind in re.findall(r"<class '(\w+)'>", found[1]) if kind in KINDS]
     if choices and not known:
-        return f"{option} is one of {choices}, not '{found[2]}'."
+        return f"{_named(path)} must be one of {choices}, got '{found[2]}'."
     known = [choices, *known] if choices else known
-    return f"{option} takes {' or '.join(known) or 'another kind of value'}, not '{found[2]}'."
+    return f"{_named(path)} must be {' or '.join(known) or 'another kind of value'}, got '{found[2]}'."
 
 
-def _not_yaml(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _not_yaml(found: re.Match, path: str, message: str, parser: Any) -> str:
     where = re.findall(r"line \d+, column \d+", message)
     return f"A config file is not valid YAML{f' ({where[-1]})' if where else ''}; look at its brackets and indentation."
 
 
-def _required(found: re.Match, option: str, message: str, parser: Any) -> str:
-    if option == "--":
+def _required(found: re.Match, path: str, message: str, parser: Any) -> str:
+    if not path:
         return "Give a method and data: --config FILE (see configs/; every run has its own), or --model and --data."
     names = found[1].split(", ")
     meant = [f": {HINTS[name]}" for name in names if name in HINTS]
-    missing = " and ".join(f"{option}.{name}" for name in names)
+    missing = " and ".join(_named(f"{path}.{name}") for name in names)
     return f"Give {missing}, which has no default{''.join(meant)}."
 
 
-def _no_command(found: re.Match, option: str, message: str, parser: Any) -> str:
-    return "Say what to do: `fit` a method or `test` what it left behind; --help lists the options of each."
+def _no_command(found: re.Match, path: str, message: str, parser: Any) -> str:
+    return "No subcommand given: use `fit` or `test`; --help lists the options of each."
 
 
-def _no_config(found: re.Match, option: str, message: str, parser: Any) -> str:
+def _no_config(found: re.Match, path: str, message: str, parser: Any) -> str:
     typed = Path(os.path.relpath(found[1]))
     near = difflib.get_close_matches(typed.name, [path.name for path in typed.parent.glob("*.yaml")], n=1)
     meant = f"; did you mean {near[0]}" if near else "; see configs/ for those that come with the program"
@@ -169,6 +195,11 @@ EXPLANATIONS = (
     (r"Expected a dot import path string: (\S+)", _unknown_class),
     (r"Expected a typing\.Literal\[(.*?)\]\. Got value: (\S+)", _wrong_choice),
     (r"Expected a <class '(?!NoneType)(\w+)'>\. Got value: (.+?)(?:\. Got value: .*)?(?:\n|$)", _wrong_type),
+    (
+        r"Not of type (\w+): (?:(?!does )(\S+) (?:does not conform|not an? )|.*?'([^'\n]*)'(?:\.|\n|$)|"
+        r"[\s\S]*?Given value: (.*))",  # in a union, the value stands at the end
+        _out_of_range,
+    ),
     (r"Problems parsing config", _not_yaml),
     (r"the following arguments are required: ([\w., ]+)", _required),
     (r'expected "subcommand"|argument subcommand', _no_command),

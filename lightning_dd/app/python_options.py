@@ -37,7 +37,7 @@ def method_options(method: type[Distiller], options: dict[str, Any], facts: dict
     plain = {name: plain_number(value) for name, value in options.items() if name != "network"}
     named = {"network": "ConvNet"} if "network" in options else {}  # is there such an option?
     path = f"{method.__module__}.{method.__name__}"
-    _parse(parser, {"model": {"class_path": path, "init_args": {**plain, **named}}}, "--model.")
+    parser.parse_object({"model": {"class_path": path, "init_args": {**plain, **named}}})
     return {**plain, **_network(options, facts)}
 
 
@@ -58,7 +58,7 @@ def evaluation_options(options: dict[str, Any] | bool, facts: dict[str, Any]) ->
     parser = PlainParser()
     parser.add_lightning_class_args(Evaluation, "evaluation")
     plain = {name: plain_number(value) for name, value in options.items() if name != "network"}
-    _parse(parser, {"evaluation": plain}, "--evaluation.")
+    parser.parse_object({"evaluation": plain})
     return {**plain, **_network(options, facts)}
 
 
@@ -75,14 +75,6 @@ def trainer_options(options: dict[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise UserError(f"Lightning's trainer has no option {name}{nearest(name, known)}.")
     return options
-
-
-def _parse(parser: PlainParser, content: dict[str, Any], prefix: str) -> None:
-    """Let the command line's parser find what is wrong; in Python its options have no prefix."""
-    try:
-        parser.parse_object(content)
-    except UserError as error:
-        raise UserError(str(error).replace(prefix, "")) from None
 
 
 def plain_number(value: Any) -> Any:

@@ -4,6 +4,7 @@ import logging
 import warnings
 from typing import Any
 
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import (
     EarlyStopping,
@@ -14,8 +15,18 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from lightning_dd.callbacks import Agreement, Best, Cost, Evaluation, Gallery, Guard, LastCheckpoint, Product
-from lightning_dd.errors import UserError
+from lightning_dd.callbacks import (
+    Agreement,
+    AtomicCheckpointIO,
+    BestCheckpoint,
+    Cost,
+    Evaluation,
+    Gallery,
+    Guard,
+    LastCheckpoint,
+    Product,
+)
+from lightning_dd.errors import OptionError, UserError
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": -1,  # the loader is endless: max_steps says when to stop
@@ -33,7 +44,7 @@ CALLBACKS = {
     "gallery": Gallery,
     "cost": Cost,
     "product": Product,
-    "best": Best,
+    "best": BestCheckpoint,
     "checkpoint": LastCheckpoint,
     "guard": Guard,
 }
@@ -48,37 +59,40 @@ class Events(TensorBoardLogger):
         self.experiment.flush()
 
 
-ABOUT_A_SET = (Agreement, Best, Evaluation, Gallery, Cost, Product, LastCheckpoint)
+ABOUT_A_SET = (Agreement, BestCheckpoint, Evaluation, Gallery, Cost, Product, LastCheckpoint)
 """Those that look at a synthetic set, which experts have none of."""
 
 
 NO_EPOCHS = "waits for the end of an epoch, which an endless loader never has"
 REFUSED: dict[type[Callback], str] = {
-    EarlyStopping: f"{NO_EPOCHS}: use --best.patience with --evaluation.split held_out",
+    EarlyStopping: f"{NO_EPOCHS}: use {{best.patience}} with {{evaluation.split}} held_out",
     StochasticWeightAveraging: f"{NO_EPOCHS}, and averages networks, not images: leave it out",
     GradientAccumulationScheduler: "has no effect on a method's own updates: use a larger batch of real images",
 }
 """Lightning's callbacks that cannot do here what they are for."""
 
 
-def check_trainer(trainer: Trainer) -> None:
-    """Refuse what Lightning would ignore, or fail at with a message that speaks of its own options.
+def prepare_trainer(trainer: Trainer) -> None:
+    """Have checkpoints written whole or not at all, and refuse what Lightning would ignore.
 
     Raises:
         UserError: a callback or an option of the trainer has no effect on a method.
     """
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # a user's own plugin stays
+        trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     for callback in trainer.callbacks:
         if type(callback) in REFUSED:
             raise UserError(f"Lightning's {type(callback).__name__} {REFUSED[type(callback)]}.")
         if isinstance(callback, ModelCheckpoint) and (callback.monitor or callback.every_n_epochs):
             raise UserError(
-                f"Lightning's ModelCheckpoint {NO_EPOCHS}: --checkpoint.every_n_steps keeps the last checkpoint, "
-                "--evaluation.split held_out the best, and ModelCheckpoint takes every_n_train_steps without a monitor."
+                "Lightning's ModelCheckpoint takes every_n_train_steps alone: an endless loader has no end of an "
+                "epoch, and the accuracies of an evaluation are not among the metrics that it can monitor. "
+                "{checkpoint.every_n_steps} keeps the last checkpoint, {evaluation.split} held_out the best."
             )
     if trainer.gradient_clip_val:
-        raise UserError("--trainer.gradient_clip_val does not reach a method's own updates: use --model.clip.")
+        raise OptionError("trainer.gradient_clip_val", "does not reach a method's own updates: use {clip}")
     if trainer.accumulate_grad_batches != 1:
-        raise UserError(f"--trainer.accumulate_grad_batches {REFUSED[GradientAccumulationScheduler]}.")
+        raise OptionError("trainer.accumulate_grad_batches", REFUSED[GradientAccumulationScheduler])
 
 
 def quiet() -> None:
@@ -87,6 +101,7 @@ def quiet() -> None:
         ".*does not have many workers.*",
         ".*LeafSpec.*is deprecated.*",
         ".*args parameter is intended to run.*",
+        "Using ModelCheckpoint with manual optimization.*",
     ):
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.msg)

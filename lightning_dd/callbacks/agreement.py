@@ -5,11 +5,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lightning_dd.errors import UserError
+from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
 CHUNK = 2**20  # numbers in one sum: the places take eight bytes each
 
 
-class Agreement(Callback):
+class Agreement(CheckedOptions, Callback):
     """Compare a checksum of what is learned among processes: after the first step, every n-th and the last.
 
     A difference means that an update did not go through all processes, and what they learn is worth nothing.
@@ -18,12 +19,12 @@ class Agreement(Callback):
         every_n_steps: updates of the images between two comparisons; each costs one exchange of sixteen bytes.
 
     Raises:
-        UserError: `every_n_steps` is not positive, or the processes differ.
+        UserError: the processes differ.
     """
 
-    def __init__(self, every_n_steps: int = 10) -> None:
-        if every_n_steps < 1:
-            raise UserError(f"--agreement.every_n_steps is at least 1 and cannot be {every_n_steps}.")
+    option_group = "agreement"
+
+    def __init__(self, every_n_steps: PositiveInt = 10) -> None:
         self.every_n_steps = every_n_steps
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:

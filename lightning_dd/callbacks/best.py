@@ -5,32 +5,33 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
-from lightning_dd.callbacks.checkpoint import save_checkpoint
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.product import run_record
 from lightning_dd.callbacks.run_paths import BEST, BEST_CHECKPOINT, run_folder
 from lightning_dd.callbacks.snapshot import distilled_set
-from lightning_dd.errors import UserError
+from lightning_dd.errors import OptionError
+from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
 COMPARABLE = ("protocol", "network", "split", "num_networks", "epochs")
 
 
-class Best(Callback):
+class BestCheckpoint(CheckedOptions, Callback):
     """Write `best.safetensors` and `checkpoints/best.ckpt` at the evaluation with the best held-out accuracy so far.
 
-    Lightning's own `EarlyStopping` and `ModelCheckpoint` wait for the end of an epoch, and an endless loader has none.
-    Nothing is chosen by accuracies on the test set.
+    No `ModelCheckpoint`: that monitors what modules log, which cannot be done at the end of training, where the last
+    accuracy is measured, and it compares accuracies of different protocols after a resume. No `EarlyStopping`: that
+    waits for the end of an epoch, which an endless loader never has. Nothing is chosen by accuracies on the test set.
 
     Args:
         patience: stop after so many evaluations in a row that were not better; None goes on to the last step.
 
     Raises:
-        UserError: `patience` is not positive, or there are no evaluations that could be chosen by.
+        OptionError: `patience` has no evaluations to choose by.
     """
 
-    def __init__(self, patience: int | None = None) -> None:
-        if patience is not None and patience < 1:
-            raise UserError(f"--best.patience is a number of evaluations, at least 1, and cannot be {patience}.")
+    option_group = "best"
+
+    def __init__(self, patience: PositiveInt | None = None) -> None:
         self.patience = patience
         self._considered: int | None = None  # the step whose accuracy was looked at last
 
@@ -40,12 +41,10 @@ class Best(Callback):
         if self.patience is None or stage != "fit":
             return
         if evaluation is None or not evaluation.enabled or not evaluation.every_n_steps:
-            raise UserError("--best.patience counts evaluations: set --evaluation.every_n_steps.")
+            raise OptionError("best.patience", "counts evaluations: set {evaluation.every_n_steps}")
         if evaluation.split != "held_out":
-            raise UserError(
-                "--best.patience chooses when to stop, which the test set must not: set --data.held_out 0.1 and "
-                "--evaluation.split held_out."
-            )
+            advice = "set {data.held_out} 0.1 and {evaluation.split} held_out"
+            raise OptionError("best.patience", f"chooses when to stop, which the test set must not: {advice}")
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
         """Keep the set if it was measured and is the best so far; stop if none has been better for long."""
@@ -68,14 +67,20 @@ class Best(Callback):
             step = steps[accuracies.index(max(accuracies))]
             print(
                 f"The best held-out accuracy was {max(accuracies):.2f} % at step {step}: that set is in "
-                f"{run_folder(trainer) / BEST}; `test --ckpt_path {run_folder(trainer) / BEST_CHECKPOINT}` tests it."
+                f"{run_folder(trainer) / BEST}; `test` takes its checkpoint, {BEST_CHECKPOINT} beside it."
             )
 
+    def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Consider a final evaluation that was made up for; no step was made."""
+        evaluation = _evaluation(trainer)
+        if evaluation is not None and evaluation.made_up:
+            self.on_train_end(trainer, module)
+
     def _keep(self, trainer: Trainer, module: LightningModule) -> None:
-        folder = run_folder(trainer)
         if trainer.fast_dev_run:
             return
-        save_checkpoint(trainer, folder / BEST_CHECKPOINT)
+        folder = run_folder(trainer)
+        trainer.save_checkpoint(folder / BEST_CHECKPOINT)
         if trainer.is_global_zero:
             distilled_set(trainer, module, run_record(trainer, module)).save(folder / BEST)
 

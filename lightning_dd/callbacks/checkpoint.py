@@ -1,33 +1,66 @@
-"""Keep the last checkpoint, written atomically."""
+"""The last checkpoint of a run, and how checkpoints are written: whole or not at all."""
 
+import io
 import sys
 from pathlib import Path
+from typing import Any
 
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lightning_dd.artifact.files import cannot_write
+from lightning_dd.artifact.files import atomic
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.run_paths import CHECKPOINT, run_folder
 from lightning_dd.errors import UserError
+from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
 
-class LastCheckpoint(Checkpoint):
-    """Write `checkpoints/last.ckpt` every so many steps, at the end, and when something ends the run early.
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write a checkpoint into a temporary file beside the old one, then rename it.
 
-    Lightning's own callback waits for the end of an epoch, which an endless loader never has.
+    Lightning's own writes into `TMPDIR`, and from another file system it copies over the old checkpoint: a full disk or
+    a kill in that moment destroys it.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint; `storage_options` is not used.
+
+        Raises:
+            UserError: the file cannot be written; the old one is whole.
+        """
+        path = Path(path)
+        for abandoned in path.parent.glob(f".{path.name}.*"):  # a process was killed while it wrote
+            abandoned.unlink(missing_ok=True)
+        content = io.BytesIO()  # into a file, torch would answer a full disk with an error that does not say so
+        torch.save(checkpoint, content)
+        with atomic(path) as temporary:
+            temporary.write_bytes(content.getbuffer())
+
+
+class LastCheckpoint(CheckedOptions, ModelCheckpoint):
+    """Save `checkpoints/last.ckpt` every so many steps, at the end, and when something ends the run early.
+
+    Lightning's own leaves out a last step that `every_n_steps` does not divide, and the final evaluation.
 
     Args:
         every_n_steps: updates of the images between two checkpoints.
 
     Raises:
-        UserError: `every_n_steps` is not positive, or the file cannot be written.
+        UserError: the file cannot be written.
     """
 
-    def __init__(self, every_n_steps: int = 100) -> None:
-        if every_n_steps < 1:
-            raise UserError(f"--checkpoint.every_n_steps is at least 1 and cannot be {every_n_steps}.")
+    option_group = "checkpoint"
+
+    def __init__(self, every_n_steps: PositiveInt = 100) -> None:
+        super().__init__(every_n_train_steps=every_n_steps, save_last=True, save_top_k=0, enable_version_counter=False)
         self.every_n_steps = every_n_steps
+
+    def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        """Save into the run's folder, whatever a logger calls its own."""
+        self.dirpath = str(run_folder(trainer) / CHECKPOINT.parent)
+        super().setup(trainer, module, stage)
 
     def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
         """Save at every n-th step, and at the last one: the evaluation after it may take long."""
@@ -53,18 +86,10 @@ class LastCheckpoint(Checkpoint):
         except UserError as error:  # the first error is the one to report
             print(error, file=sys.stderr)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: what a resumed run needs is with others, and folders of this machine are not for it."""
+        return {}
+
     def _save(self, trainer: Trainer) -> None:
         if not trainer.fast_dev_run:
-            save_checkpoint(trainer, run_folder(trainer) / CHECKPOINT)
-
-
-def save_checkpoint(trainer: Trainer, path: Path) -> None:
-    """Write a checkpoint; all processes have to ask.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    try:
-        trainer.save_checkpoint(path)
-    except OSError as error:
-        raise cannot_write(path, error) from None
+            self._save_last_checkpoint(trainer, {})

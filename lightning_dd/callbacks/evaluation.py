@@ -1,5 +1,6 @@
 """Train fresh networks on the distilled set and test them, at chosen steps and at the end."""
 
+import copy
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Any
@@ -10,17 +11,19 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from tqdm import tqdm
 
+from lightning_dd.artifact.codecs import Pixels
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.coresets import random_real
-from lightning_dd.errors import UserError, check_number
+from lightning_dd.errors import UserError
 from lightning_dd.evaluation import Accuracies, Protocol, evaluate, find_protocol
 from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator
 from lightning_dd.runtime.environment import table
+from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
 
-class Evaluation(Callback):
+class Evaluation(CheckedOptions, Callback):
     """Measure the distilled set beside random real images of the same number.
 
     Nothing here touches the run: all draws have generators of their own.
@@ -30,29 +33,29 @@ class Evaluation(Callback):
         num_networks: fresh networks for each set; mean and standard deviation are over them.
         epochs: in place of the protocol's published number.
         every_n_steps: also evaluate at these steps; None only at the end.
-        protocol: `dc`, `dsa`, `dm`, `dd`, `mtt`, `datm`, `frepo`, `kip`, `krr`, `dcbench`, `dcbench_dsa`, `common` or
+        protocol: `dc`, `dsa`, `dm`, `dd`, `mtt`, `datm`, `frepo`, `krr`, `dcbench`, `dcbench_dsa`, `common` or
             `common_soft`; None takes the method's own.
         network: architecture of the networks; None takes the one that was distilled with.
-        split: `test`, or `held_out` where `--data.held_out` sets a part of the training images aside for choices.
+        split: `test`, or `held_out` where `data.held_out` sets a part of the training images aside for choices.
         random_real: whether to train networks on random real images too.
 
     Raises:
-        UserError: a number is not positive, or the protocol is unknown.
+        UserError: the protocol is unknown.
     """
+
+    option_group = "evaluation"
 
     def __init__(
         self,
         enabled: bool = True,
-        num_networks: int = 5,
-        epochs: int | None = None,
-        every_n_steps: int | None = None,
+        num_networks: PositiveInt = 5,
+        epochs: PositiveInt | None = None,
+        every_n_steps: PositiveInt | None = None,
         protocol: str | None = None,
         network: NetworkFactory | None = None,
         split: str = "test",
         random_real: bool = True,
     ) -> None:
-        check_number("evaluation.num_networks", num_networks)
-        check_number("evaluation.every_n_steps", every_n_steps)
         if protocol is not None or epochs is not None:
             find_protocol(protocol or "common", epochs)  # say what is wrong before hours are spent
         self.enabled = enabled
@@ -147,15 +150,21 @@ class Evaluation(Callback):
         test_set = data.preprocessing_on(device)(images.to(device)), labels.to(device)
         share = tqdm(
             range(trainer.global_rank, self.num_networks, trainer.world_size),
-            desc=f"evaluating: networks of {protocol.length(module.num_classes * module.ipc)}",
+            desc=f"evaluating: networks of {protocol.length(len(module.synthetic))}",
             disable=trainer.progress_bar_callback is None or not trainer.is_global_zero,
             leave=False,
         )
 
-        def real(index: int) -> tuple[Tensor, Tensor]:
+        def real(index: int, per_class: int = module.ipc) -> tuple[Tensor, Tensor]:
             draw = generator(module.seed, "evaluation/random_real", index)
-            rows = random_real(data.train_labels, data.num_classes, module.ipc, draw, data.class_names, repeat=True)
+            rows = random_real(data.train_labels, data.num_classes, per_class, draw, data.class_names, repeat=True)
             return data.real_images(rows), data.train_labels[rows]
+
+        def coded(index: int) -> tuple[Tensor, Tensor]:
+            codec = copy.deepcopy(module.synthetic.codec).cpu().float()
+            images, labels = real(index, codec.images_per_class)
+            codec.start(images)
+            return codec.decode().detach(), labels
 
         with _training(trainer):
             accuracies = evaluate(
@@ -166,6 +175,7 @@ class Evaluation(Callback):
                 protocol,
                 share,
                 module.seed,
+                coded if self.random_real and not isinstance(module.synthetic.codec, Pixels) else None,
             )
         return protocol, _gathered(trainer, accuracies)
 
@@ -199,6 +209,7 @@ def _gathered(trainer: Trainer, share: Accuracies) -> Accuracies:
     return Accuracies(
         distilled=_interleaved([s["distilled"] for s in shares]),
         random_real=_interleaved([s["random_real"] for s in shares]),
+        random_coded=_interleaved([s["random_coded"] for s in shares]),
         network=next(s["network"] for s in shares if s["network"]),
         seconds=max(s["seconds"] for s in shares),
     )

@@ -5,24 +5,21 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from lightning_dd.artifact.picture import page_of
-from lightning_dd.errors import UserError
+from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
 LARGEST = 200  # images in the grid
 
 
-class Gallery(Callback):
+class Gallery(CheckedOptions, Callback):
     """Log a grid of the images and a histogram of their pixels.
 
     Args:
         every_n_steps: updates of the images between two pictures; the first and the last step have one in any case.
-
-    Raises:
-        UserError: `every_n_steps` is not positive.
     """
 
-    def __init__(self, every_n_steps: int = 100) -> None:
-        if every_n_steps < 1:
-            raise UserError(f"--gallery.every_n_steps is at least 1 and cannot be {every_n_steps}.")
+    option_group = "gallery"
+
+    def __init__(self, every_n_steps: PositiveInt = 100) -> None:
         self.every_n_steps = every_n_steps
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:

@@ -14,9 +14,10 @@ from lightning_dd.callbacks.run_paths import ARTEFACT, PICTURE, RESULTS, TESTS, 
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.environment import environment
+from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
 
-class Product(Callback):
+class Product(CheckedOptions, Callback):
     """Write the distilled set, its picture and the record of the run.
 
     They are written before the final evaluation and again after it, and when something ends the run early.
@@ -25,7 +26,9 @@ class Product(Callback):
         every_n_steps: also write the distilled set at these steps; None only at the end.
     """
 
-    def __init__(self, every_n_steps: int | None = None) -> None:
+    option_group = "product"
+
+    def __init__(self, every_n_steps: PositiveInt | None = None) -> None:
         self.every_n_steps = every_n_steps
         self._folder: Path | None = None
 

@@ -63,7 +63,7 @@ class ClassTable:
 
 
 class RealBatches(Sampler[Draw]):
-    """An endless batch sampler that gives what a method's `sampling` asks for.
+    """An endless sampler of whole batches: gives what a method's `sampling` asks for.
 
     Args:
         labels: `(N,)` labels of the training part.
@@ -134,18 +134,9 @@ class RealImages(Dataset):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.images[index], self.labels[index]
-
-    def __getitems__(self, draw: Draw) -> Batch:
+    def __getitem__(self, draw: Draw) -> Batch:
         shape = draw.indices.shape
         indices = draw.indices.flatten().to(self.images.device)
         images = self.images.index_select(0, indices).view(*shape, *self.images.shape[1:])
         labels = self.labels.index_select(0, indices).view(shape)
         return Batch(draw.iteration, draw.classes, images, labels)
-
-
-def as_it_is(batch: Batch) -> Batch:
-    """Collate nothing: `RealImages` already gives whole batches."""
-    # Not a lambda, which could not go to worker processes.
-    return batch

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
-from lightning_dd.errors import UserError
+from lightning_dd.errors import OptionError, UserError
 
 OnUnreadable = Literal["error", "skip"]
 # What Pillow raises on files that are broken, cut off, huge or no images at all.
@@ -66,11 +66,12 @@ def as_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
     """Return (H, W) of an `image_size` option.
 
     Raises:
-        UserError: if it is not one or two positive numbers.
+        OptionError: if it is not one or two positive numbers.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
     if len(size) != 2 or min(size) < 1:
-        raise UserError(f"image_size is {image_size}: give one positive number of pixels, or height and width")
+        sentence = f"must be one positive number of pixels, or height and width, got {image_size}"
+        raise OptionError("data.image_size", sentence)
     return size
 
 
@@ -97,7 +98,7 @@ def decode_image(source: Source, how: Decoding) -> np.ndarray:
 def to_pixels(image: Image.Image, how: Decoding, name: str) -> np.ndarray:
     """Turn a Pillow image into `(C, H, W)` uint8, turned upright; see `decode_image`."""
     if how.only_gray and image.mode not in GRAY_MODES:
-        raise UserError(f"{name} is in colour while the images looked at first are gray: set --data.channels to 1 or 3")
+        raise UserError(f"{name} is in color while the first images are gray: set {{data.channels}} to 1 or 3")
     if "exif" in image.info:
         image = ImageOps.exif_transpose(image)
     image = _to_eight_bits(image).convert("L" if how.channels == 1 else "RGB")
@@ -110,7 +111,7 @@ def to_pixels(image: Image.Image, how: Decoding, name: str) -> np.ndarray:
 def _fit(image: Image.Image, how: Decoding, name: str) -> Image.Image:
     if not how.resize:
         seen, wanted = (f"{h}x{w}" for h, w in (image.size[::-1], how.size))
-        raise UserError(f"{name} is {seen} pixels while others are {wanted}: give --data.image_size to resize them all")
+        raise UserError(f"{name} is {seen} pixels while others are {wanted}: set {{data.image_size}} to resize all")
     size = how.size[::-1]
     if how.crop:
         return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
@@ -175,7 +176,7 @@ def _try(source: Source, how: Decoding) -> np.ndarray | str:
         return decode_image(source, how)
     except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return f"{source.name} cannot be read as an image ({reason}): remove it or add --data.on_unreadable skip"
+        return f"{source.name} cannot be read as an image ({reason}): remove it or set {{data.on_unreadable}} to skip"
 
 
 def warn_of_skipped(names: list[str], kept: Tensor) -> None:

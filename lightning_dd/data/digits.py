@@ -14,7 +14,7 @@ TEST_FRACTION = 0.2
 class Digits(ImageData):
     """1,797 gray 8x8 images of ten digits; a fifth of each class, always the same, is the test part.
 
-    Args: those of `ImageData`; `root`, `num_workers` and `cache` are not used.
+    Args: those of `ImageData`; `root` and `cache` are not used.
 
     Example:
         >>> data = Digits()

@@ -26,6 +26,7 @@ from lightning_dd.data.module import ImageData
 from lightning_dd.data.splits import stratified_split
 from lightning_dd.errors import UserError
 from lightning_dd.rng import generator
+from lightning_dd.runtime.options import Fraction
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 TEST_FOLDERS = ("test", "val", "valid", "validation")
@@ -58,7 +59,7 @@ class ImageFolder(ImageData):
         crop: bool = False,
         channels: Literal[1, 3] | None = None,
         on_unreadable: OnUnreadable = "error",
-        test_fraction: float = 0.2,
+        test_fraction: Fraction = 0.2,
         **kwargs: Any,
     ) -> None:
         folder = Path(root)
@@ -114,7 +115,7 @@ def find_listings(root: Path) -> dict[str, Listing]:
         UserError: if there is no such folder, no image in it, or a class to test on that is not trained on.
     """
     if not root.is_dir():
-        raise UserError(f"there is no folder {root}: check --data.root")
+        raise UserError(f"there is no folder {root}: check {{data.root}}")
     train = list_classes(root / "train")
     # A class may be called "train": only a folder of class folders is a split.
     if not any(train.values()):
@@ -167,7 +168,9 @@ def survey(
         found = found or header.size
         if size is None and header.size != found:
             first, other = (f"{h}x{w}" for h, w in (found, header.size))
-            raise UserError(f"images in {root} differ in size ({first}, and {other} in {path}): give --data.image_size")
+            raise UserError(
+                f"images in {root} differ in size ({first}, and {other} in {path}): set {{data.image_size}}"
+            )
         gray = gray and header.gray
         if size and not gray:
             break

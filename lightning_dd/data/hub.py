@@ -58,10 +58,6 @@ class HubSet:
         """Return how many rows a split has, from the files' footers."""
         return sum(_open_parquet(file).metadata.num_rows for file in self.splits[split])
 
-    def is_jpeg(self, split: str) -> bool:
-        """Whether the images, by the first of them, went through lossy compression."""
-        return next(self.sources(split)).content[:2] == b"\xff\xd8"
-
     def sources(self, split: str) -> Iterator[Source]:
         """Give the encoded images of a split one after another, a few thousand in memory at a time."""
         for file in self.splits[split]:
@@ -144,7 +140,7 @@ def open_hub_set(root: Path, image_column: str | None = None, label_column: str 
 
 def _find_splits(root: Path) -> dict[str, tuple[Path, ...]]:
     if not root.is_dir():
-        raise UserError(f"there is no folder or Parquet file {root}: check --data.root")
+        raise UserError(f"there is no folder or Parquet file {root}: check {{data.root}}")
     files = _parquet_files(root)
     splits = {}
     for split, words in SPLIT_WORDS.items():
@@ -225,6 +221,6 @@ def _pick(wanted: str | None, candidates: list[str], schema, root: Path, what: s
         raise UserError(f"{root} has no column {wanted!r}: its columns are {columns}")
     if wanted is None and not candidates:
         raise UserError(
-            f"no {what} column was found in {root}, whose columns are {columns}: set --data.{what}_column to one"
+            f"no {what} column was found in {root}, whose columns are {columns}: set {{data.{what}_column}} to one"
         )
     return wanted or candidates[0]

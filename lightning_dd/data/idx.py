@@ -1,17 +1,17 @@
-"""Reading MNIST's idx files, plain or gzipped, with torchvision's readers."""
+"""MNIST's idx files, plain or gzipped."""
 
 import gzip
-import tempfile
+import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import Tensor
-from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from lightning_dd.errors import UserError
 
-DAMAGED = (AssertionError, OSError, EOFError, zlib.error, KeyError, TypeError, ValueError, RuntimeError)
+DAMAGED = (OSError, EOFError, zlib.error, struct.error, ValueError, RuntimeError)
+UINT8 = 0x0800  # in a file's first number, beside the number of dimensions
 
 
 def find_idx_folder(root: Path, *folders: str) -> Path | None:
@@ -23,14 +23,14 @@ def find_idx_folder(root: Path, *folders: str) -> Path | None:
 
 
 def read_idx(folder: Path, split: str) -> tuple[Tensor, Tensor]:
-    """Return images `(N, 1, H, W)` and labels `(N,)` of the "train" or the "test" part.
+    """Return images `(N, 1, H, W)` uint8 and labels `(N,)` int64 of the "train" or the "test" part.
 
     Raises:
-        UserError: names the file that is missing, cut off, not an idx file, or of another length than its fellow.
+        UserError: a file is missing, cut off, not an idx file, or of another length than its fellow.
     """
     prefix = "train" if split == "train" else "t10k"
-    images = _read(folder / f"{prefix}-images-idx3-ubyte", read_image_file).unsqueeze(1)
-    labels = _read(folder / f"{prefix}-labels-idx1-ubyte", read_label_file)
+    images = _read(folder / f"{prefix}-images-idx3-ubyte", 3).unsqueeze(1)
+    labels = _read(folder / f"{prefix}-labels-idx1-ubyte", 1).long()
     if len(images) != len(labels):
         raise UserError(
             f"{folder} has {len(images)} {prefix} images but {len(labels)} {prefix} labels: fetch the files again"
@@ -38,22 +38,18 @@ def read_idx(folder: Path, split: str) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-def _read(path: Path, reader: Callable[[str], Tensor]) -> Tensor:
-    zipped = path.with_name(path.name + ".gz")
-    if not path.exists() and not zipped.exists():
+def _read(path: Path, dimensions: int) -> Tensor:
+    plain = path.exists()
+    file = path if plain else path.with_name(path.name + ".gz")
+    if not file.exists():
         raise UserError(
-            f"{path.name} is missing from {path.parent}, plain or as .gz: add it or add --data.download true"
+            f"{path.name} is missing from {path.parent}, plain or as .gz: add it or set {{data.download}} to true"
         )
     try:
-        return reader(str(path)) if path.exists() else _read_zipped(zipped, reader)
+        content = file.read_bytes() if plain else gzip.decompress(file.read_bytes())
+        kind, *shape = struct.unpack_from(f">{1 + dimensions}I", content)
+        if kind != UINT8 + dimensions:
+            raise ValueError(kind)
+        return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=4 + 4 * dimensions).view(shape)
     except DAMAGED:
-        damaged = path if path.exists() else zipped
-        raise UserError(f"{damaged} is cut off or not an idx file of its kind: fetch it again") from None
-
-
-def _read_zipped(path: Path, reader: Callable[[str], Tensor]) -> Tensor:
-    # torchvision's readers open a path themselves.
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "plain"
-        plain.write_bytes(gzip.decompress(path.read_bytes()))
-        return reader(str(plain))
+        raise UserError(f"{file} is cut off or not an idx file of its kind: fetch it again") from None

@@ -8,18 +8,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_dd.artifact.preprocessing import Normalization, Preprocessing, Whitening
-from lightning_dd.data.batches import RealBatches, RealImages, as_it_is
+from lightning_dd.data.batches import RealBatches, RealImages
 from lightning_dd.data.catalogue import Facts
 from lightning_dd.data.sampling import Batch
 from lightning_dd.data.splits import stratified_split
 from lightning_dd.data.zca import fit_zca, load_or_fit_zca
 from lightning_dd.errors import UserError
 from lightning_dd.rng import generator
+from lightning_dd.runtime.options import CheckedOptions, Fraction
 
 NamedStatistics = Literal["published", "measured", "frepo", "mtt"]
 
 
-class ImageData(LightningDataModule):
+class ImageData(CheckedOptions, LightningDataModule):
     """Images in memory, given out as the method's `sampling` asks for.
 
     A subclass says `facts` (or sets `name`, `num_classes`, `image_shape` and `class_names` before calling this
@@ -33,7 +34,6 @@ class ImageData(LightningDataModule):
         zca: whiten by the recipe of "mtt" (on raw pixels, `normalization` is not used) or of "frepo" (after
             `normalization`; the paper's own is "frepo").
         held_out: fraction of each class that is not trained on, for choosing; the same images for every seed.
-        num_workers: processes that draw batches; 0 is quickest for sets in memory.
         cache: keep decoded images and fitted ZCA in `$LIGHTNING_DD_CACHE` or `~/.cache/lightning_dd`.
 
     Attributes:
@@ -50,21 +50,19 @@ class ImageData(LightningDataModule):
         UserError: if an argument makes no sense; `setup` raises it where data is missing or wrong.
     """
 
+    option_group = "data"
     facts: Facts | None = None
     name: str
     num_classes: int
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
-    jpeg_copy = False
-    """Whether the published images were exact, but these went through JPEG."""
 
     def __init__(
         self,
         root: str = "data",
         normalization: NamedStatistics | dict[str, list[float]] = "published",
         zca: Literal["mtt", "frepo"] | None = None,
-        held_out: float = 0.0,
-        num_workers: int = 0,
+        held_out: Fraction = 0.0,
         cache: bool = True,
     ) -> None:
         super().__init__()
@@ -73,13 +71,10 @@ class ImageData(LightningDataModule):
             self.image_shape = self.facts.image_shape
             self.class_names = self.facts.class_names
             self.num_classes = len(self.class_names)
-        if not 0 <= held_out < 1:
-            raise UserError(f"held_out is {held_out}: give a fraction of each class, from 0 up to but not including 1")
         self.root = root
         self.normalization = normalization
         self.zca = zca
         self.held_out = held_out
-        self.num_workers = num_workers
         self.cache = cache
         self._statistics = self._known_statistics()
         self._on_device: Preprocessing | None = None
@@ -112,7 +107,7 @@ class ImageData(LightningDataModule):
         images, labels = getattr(self, f"{name}_images"), getattr(self, f"{name}_labels")
         if not len(images):
             remedy = (
-                "set --data.held_out to a fraction above 0"
+                "set {data.held_out} to a fraction above 0"
                 if name == "held_out"
                 else f"look at the files in {self.root}"
             )
@@ -121,12 +116,9 @@ class ImageData(LightningDataModule):
 
     @property
     def departures(self) -> list[str]:
-        """What sets the loaded training images apart from the published set: a figure from them has to say so."""
-        found = ["JPEG copies"] if self.jpeg_copy else []
+        """Differences of the loaded training images from the published set, for every record of a result on them."""
         published, ours = self.facts.num_train if self.facts else None, len(self.train_images)
-        if published and ours != published:
-            found.append(f"{ours:,} of {published:,} training images")
-        return found
+        return [f"{ours:,} of {published:,} training images"] if published and ours != published else []
 
     def real_images(self, indices: Tensor) -> Tensor:
         """Return training images `(n, C, H, W)`, preprocessed, on the CPU.
@@ -141,8 +133,7 @@ class ImageData(LightningDataModule):
         module = self.trainer.lightning_module
         device = self.trainer.strategy.root_device
         images, labels = self.train_images, self.train_labels
-        on_gpu = device.type == "cuda"
-        if on_gpu:
+        if device.type == "cuda":
             images, labels = images.to(device), labels.to(device)
         batches = RealBatches(
             self.train_labels,
@@ -153,13 +144,17 @@ class ImageData(LightningDataModule):
             self.trainer.global_rank,
             self.trainer.world_size,
         )
-        # Worker processes cannot share what lies on the GPU.
-        workers = 0 if on_gpu else self.num_workers
-        return DataLoader(RealImages(images, labels), batch_sampler=batches, num_workers=workers, collate_fn=as_it_is)
+        return DataLoader(RealImages(images, labels), batch_size=None, sampler=batches)
 
     def test_dataloader(self) -> DataLoader:
         """Return one batch that means nothing: an evaluation callback does the testing."""
         return DataLoader([torch.zeros(1)])
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move the images and labels of a batch; its classes stay on the CPU, where they choose rows and draws."""
+        if not isinstance(batch, Batch):
+            return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return batch._replace(images=batch.images.to(device), labels=batch.labels.to(device))
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Preprocess a batch's images where they are, in the run's precision."""

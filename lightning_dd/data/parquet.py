@@ -13,6 +13,7 @@ from lightning_dd.data.module import ImageData
 from lightning_dd.data.splits import stratified_split
 from lightning_dd.errors import UserError
 from lightning_dd.rng import generator
+from lightning_dd.runtime.options import Fraction
 
 LOOKED_AT = 64  # images whose headers tell size and channels
 
@@ -46,7 +47,7 @@ class Parquet(ImageData):
         crop: bool = False,
         channels: Literal[1, 3] | None = None,
         on_unreadable: OnUnreadable = "error",
-        test_fraction: float = 0.2,
+        test_fraction: Fraction = 0.2,
         **kwargs: Any,
     ) -> None:
         self.hub_set = open_hub_set(Path(root), image_column, label_column)
@@ -96,6 +97,6 @@ def _first_headers(hub_set: HubSet) -> list[Header]:
             continue  # setup reports it, or skips it
     if not headers:
         raise UserError(
-            f"column {hub_set.image_column!r} in {hub_set.root} holds no images: set --data.image_column to another"
+            f"column {hub_set.image_column!r} in {hub_set.root} holds no images: set {{data.image_column}} to another"
         )
     return headers

@@ -40,7 +40,7 @@ class Batch(NamedTuple):
 
     Attributes:
         iteration: the step that the draw was keyed with.
-        classes: `(K,)` the classes of a class-balanced batch, empty otherwise.
+        classes: `(K,)` the classes of a class-balanced batch, always on the CPU; empty otherwise.
         images: `(K, B, C, H, W)` class-balanced, `(B, C, H, W)` uniform.
         labels: `(K, B)` or `(B,)` class indices.
     """

@@ -14,6 +14,7 @@ from lightning_dd.data.module import ImageData
 from lightning_dd.data.splits import stratified_split
 from lightning_dd.errors import UserError
 from lightning_dd.rng import generator
+from lightning_dd.runtime.options import Fraction
 
 
 class FromDataset(ImageData):
@@ -41,7 +42,7 @@ class FromDataset(ImageData):
         test: Dataset | None = None,
         class_names: Sequence[str] | None = None,
         name: str = "custom",
-        test_fraction: float = 0.2,
+        test_fraction: Fraction = 0.2,
         **kwargs: Any,
     ) -> None:
         self._parts = {"train": read_dataset(train, "train")}

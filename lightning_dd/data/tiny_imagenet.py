@@ -55,7 +55,7 @@ class TinyImageNet(ImageData):
             return self._read_hub(self._hub_set, split, how)
         raise UserError(
             f"tiny_imagenet was not found in {self.root}, neither as {OFFICIAL}/train nor as "
-            f"{HUB_FOLDERS[0]}/*.parquet: check --data.root"
+            f"{HUB_FOLDERS[0]}/*.parquet: check {{data.root}}"
         )
 
     def _read_hub(self, hub_set: HubSet, split: str, how: Decoding) -> tuple[Tensor, Tensor]:

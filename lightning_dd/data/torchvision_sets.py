@@ -78,12 +78,11 @@ class TorchvisionData(ImageData):
         if hub_set is None:
             raise UserError(
                 f"{self.name} was not found in {root}, neither as {self.original_files} nor as "
-                f"{self.hub_folders[0]}/*.parquet: check --data.root or add --data.download true"
+                f"{self.hub_folders[0]}/*.parquet: check {{data.root}} or set {{data.download}} to true"
             )
         if split not in hub_set.splits:
             raise UserError(f"{hub_set.root} has no Parquet files for the {split} part: add them")
         labels = hub_set.indexed_labels(split, self.num_classes)
-        self.jpeg_copy = hub_set.is_jpeg(split)
         how = Decoding(self.image_shape[1:], self.image_shape[0])
         return hub_set.images(split, how, self.cache)["images"], labels
 
@@ -140,7 +139,8 @@ class CIFAR10(TorchvisionData):
             data = self.dataset(str(folder), train=split == "train")
         except RuntimeError:
             raise UserError(
-                f"{folder / self.dataset.base_folder} is incomplete or damaged: delete it and add --data.download true"
+                f"{folder / self.dataset.base_folder} is incomplete or damaged: delete it and "
+                "set {data.download} to true"
             ) from None
         images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
         return images, torch.tensor(data.targets, dtype=torch.long)
@@ -178,7 +178,7 @@ class SVHN(TorchvisionData):
             try:
                 data = torchvision.datasets.SVHN(str(folder), split=split)
             except RuntimeError:
-                raise UserError(f"{file} is missing or damaged: delete it and add --data.download true") from None
+                raise UserError(f"{file} is missing or damaged: delete it and set {{data.download}} to true") from None
             images = torch.from_numpy(data.data).contiguous()
             return {"images": images, "labels": torch.from_numpy(data.labels).long()}
 

@@ -32,18 +32,21 @@ class Accuracies:
     Attributes:
         distilled: one number a network.
         random_real: one number a network; empty where it was not asked for.
+        random_coded: likewise, of more random real images, stored by the set's codec in the same budget.
         network: name of the network.
         seconds: how long it took.
     """
 
     distilled: list[float] = field(default_factory=list)
     random_real: list[float] = field(default_factory=list)
+    random_coded: list[float] = field(default_factory=list)
     network: str = ""
     seconds: float = 0.0
 
     def record(self, step: int, protocol: Protocol, split: str) -> dict[str, Any]:
         """Return one entry of `evaluations` in `results.json`; standard deviations are over the population."""
         for_real = {"random_real_protocol": protocol.random_real} if protocol.random_real else {}
+        coded = {"random_coded_mean": _mean(self.random_coded), "random_coded_std": _std(self.random_coded)}
         return {
             "step": step,
             "network": self.network,
@@ -57,6 +60,7 @@ class Accuracies:
             "accuracy_std": _std(self.distilled),
             "random_real_mean": _mean(self.random_real),
             "random_real_std": _std(self.random_real),
+            **(coded if self.random_coded else {}),
             "seconds": round(self.seconds, 1),
         }
 
@@ -73,6 +77,7 @@ def evaluate(
     protocol: Protocol,
     networks: Iterable[int],
     seed: int,
+    random_coded: RandomReal | None = None,
 ) -> Accuracies:
     """Train and test networks on a distilled set and, beside it, on random real images.
 
@@ -87,6 +92,7 @@ def evaluate(
         protocol: how networks are trained.
         networks: indices of the networks.
         seed: the run's seed.
+        random_coded: gives random real images as the set's codec stores and decodes them.
 
     Returns:
         Accuracies in percent.
@@ -113,6 +119,8 @@ def evaluate(
             result.distilled.append(ours)
         if random_real is not None:
             result.random_real.append(measure(*random_real(index), "index", for_real, index))
+        if random_coded is not None:
+            result.random_coded.append(measure(*random_coded(index), "index", for_real, index))
     result.seconds = time.perf_counter() - start
     return result
 

@@ -13,7 +13,6 @@ from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.losses import fc_ntk, solve_ridge
 
 
-
 @dataclass(frozen=True)
 class KernelProtocol(Protocol):
     """No network is trained: the set is scored by ridge regression with the kernel that its recipe names.
@@ -49,9 +48,10 @@ class KernelProtocol(Protocol):
             UserError: the set was not distilled with a kernel.
         """
         kernel = recipe.get("kernel")
-        if kernel is None:
+        if kernel is None or kernel["name"] != self.function:
             raise UserError(
-                "{evaluation.protocol} krr scores a set by its own kernel, and this one has none: use another protocol."
+                f"{{evaluation.protocol}} krr scores a set by its own kernel, {self.function}, and this one has none: "
+                "use another protocol."
             )
         return replace(self, function=kernel["name"], depth=kernel["depth"], ridge=kernel["ridge"])
 

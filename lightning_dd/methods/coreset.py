@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_dd.coresets import Selection
-from lightning_dd.coresets.classes import check_sizes
+from lightning_dd.coresets.random_real import check_sizes
 from lightning_dd.methods.one_shot import OneShot
 from lightning_dd.runtime.options import PositiveInt
 
@@ -17,7 +17,7 @@ class Coreset(OneShot):
     The rules are `random`; `herding` (arXiv 1611.07725), `k_center` (arXiv 1708.00489) and `k_means` in the feature
     space of a network trained on the whole training set; and `forgetting` (arXiv 1812.05159), which counts how often
     that network forgot an image while it was trained. Papers do not publish how they trained that network; ours is
-    described in `lightning_dd.training.features`. The run has one step, in which nothing changes.
+    described in `lightning_dd.training.recipes`. The run has one step, in which nothing changes.
 
     Args:
         ipc: images per class.

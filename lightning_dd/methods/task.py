@@ -10,7 +10,6 @@ from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import CheckedOptions
 from lightning_dd.runtime.timing import Stopwatch
 
-
 CHECKPOINT_FORMAT = 2
 LAST_OF_FORMAT_1 = "2f27814"
 

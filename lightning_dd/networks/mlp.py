@@ -1,19 +1,19 @@
 """The multilayer perceptron of DC's cross-architecture tables (arXiv 2006.05929)."""
 
 import math
+from collections.abc import Iterable
 
-from torch import Tensor, nn
+from torch import nn
 
 from lightning_dd.networks.base import Network
 from lightning_dd.networks.options import differences
+from lightning_dd.runtime.options import PositiveInt
 
 
 class MLP(Network):
     """Two hidden layers with ReLU on the flattened image, then one linear layer.
 
     Args:
-        image_shape: `(C, H, W)`, of any size.
-        num_classes: number of logits.
         width: units of each hidden layer.
 
     Shape:
@@ -22,7 +22,7 @@ class MLP(Network):
         - Output: `(N, num_classes)`.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, width: int = 128) -> None:
+    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, width: PositiveInt = 128) -> None:
         super().__init__()
         self.hidden = nn.Sequential(
             nn.Flatten(),
@@ -34,6 +34,6 @@ class MLP(Network):
         self.classifier = nn.Linear(width, num_classes)
         self.variant = differences(MLP, width=width)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the second hidden layer, `(N, width)`."""
-        return self.hidden(x)
+    def trunk(self) -> Iterable[nn.Module]:
+        """Return the modules that lead to the features, in order."""
+        return self.hidden

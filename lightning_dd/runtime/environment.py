@@ -41,10 +41,12 @@ def table(record: dict[str, Any]) -> str:
     rows = [("distilled", record["accuracy_mean"], record["accuracy_std"])]
     if record["random_real_mean"] is not None:
         rows.append(("random real", record["random_real_mean"], record["random_real_std"]))
+    if record.get("random_coded_mean") is not None:
+        rows.append(("random coded", record["random_coded_mean"], record["random_coded_std"]))
     lines = [title, f"  {'trained on':<12} accuracy (%)"]
     several = record["num_networks"] > 1  # one network has no spread
     lines += [f"  {name:<12} {mean:5.1f}" + (f" ± {std:.1f}" if several else "") for name, mean, std in rows]
-    if len(rows) == 2:
+    if len(rows) > 1:
         lines.append(f"  {'difference':<12} {rows[0][1] - rows[1][1]:+5.1f}")
     return "\n".join(lines)
 

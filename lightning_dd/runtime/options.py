@@ -27,6 +27,7 @@ __all__ = [
     "PositiveFloat",
     "PositiveInt",
     "UnitInterval",
+    "refusal",
     "requirement",
 ]
 
@@ -79,6 +80,21 @@ def requirement(kind: type) -> str:
     return f" {kind._join} ".join(f"{_WORDS[comparison]} {limit}" for comparison, limit in limits.items())
 
 
+def refusal(kind: type, value: Any) -> str:
+    """Return the rest of a sentence about a value that a restricted type refuses.
+
+    Example:
+        >>> refusal(PositiveInt, 0), refusal(PositiveInt, "x")
+        ('must be at least 1, got 0', "must be a whole number, got 'x'")
+    """
+    try:
+        number = not isinstance(value, bool) and kind._type(value) == value
+    except (TypeError, ValueError):
+        number = False
+    wanted = requirement(kind) if number else {int: "a whole number", float: "a number"}[kind._type]
+    return f"must be {wanted}, got {value!r}"
+
+
 def _inclusive(kind: type, comparison: Callable, limit: float) -> tuple[Callable, float]:
     """Return a limit of whole numbers as the first one that is allowed."""
     if kind._type is int and comparison is operator.gt:
@@ -113,18 +129,8 @@ def _plain(owner: CheckedOptions, option: str, value: Any, hint: Any) -> Any:
     try:
         return kind._type(kind(value))
     except (TypeError, ValueError):
-        sentence = f"must be {_wanted(kind, value)}, got {value!r}"
+        sentence = refusal(kind, value)
     group = type(owner).option_group
     if group is None:
         raise UserError(f"{type(owner).__name__}'s {option} {sentence}.")
     raise OptionError(f"{group}.{option}" if group else option, sentence)
-
-
-def _wanted(kind: type, value: Any) -> str:
-    """Return what a value lacks: the range, or to be a number at all."""
-    try:
-        number = kind._type(value)
-        right = not isinstance(value, bool) and number == value
-    except (TypeError, ValueError):
-        right = False
-    return requirement(kind) if right else {int: "a whole number", float: "a number"}[kind._type]

@@ -5,10 +5,10 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
-from lightning_dd.errors import UserError
+from lightning_dd.errors import OptionError
 
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")
-"""What `--trainer.precision` may be; methods say themselves which part of theirs stays in float32 under the last."""
+"""Precisions that a trainer may have; methods say themselves which part of theirs stays in float32 under the last."""
 _SAME = {"None": "32-true", "32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
 
 
@@ -19,13 +19,11 @@ def check_precision(precision: object) -> None:
     makes bf16 of half precision without being asked; `-true` below float32 would round the images themselves.
 
     Raises:
-        UserError: it is another precision.
+        OptionError: it is another precision.
     """
     if _SAME.get(str(precision), str(precision)) not in PRECISIONS:
-        raise UserError(
-            f"--trainer.precision {precision} loses small gradients or updates of the images; use 32-true, 64-true or "
-            "bf16-mixed."
-        )
+        sentence = f"must be 32-true, 64-true or bf16-mixed, got {precision}, which loses small gradients or updates"
+        raise OptionError("trainer.precision", sentence)
 
 
 @contextmanager
@@ -50,3 +48,11 @@ def without_tf32() -> Iterator[None]:
     finally:
         torch.backends.cudnn.allow_tf32 = convolutions
         torch.set_float32_matmul_precision(products)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Return whether a device computes in bf16 faster than in float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # torch says it nowhere else
+    return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)

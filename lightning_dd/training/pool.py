@@ -18,8 +18,8 @@ ON_THE_HOST = ("ages", "updates")  # small numbers that decide what is done: a G
 class NetworkPool(NetworkSource):
     """Networks that are trained on the synthetic set one Adam step at a time, each replaced when it is old.
 
-    At every iteration one member is drawn, uniformly and with replacement. It serves the objective, in eval mode, and is
-    then trained for one step, or starts again once it is older than `max_age`. The members' weights lie in stacked
+    At every iteration one member is drawn, uniformly and with replacement. It serves the objective, in eval mode, and
+    is then trained for one step, or starts again once it is older than `max_age`. The members' weights lie in stacked
     tensors; one module has the weights of the member in use, so that it is compiled once for all.
 
     Args:

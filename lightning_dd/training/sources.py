@@ -14,8 +14,10 @@ from lightning_dd.networks import Network, NetworkFactory, build
 from lightning_dd.rng import generator
 from lightning_dd.runtime.compile import compiled
 from lightning_dd.runtime.options import CheckedOptions, NonNegativeInt, PositiveFloat, PositiveInt
-from lightning_dd.training.inner import train_on_synthetic
+from lightning_dd.training.loop import mini_batches, shuffled, train_network
 from lightning_dd.unroll.functional import FlatNetwork
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class SourceContext:
     image_shape: tuple[int, int, int]
     num_classes: int
     seed: int
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     rank: int = 0
     world_size: int = 1
     trainable: bool = False
@@ -96,8 +98,8 @@ class NoNetworks(NetworkSource):
 class RandomNetworks(NetworkSource):
     """A network with new random weights at every iteration, in train mode.
 
-    One module serves all iterations: its weights are sampled again in place, so that nothing compiled is lost. A foreign
-    module samples its weights when it is built, so it is built again.
+    One module serves all iterations: its weights are sampled again in place, so that nothing compiled is lost. A
+    foreign module samples its weights when it is built, so it is built again.
     """
 
     network: nn.Module | None = None
@@ -157,19 +159,14 @@ class TrainedNetworks(RandomNetworks):
             return
         images, labels = self._examples(iteration, synthetic)
         network, kind = self.network.train(), self.context.device.type
+        draws = generator(self.context.seed, "inner training", iteration)
+        rows = shuffled(len(images), self.batch_size, self.epochs, draws)
+        batches = mini_batches(images, labels, rows, self.context.augment, draws)
+        optimizer, forward = torch.optim.SGD(network.parameters(), self.lr), compiled(network, self.context.compile)
         # weights change in place, which a cache of their bf16 copies would not notice
         with torch.autocast(kind, enabled=torch.is_autocast_enabled(kind), cache_enabled=False):
-            train_on_synthetic(
-                list(network.parameters()),
-                compiled(network, self.context.compile),
-                images,
-                labels,
-                self.epochs,
-                self.lr,
-                self.batch_size,
-                generator(self.context.seed, "inner training", iteration),
-                self.context.augment,
-            )
+            train_network(forward, batches, self.context.loss, optimizer)
+        optimizer.zero_grad()
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the network in the middle of its life."""

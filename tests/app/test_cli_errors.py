@@ -4,6 +4,7 @@ from typing import Literal
 
 import pytest
 
+from lightning_dd.app.cli import flag
 from lightning_dd.app.cli_errors import PlainParser, sentence
 from lightning_dd.data import ImageData
 from lightning_dd.errors import UserError
@@ -45,7 +46,7 @@ def commands(parser):
 def _said(parser, *arguments):
     with pytest.raises(UserError) as caught:
         parser.parse_args(list(arguments))
-    message = str(caught.value)
+    message = caught.value.worded(flag)
     assert "\n" not in message
     assert caught.value.__suppress_context__  # no traceback of the parser's own
     return message
@@ -63,14 +64,14 @@ def test_what_is_right_parses(parser):
     [
         (["--cuont", "3"], "There is no option --cuont; did you mean --count."),
         (["--cuont=3"], "There is no option --cuont; did you mean --count."),
-        (["--count", "x"], "--count takes a whole number, not 'x'."),
-        (["--count", "1.5"], "--count takes a whole number, not '1.5'."),
-        (["--rate", "fast"], "--rate takes a number, not 'fast'."),
-        (["--flag", "maybe"], "--flag takes true or false, not 'maybe'."),
-        (["--mode", "medium"], "--mode is one of fast, slow, not 'medium'."),
-        (["--zca", "pca"], "--zca is one of mtt, frepo, not 'pca'."),
-        (["--limit", "much"], "--limit takes a whole number or a number, not 'much'."),
-        (["--level", "some"], "--level takes all or a whole number, not 'some'."),
+        (["--count", "x"], "--count must be a whole number, got 'x'."),
+        (["--count", "1.5"], "--count must be a whole number, got '1.5'."),
+        (["--rate", "fast"], "--rate must be a number, got 'fast'."),
+        (["--flag", "maybe"], "--flag must be true or false, got 'maybe'."),
+        (["--mode", "medium"], "--mode must be one of fast, slow, got 'medium'."),
+        (["--zca", "pca"], "--zca must be one of mtt, frepo, got 'pca'."),
+        (["--limit", "much"], "--limit must be a whole number or a number, got 'much'."),
+        (["--level", "some"], "--level must be all or a whole number, got 'some'."),
     ],
 )
 def test_plain_options(arguments, expected, parser):
@@ -81,11 +82,17 @@ def test_plain_options(arguments, expected, parser):
     ("arguments", "expected"),
     [
         (["--model.ipcc", "3"], "There is no option --model.ipcc of DM; did you mean ipc."),
-        (["--model.ipc", "ten"], "--model.ipc takes a whole number, not 'ten'."),
-        (["--model.lr", "[1]"], "--model.lr takes a number, not '[1]'."),
+        (["--model.ipc", "ten"], "--model.ipc must be a whole number, got 'ten'."),
+        (["--model.lr", "[1]"], "--model.lr must be a number, got 'list'."),
+        (["--model.lr", "high"], "--model.lr must be a number, got 'high'."),
+        (["--model.ipc", "0"], "--model.ipc must be at least 1, got 0."),
+        (["--model.ipc", "1.5"], "--model.ipc must be a whole number, got 1.5."),
+        (["--model.clip", "0"], "--model.clip must be above 0, got 0."),
+        (["--model.momentum", "1"], "--model.momentum must be from 0 up to but not including 1, got 1."),
+        (["--model.network.depth", "0"], "--model.network.depth must be at least 1, got 0."),
         (["--model.network", "ConvNett"], "There is no network 'ConvNett'; did you mean ConvNet."),
         (["--model.network.depthh", "3"], "There is no option --model.network.depthh of ConvNet; did you mean depth."),
-        (["--model.network.depth", "x"], "--model.network.depth takes a whole number, not 'x'."),
+        (["--model.network.depth", "x"], "--model.network.depth must be a whole number, got 'x'."),
     ],
 )
 def test_options_of_a_method(arguments, expected, parser):
@@ -93,7 +100,7 @@ def test_options_of_a_method(arguments, expected, parser):
 
 
 def test_options_of_data(parser):
-    assert _said(parser, *MODEL, *DATA, "--data.zca", "pca") == "--data.zca is one of mtt, frepo, not 'pca'."
+    assert _said(parser, *MODEL, *DATA, "--data.zca", "pca") == "--data.zca must be one of mtt, frepo, got 'pca'."
 
 
 @pytest.mark.parametrize("name", ["DMM", "Dm"])
@@ -130,8 +137,8 @@ def test_missing(parser):
             "model:\n  class_path: DM\n  init_args:\n    ipcc: 3\n",
             "There is no option --model.ipcc of DM; did you mean ipc.",
         ),
-        ("count: many\n", "--count takes a whole number, not 'many'."),
-        ("zca: pca\n", "--zca is one of mtt, frepo, not 'pca'."),
+        ("count: many\n", "--count must be a whole number, got 'many'."),
+        ("zca: pca\n", "--zca must be one of mtt, frepo, got 'pca'."),
     ],
 )
 def test_config_file(content, expected, parser, tmp_path):
@@ -166,12 +173,12 @@ def test_config_that_is_not_there(parser, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("arguments", [[], ["fitt"]])
 def test_commands(arguments, commands):
-    assert _said(commands, *arguments).startswith("Say what to do: `fit`")
+    assert _said(commands, *arguments).startswith("No subcommand given: use `fit`")
 
 
 def test_options_of_commands(commands):
     assert _said(commands, "fit", "--stepz", "3") == "There is no option --stepz; did you mean --steps."
-    assert _said(commands, "fit", "--steps", "x").endswith("takes a whole number, not 'x'.")
+    assert _said(commands, "fit", "--steps", "x").endswith("must be a whole number, got 'x'.")
 
 
 def test_messages_without_an_explanation():

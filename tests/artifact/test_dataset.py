@@ -188,7 +188,7 @@ def test_parameters_are_saved_without_their_graph(tmp_path):
     assert not load(tmp_path / "a.safetensors").images.requires_grad
 
 
-def test_item_is_a_normalised_image_and_an_int():
+def test_item_is_a_normalized_image_and_an_int():
     image, label = _distilled()[2]
     assert label == 1
     assert type(label) is int

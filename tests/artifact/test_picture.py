@@ -10,7 +10,7 @@ from lightning_dd.errors import UserError
 
 
 def _pixel(path, images, gap, columns, index, margin_pixels=0):
-    """The colour in the middle of one image of a saved picture, as a person would measure it."""
+    """The color in the middle of one image of a saved picture, as a person would measure it."""
     height, width = images.shape[-2:]
     with Image.open(path) as page:
         rows = -(-len(images) // columns)

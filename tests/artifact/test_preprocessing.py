@@ -42,7 +42,7 @@ def test_normalization_by_hand():
 
 
 def test_whitening_by_hand():
-    # one channel of 1x2 pixels: (0.5, 1.0) is (0, 2) normalised, (-1, 1) centred, and the matrix mixes the two
+    # one channel of 1x2 pixels: (0.5, 1.0) is (0, 2) normalized, (-1, 1) centered, and the matrix mixes the two
     whitening = Whitening(Normalization([0.5], [0.25]), torch.ones(2), torch.tensor([[1.0, 2.0], [2.0, 5.0]]), None)
     assert whitening(torch.tensor([[[0.5, 1.0]]])).flatten().tolist() == pytest.approx([1.0, 3.0])
 

@@ -8,6 +8,7 @@ import torch
 from lightning_dd.app.cli import main
 from lightning_dd.artifact.dataset import load
 from lightning_dd.callbacks import evaluation
+from lightning_dd.errors import UserError
 from lightning_dd.evaluation import Accuracies
 
 EVALUATION = ["--evaluation.enabled", "true", "--evaluation.every_n_steps", "1", "--evaluation.num_networks", "1"]
@@ -20,6 +21,8 @@ def accuracies(monkeypatch):
     values = []
 
     def evaluate(*_):
+        if not values:
+            raise UserError("interrupted")
         return Accuracies(distilled=[values.pop(0)], random_real=[], network="ConvNet", seconds=0.0)
 
     monkeypatch.setattr(evaluation, "evaluate", evaluate)
@@ -66,6 +69,24 @@ def test_the_last_set_may_be_the_best_and_can_be_tested(fit, folder, accuracies,
     assert main([*again, "--ckpt_path", str(folder / "checkpoints" / "best.ckpt")]) == 0
     (record,) = json.loads((folder / "test_results.json").read_text())
     assert record["evaluations"][-1]["split"] == "test"
+
+
+def test_a_final_evaluation_that_was_made_up_for_may_be_the_best(fit, folder, accuracies, capsys):
+    accuracies += [50.0]
+    assert fit(*HELD_OUT, "--trainer.max_steps", "2") == 1  # stopped in the final evaluation
+    assert load(folder / "best.safetensors").info["steps"] == 1
+    accuracies += [60.0]
+    assert fit(*HELD_OUT, "--trainer.max_steps", "2", "--ckpt_path", "last") == 0
+    assert load(folder / "best.safetensors").info["steps"] == 2
+    assert _iteration(folder / "checkpoints" / "best.ckpt") == 2
+    assert "60.00 % at step 2" in capsys.readouterr().out
+
+
+def test_accuracies_of_another_protocol_are_not_compared(fit, folder, accuracies):
+    accuracies += [90.0, 50.0]
+    assert fit(*HELD_OUT, "--trainer.max_steps", "1") == 0
+    assert fit(*HELD_OUT, "--trainer.max_steps", "2", "--evaluation.epochs", "3", "--ckpt_path", "last") == 0
+    assert load(folder / "best.safetensors").info["steps"] == 2
 
 
 def test_the_test_set_chooses_nothing(fit, folder, accuracies, capsys):

@@ -9,7 +9,9 @@ import torch
 from lightning_dd.coresets import herding, random_real, select
 from lightning_dd.errors import UserError
 from lightning_dd.networks import ConvNet
-from lightning_dd.training.features import TrainingSet, train_features
+from lightning_dd.training import recipes
+from lightning_dd.training.data import TrainingSet
+from lightning_dd.training.features import train_features
 
 RULES = ("herding", "k_center", "forgetting", "k_means")
 NETWORK = partial(ConvNet, width=8, depth=2)
@@ -25,12 +27,12 @@ def _generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def _data(number=60, preparation="plain"):
+def _data(number=60, preprocessing="plain"):
     """Three separable classes, class by class in turn."""
     labels = torch.arange(number) % 3
     images = 0.3 * torch.rand(number, 1, 8, 8, generator=_generator())
     images += 0.5 * (torch.rand(3, 1, 8, 8, generator=_generator(1)) > 0.5)[labels]
-    return TrainingSet(images, labels, 3, lambda pixels: pixels - 0.4, preparation)
+    return TrainingSet(images, labels, 3, lambda pixels: pixels - 0.4, preprocessing)
 
 
 def _train(data=None, epochs=4, seed=0, network=NETWORK, **options):
@@ -104,7 +106,7 @@ def test_history_is_in_the_order_of_the_images():
     data = _data()
     labels = data.labels.clone()
     labels[::10] = (labels[::10] + 1) % 3
-    trained = _train(TrainingSet(data.images, labels, 3, data.prepare, "plain"), epochs=8)
+    trained = _train(TrainingSet(data.images, labels, 3, data.preprocess, "plain"), epochs=8)
     wrong = torch.zeros(60, dtype=torch.bool)
     wrong[::10] = True
     assert torch.equal(trained.history[-1], ~wrong)
@@ -112,7 +114,7 @@ def test_history_is_in_the_order_of_the_images():
 
 def test_trained_once_for_the_same_images(monkeypatch):
     first = _train()
-    monkeypatch.setattr("lightning_dd.training.features._learn", None)  # must not be called again
+    monkeypatch.setattr(recipes, "train_plain", None)  # must not be called again
     again = _train()
     assert torch.equal(again.history, first.history)
     assert torch.equal(again.of(torch.arange(60)), first.of(torch.arange(60)))
@@ -124,17 +126,15 @@ def test_trained_once_for_the_same_images(monkeypatch):
         {"epochs": 3},
         {"seed": 1},
         {"network": partial(ConvNet, width=4, depth=2)},
-        {"data": _data(preparation="other")},
+        {"data": _data(preprocessing="other")},
         {"data": _data(57)},
         {"cache": False},
     ],
 )
 def test_trained_anew_for_anything_else(change, monkeypatch):
-    from lightning_dd.training import features as trained_features
-
     _train()
-    called, learn = [], trained_features._learn
-    monkeypatch.setattr(trained_features, "_learn", lambda *args: called.append(1) or learn(*args))
+    called, learn = [], recipes.train_plain
+    monkeypatch.setattr(recipes, "train_plain", lambda *args: called.append(1) or learn(*args))
     _train(**change)
     assert called == [1]
 
@@ -148,7 +148,7 @@ def test_draws_are_keyed():
 
 
 def test_mistakes():
-    with pytest.raises(UserError, match=r"feature_epochs.*cannot be 0"):
+    with pytest.raises(UserError, match="feature_epochs must be at least 1, got 0"):
         _train(epochs=0)
-    with pytest.raises(UserError, match="network with features, and Sequential has none"):
+    with pytest.raises(UserError, match="network with features is needed, and Sequential has none"):
         _train(network=lambda shape, classes: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)))

@@ -100,7 +100,7 @@ def test_images_follow_the_indices(dtype):
     images = torch.arange(14)[:, None, None, None].expand(14, 1, 2, 3).to(dtype)
     data = RealImages(images, LABELS)
     draw = batches(ClassBalanced(3), rank=1, world_size=2).draw(2)
-    batch = data.__getitems__(draw)
+    batch = data[draw]
     assert batch.images.shape == (1, 3, 1, 2, 3)
     assert batch.images.dtype == dtype
     assert torch.equal(batch.images[:, :, 0, 0, 0].long(), draw.indices)
@@ -109,8 +109,6 @@ def test_images_follow_the_indices(dtype):
 
 
 def test_rank_without_classes():
-    batch = RealImages(torch.zeros(14, 1, 2, 3), LABELS).__getitems__(
-        batches(ClassBalanced(3), rank=3, world_size=4).draw(0)
-    )
+    batch = RealImages(torch.zeros(14, 1, 2, 3), LABELS)[batches(ClassBalanced(3), rank=3, world_size=4).draw(0)]
     assert batch.images.shape == (0, 3, 1, 2, 3)
     assert batch.classes.shape == (0,)

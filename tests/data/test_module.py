@@ -7,7 +7,7 @@ from torch.utils.data import TensorDataset
 from lightning_dd.artifact.preprocessing import Whitening
 from lightning_dd.data import Digits, FromDataset, ImageData
 from lightning_dd.data.module import measure
-from lightning_dd.data.sampling import ClassBalanced, Uniform
+from lightning_dd.data.sampling import Batch, ClassBalanced, Uniform
 from lightning_dd.errors import UserError
 
 
@@ -52,7 +52,7 @@ def test_split_names():
     data = Digits()
     data.setup()
     assert data.split("test")[0] is data.test_images
-    with pytest.raises(UserError, match=r"set --data\.held_out"):
+    with pytest.raises(UserError, match=r"set data\.held_out"):
         data.split("held_out")
     with pytest.raises(UserError, match="no split 'valid'"):
         data.split("valid")
@@ -132,9 +132,8 @@ def run(data, sampling, steps=3, iteration=0, folder=None, **options):
     return module.batches
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_fit_gets_preprocessed_class_balanced_batches(workers):
-    data = Digits(num_workers=workers)
+def test_fit_gets_preprocessed_class_balanced_batches():
+    data = Digits()
     batches = run(data, ClassBalanced(4))
     assert [batch.iteration for batch in batches] == [0, 1, 2]
     batch = batches[0]
@@ -192,3 +191,10 @@ def test_command_line_finds_short_names_and_common_arguments(arguments, expected
     parser.add_lightning_class_args(ImageData, "data", subclass_mode=True)
     chosen = parser.parse_args(["--data", *arguments]).data.init_args
     assert {name: chosen[name] for name in expected} == expected
+
+
+def test_classes_stay_on_the_cpu():
+    data = Digits()
+    batch = Batch(0, torch.arange(2), torch.zeros(2, 3, 1, 8, 8), torch.zeros(2, 3, dtype=torch.long))
+    moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
+    assert [moved[place].device.type for place in (1, 2, 3)] == ["cpu", "meta", "meta"]

@@ -59,16 +59,16 @@ def test_test_part_is_preferred_to_validation(tmp_path, write_parquet, picture):
 
 def test_sizes_that_differ(tmp_path, write_parquet, picture):
     root = write_both(write_parquet, tmp_path, [picture(1, (6, 4)), picture(2, (8, 8))], [0, 1])
-    with pytest.raises(UserError, match=r"row 1 of .* is 8x8 pixels while others are 6x4: give --data.image_size"):
+    with pytest.raises(UserError, match=r"row 1 of .* is 8x8 pixels while others are 6x4: set data\.image_size"):
         Parquet(root).setup()
     data = Parquet(root, image_size=5)
     data.setup()
     assert data.train_images.shape == (2, 3, 5, 5)
 
 
-def test_colour_after_gray_is_not_lost_silently(tmp_path, write_parquet, picture):
+def test_color_after_gray_is_not_lost_silently(tmp_path, write_parquet, picture):
     root = write_both(write_parquet, tmp_path, [picture(1, mode="L")] * 64 + [picture(2)], [0] * 65)
-    with pytest.raises(UserError, match=r"row 64 .* in colour"):
+    with pytest.raises(UserError, match=r"row 64 .* in color"):
         Parquet(root).setup()
     data = Parquet(root, channels=3)
     data.setup()
@@ -89,7 +89,7 @@ def test_unreadable_rows(tmp_path, write_parquet, picture):
 def test_columns_that_are_not_there(tmp_path, write_parquet, picture):
     root = write_both(write_parquet, tmp_path, ["a", "b"], [0, 1], image="text", struct_type=False)
     with pytest.raises(
-        UserError, match=r"no image column was found .* whose columns are text, label: set --data.image_column"
+        UserError, match=r"no image column was found .* whose columns are text, label: set data\.image_column"
     ):
         Parquet(root)
     with pytest.raises(UserError, match="no column 'pixels': its columns are text, label"):

@@ -25,7 +25,7 @@ def test_mnist_from_idx_files(tmp_path, write_mnist, zipped, named):
 
 def test_fashion_mnist_does_not_take_mnists_folder(tmp_path, write_mnist):
     write_mnist(tmp_path / "MNIST" / "raw")
-    with pytest.raises(UserError, match=r"fashion_mnist was not found in .*FashionMNIST/raw.*--data\.download true"):
+    with pytest.raises(UserError, match=r"fashion_mnist was not found in .*FashionMNIST/raw.*data\.download to true"):
         FashionMNIST(str(tmp_path)).setup()
 
 
@@ -187,7 +187,7 @@ def test_parquet_of_another_set(tmp_path, write_parquet, picture):
 
 @pytest.mark.parametrize("data_class", [MNIST, CIFAR10, SVHN])
 def test_missing_files_say_what_was_looked_for(tmp_path, data_class):
-    with pytest.raises(UserError, match=rf"{data_class.facts.name} was not found .*parquet.*--data\.download true"):
+    with pytest.raises(UserError, match=rf"{data_class.facts.name} was not found .*parquet.*data\.download to true"):
         data_class(str(tmp_path / "nowhere")).setup()
 
 

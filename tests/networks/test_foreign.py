@@ -8,7 +8,7 @@ import torch
 
 from lightning_dd.errors import UserError
 from lightning_dd.networks import Timm, Torchvision, build
-from lightning_dd.training.sources import FreshNetworks
+from lightning_dd.training.sources import RandomNetworks, SourceContext
 
 
 def _generator(seed=0):
@@ -50,10 +50,11 @@ def test_weights_depend_on_the_generator_alone():
 
 
 def test_serves_as_a_source_of_fresh_networks():
-    source = FreshNetworks(Torchvision, (3, 32, 32), 7, seed=0)
-    first = source.at(0, torch.device("cpu"))
+    source = RandomNetworks()
+    source.setup(SourceContext(Torchvision, (3, 32, 32), 7, seed=0))
+    first = source.at(0)
     weights = _weights(first)
-    assert source.at(1, torch.device("cpu")) is first
+    assert source.at(1) is first
     assert not torch.equal(_weights(first), weights)
 
 

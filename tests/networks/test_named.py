@@ -33,7 +33,8 @@ def test_names(name, description):
         ("ConvNet:norm", "not OPTION=VALUE"),
         ("ConvNet:norm=group_norm", "is not one of none, instance"),
         ("ConvNet:nomr=none", "ConvNet has no option nomr; did you mean norm"),
-        ("ConvNet:width=wide", "cannot be made from these options"),
+        ("ConvNet:width=wide", "ConvNet's width must be a whole number, got 'wide'"),
+        ("ConvNet:depth=0", "ConvNet's depth must be at least 1, got 0"),
     ],
 )
 def test_mistakes_are_sentences(name, words):

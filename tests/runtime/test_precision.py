@@ -41,13 +41,13 @@ def test_flags_come_back_after_an_error():
 
 @pytest.mark.parametrize(("method", "allowed"), [(DM, True), (DC, False)])
 def test_tf32_is_off_where_gradients_are_differentiated(method, allowed, fit, monkeypatch):
-    loss, seen = method.loss, []
+    objective, seen = method.objective, []
 
-    def looks(self, batch):
+    def looks(self, *given):
         seen.append(torch.backends.cudnn.allow_tf32)
-        return loss(self, batch)
+        return objective(self, *given)
 
-    monkeypatch.setattr(method, "loss", looks)
+    monkeypatch.setattr(method, "objective", looks)
     assert fit("--trainer.max_steps", "1", config=CONF / f"{method.__name__.lower()}_digits.yaml") == 0
     assert seen == [allowed]
     assert torch.backends.cudnn.allow_tf32

@@ -10,7 +10,7 @@ from benchmarks.sides import PLAIN, USUAL, Side, sweep
 from benchmarks.worker import common, with_library_operations
 from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.data.sampling import Batch
-from lightning_dd.losses import centred_targets
+from lightning_dd.losses import centered_targets
 from lightning_dd.methods import FRePo
 from lightning_dd.networks import FRePoNet
 from lightning_dd.rng import generator
@@ -41,7 +41,7 @@ def method(side: Side, options: Namespace) -> FRePo:
 def loss(method: FRePo, network: nn.Module, batch: Batch) -> Tensor:
     """Return the plain objective."""
     images, labels = method.synthetic.images(), method.synthetic.targets()
-    targets = centred_targets(batch.labels, method.num_classes)
+    targets = centered_targets(batch.labels, method.num_classes)
     return frepo.loss(network.features, batch.images, targets, images, labels, method.flip)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from benchmarks.sides import OURS, PLAIN, PLAINS, Side, sweep
 from benchmarks.worker import common
 from lightning_dd.data.sampling import Batch
-from lightning_dd.losses import centred_targets
+from lightning_dd.losses import centered_targets
 from lightning_dd.methods import KIP
 from reference import kip
 
@@ -33,5 +33,5 @@ def method(side: Side, options: Namespace) -> KIP:
 def loss(method: KIP, network: None, batch: Batch) -> Tensor:
     """Return the plain objective."""
     images, labels = method.synthetic.images(), method.synthetic.targets()
-    targets = centred_targets(batch.labels.flatten(), method.num_classes)
+    targets = centered_targets(batch.labels.flatten(), method.num_classes)
     return kip.loss(batch.images.flatten(0, 1), targets, images, labels, method.depth)

@@ -1,0 +1,183 @@
+"""Networks trained on the whole training set before the run: one mechanism for coresets' features and for methods."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lightning_dd.artifact.files import tensor_digest
+from lightning_dd.data.cache import cached
+from lightning_dd.errors import OptionError, UserError
+from lightning_dd.networks import Network, NetworkFactory, build
+from lightning_dd.networks.base import has_batch_norm
+from lightning_dd.networks.build import sample
+from lightning_dd.rng import generator, key
+from lightning_dd.runtime.options import PositiveInt
+from lightning_dd.training import recipes
+from lightning_dd.training.data import TrainingSet, training_set
+from lightning_dd.training.sources import NetworkSource, SourceContext
+
+Recipe = Literal["fast", "plain"]
+
+
+def trained_network(
+    data: TrainingSet,
+    factory: NetworkFactory,
+    recipe: Recipe,
+    epochs: int,
+    seed: int,
+    device: torch.device,
+    cache: bool = True,
+    compile: bool = False,
+    tick: recipes.Tick = lambda: None,
+) -> tuple[Network, Tensor | None]:
+    """Train a network, or take it from the cache folder where it was trained on the same images before.
+
+    Args:
+        data: the training set.
+        factory: builds the network.
+        recipe: how it is trained; see `lightning_dd.training.recipes`.
+        epochs: E, passes over the training set.
+        seed: its initial weights and the order of the images depend on it.
+        device: where it is trained.
+        cache: whether to keep it on disk.
+        compile: train through `torch.compile`, where the recipe allows it; the result is the same to rounding.
+        tick: called after each mini-batch.
+
+    Returns:
+        The network, and under `plain` whether it was right about each image when it was shown it, `(E, N)`.
+
+    Raises:
+        UserError: the network has no features.
+    """
+    network = build(factory, tuple(data.images.shape[1:]), data.num_classes, initial_weights(seed, device), device)
+    if not isinstance(network, Network):
+        raise UserError(f"A network with features is needed, and {type(network).__name__} has none; use ConvNet.")
+
+    def learn() -> dict[str, Tensor]:
+        found = {}
+        with torch.enable_grad():
+            if recipe == "plain":
+                found["history"] = recipes.train_plain(network, data, epochs, seed, tick)
+            else:
+                recipes.train_fast(network, data, epochs, seed, tick, compile)
+        return found | {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+
+    depends_on = {
+        "network": str(network),
+        "shape": list(data.images.shape),
+        "pixels and labels": data.digest,
+        "preprocessing": data.preprocessing,
+        "recipe": recipes.describe(recipe, data, device),
+        "epochs": epochs,
+        "seed": seed,
+        "device": device.type,  # other devices round otherwise
+    }
+    state = cached([], depends_on, learn) if cache else learn()
+    history = state.pop("history", None)
+    network.load_state_dict(state)
+    return network.eval(), history
+
+
+def initial_weights(seed: int, device: torch.device) -> torch.Generator:
+    """Return the generator of the weights that a trained network started from."""
+    return generator(seed, "features/weights", device=device)
+
+
+class PretrainedNetworks(NetworkSource):
+    """At every iteration one of some networks that were trained on the real images for a few epochs.
+
+    They are trained before the first step, or taken from the cache folder. Several processes share the training. One
+    module serves all iterations, in eval mode: batch normalization uses the statistics of the training.
+
+    Args:
+        number: of networks.
+        epochs: passes over the training set of each.
+        recipe: `fast` (one-cycle SGD with crops and mirror images, in bf16 where the processor has it, compiled where
+            the method is) or `plain` (that of the coresets' network).
+        mix: give each iteration's network the weights `u initial + (1 - u) trained`, u uniform in [0, 1), as DANCE and
+            NCFM (arXiv 2502.20653) do.
+
+    Raises:
+        UserError: at the start, where the network has no features, or batch normalization and is to be mixed.
+    """
+
+    def __init__(
+        self, number: PositiveInt = 20, epochs: PositiveInt = 5, recipe: Recipe = "fast", mix: bool = False
+    ) -> None:
+        self.number, self.epochs, self.recipe, self.mix = number, epochs, recipe, mix
+        self._states: list[dict[str, Tensor]] = []
+        self._network: Network | None = None
+
+    def setup(self, context: SourceContext) -> None:
+        """Train the networks."""
+        super().setup(context)
+        if self.mix and has_batch_norm(sample(context.factory, context.image_shape, context.num_classes)):
+            raise OptionError("model.networks.mix", "suits no batch normalization, whose statistics would fit neither")
+        data = training_set(context.data, context.device)
+        share = range(self.number)[context.rank :: context.world_size]
+        total = len(share) * self.epochs * recipes.steps_per_epoch(self.recipe, data)
+        with tqdm(total=total, desc="pretraining networks", leave=False, disable=not context.progress) as bar:
+            states = {index: self._trained(index, data, bar) for index in share}
+        if context.world_size > 1:
+            shares: list[dict[int, Any]] = [{}] * context.world_size
+            torch.distributed.all_gather_object(shares, states)
+            states = {index: state for part in shares for index, state in part.items()}
+        self._digest = tensor_digest({f"{i}.{name}": t for i, state in states.items() for name, t in state.items()})
+        self._states = [
+            {name: tensor.to(context.device) for name, tensor in states[index].items()} for index in range(self.number)
+        ]
+
+    def at(self, iteration: int) -> Network:
+        """Return the network of an iteration."""
+        context = self.context
+        draw = generator(context.seed, "pretrained network", iteration)
+        index = int(torch.randint(self.number, (), generator=draw))
+        trained, start = self._states[index], initial_weights(self._seed(index), context.device)
+        if self._network is None:
+            self._network = context.build(start).eval().requires_grad_(context.trainable)
+        elif self.mix:
+            self._network.initialize(start)
+        share = 1 - torch.rand((), generator=draw).item() if self.mix else 1
+        for name, tensor in self._network.state_dict().items():
+            tensor.copy_(torch.lerp(tensor, trained[name].to(tensor), share) if self.mix else trained[name])
+        return self._network
+
+    def state_dict(self) -> dict[str, str]:
+        """Return a digest of the networks: they are trained, or read, again."""
+        return {"digest": self._digest}
+
+    def load_state_dict(self, state: dict[str, str]) -> None:
+        """Refuse to go on with other networks.
+
+        Raises:
+            UserError: those of the checkpoint were others.
+        """
+        if self._states and state["digest"] != self._digest:
+            raise UserError(
+                "The pretrained networks are not those of the checkpoint: they were trained again, on other data, or "
+                "rounded otherwise. Give the cache folder of that run as LIGHTNING_DD_CACHE, or start a new run."
+            )
+
+    def _trained(self, index: int, data: TrainingSet, bar: tqdm) -> dict[str, Tensor]:
+        """Return the state of one network, on the CPU."""
+        context, before = self.context, bar.n
+        network, _ = trained_network(
+            data,
+            context.factory,
+            self.recipe,
+            self.epochs,
+            self._seed(index),
+            context.device,
+            context.data.cache,
+            context.compile,
+            bar.update,
+        )
+        if bar.n == before:  # it was in the cache: no time is estimated for it
+            bar.total -= self.epochs * recipes.steps_per_epoch(self.recipe, data)
+        return {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+
+    def _seed(self, index: int) -> int:
+        """Return the seed of a network; the first is that of the coresets."""
+        return key(self.context.seed, "pretrained network", index) if index else self.context.seed

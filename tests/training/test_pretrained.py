@@ -1,0 +1,197 @@
+"""Networks that are trained on the real images before the run."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_dd.artifact.preprocessing import Normalization
+from lightning_dd.augmentation.crop_flip import CropFlip
+from lightning_dd.errors import OptionError, UserError
+from lightning_dd.networks import ConvNet, build
+from lightning_dd.training import pretrained, recipes
+from lightning_dd.training.data import TrainingSet, training_set
+from lightning_dd.training.features import train_features
+from lightning_dd.training.loop import accuracy
+from lightning_dd.training.pretrained import PretrainedNetworks, initial_weights
+from lightning_dd.training.sources import SourceContext
+
+CPU = torch.device("cpu")
+NETWORK = partial(ConvNet, width=8, depth=2)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch, _one_thread):
+    torch.set_num_threads(1)
+    monkeypatch.setenv("LIGHTNING_DD_CACHE", str(tmp_path / "cache"))
+
+
+def _data(name="cifar10", cache=True):
+    """A data module's facts: three separable classes."""
+    draws = torch.Generator().manual_seed(0)
+    labels = torch.arange(90) % 3
+    images = 0.3 * torch.rand(90, 1, 8, 8, generator=draws)
+    images += 0.5 * (torch.rand(3, 1, 8, 8, generator=draws) > 0.5)[labels]
+    normalization = Normalization([0.4], [0.3])
+    return SimpleNamespace(
+        name=name,
+        train_images=(255 * images).byte(),
+        train_labels=labels,
+        num_classes=3,
+        preprocessing=normalization,
+        preprocessing_on=lambda device: normalization,
+        cache=cache,
+    )
+
+
+def _source(factory=NETWORK, seed=0, rank=0, world_size=1, data=None, **options):
+    source = PretrainedNetworks(**{"number": 3, "epochs": 2, **options})
+    source.setup(SourceContext(factory, (1, 8, 8), 3, seed, CPU, rank, world_size, data=data or _data()))
+    return source
+
+
+def _state(network):
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def _equal(ours, theirs):
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def _found(source, iterations=range(12)):
+    """Return the different networks that some iterations have."""
+    found = []
+    for state in (_state(source.at(iteration)) for iteration in iterations):
+        if not any(_equal(state, other) for other in found):
+            found.append(state)
+    return found
+
+
+def test_an_iteration_has_one_of_the_networks_whatever_came_before():
+    source = _source()
+    network, first = source.at(0), _state(source.at(0))
+    assert len(_found(source)) == 3
+    nn.init.zeros_(network.classifier.weight)
+    assert source.at(0) is network  # nothing compiled is lost
+    assert _equal(_state(network), first)
+    assert _equal(_state(_source().at(0)), first)
+    assert not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("recipe", ["fast", "plain"])
+def test_trained_networks_beat_their_start(recipe):
+    data = training_set(_data(), CPU)
+    images, labels = data.batch(torch.arange(90))
+    for state in _found(_source(recipe=recipe, epochs=40)):
+        network = build(NETWORK, (1, 8, 8), 3, torch.Generator(), CPU)
+        network.load_state_dict(state)
+        assert accuracy(network, images, labels) > 80  # chance is 33
+
+
+def test_the_first_plain_network_is_the_one_of_the_coresets():
+    features = train_features(training_set(_data(), CPU), NETWORK, 2, 0, CPU, cache=False)
+    assert any(_equal(_state(features.network), state) for state in _found(_source(recipe="plain")))
+
+
+@pytest.mark.parametrize("recipe", ["fast", "plain"])
+def test_the_second_run_finds_them_in_the_cache(recipe, monkeypatch):
+    first = _source(recipe=recipe)
+    monkeypatch.setattr(recipes, f"train_{recipe}", None)  # must not be called again
+    again = _source(recipe=recipe)
+    assert again.state_dict() == first.state_dict()
+    assert _equal(_state(again.at(5)), _state(first.at(5)))
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 1}, {"seed": 1}, {"recipe": "plain"}, {"factory": ConvNet}, {"data": _data("mnist")}]
+)
+def test_a_checkpoint_of_other_networks_is_refused(change):
+    saved = _source().state_dict()
+    _source().load_state_dict(saved)
+    with pytest.raises(UserError, match="not those of the checkpoint"):
+        _source(**change).load_state_dict(saved)
+
+
+def test_batch_normalization_keeps_the_statistics_of_the_training():
+    source = _source(partial(NETWORK, norm="batch"))
+    network = source.at(0)
+    (layer, *_) = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert layer.num_batches_tracked == 2  # one batch an epoch
+    assert not torch.equal(layer.running_mean, torch.zeros(8))
+    images, _ = training_set(_data(), CPU).batch(torch.arange(10))
+    torch.testing.assert_close(network(images)[:1], network(images[:1]))
+    assert _equal(_state(source.at(0)), _state(network))
+    with pytest.raises(OptionError, match="batch normalization"):
+        _source(partial(NETWORK, norm="batch"), mix=True)
+
+
+def test_mixed_weights_lie_between_the_start_and_the_trained():
+    trained, mixed = _source(number=1), _source(number=1, mix=True)
+    start = _state(build(NETWORK, (1, 8, 8), 3, initial_weights(0, CPU), CPU))
+    shares = []
+    for iteration in range(6):
+        end, state = _state(trained.at(iteration)), _state(mixed.at(iteration))
+        name = "classifier.weight"
+        share = ((state[name] - start[name]) / (end[name] - start[name])).median()
+        for other, tensor in state.items():
+            torch.testing.assert_close(tensor, start[other] + share * (end[other] - start[other]), rtol=0, atol=1e-5)
+        shares.append(share.item())
+    assert 0 < min(shares) < 0.5 < max(shares) <= 1
+
+
+def test_processes_share_the_training(monkeypatch):
+    whole, given = _source(data=_data(cache=False)), {}
+
+    def gather(shares, states):
+        given[len(given)] = states
+        shares[:] = given.values() if len(given) == 2 else [{**states, 1: states[0]}, {}]
+
+    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
+    _source(rank=0, world_size=2, data=_data(cache=False))
+    second = _source(rank=1, world_size=2, data=_data(cache=False))
+    assert [list(states) for states in given.values()] == [[0, 2], [1]]
+    assert second.state_dict() == whole.state_dict()
+
+
+@pytest.mark.parametrize(("name", "mirrored"), [("mnist", False), ("fashion_mnist", True)])
+def test_digits_are_not_mirrored(name, mirrored, monkeypatch):
+    draws, apply = [], CropFlip.apply
+    monkeypatch.setattr(CropFlip, "apply", lambda self, draw, images: draws.append(draw) or apply(self, draw, images))
+    _source(data=_data(name))
+    assert torch.cat(draws)[:, 2].any() == mirrored
+    assert torch.cat(draws)[:, :2].any()
+
+
+def test_one_cycle_of_the_learning_rate(monkeypatch):
+    rates, step = [], torch.optim.SGD.step
+    monkeypatch.setattr(recipes, "BATCH_SIZE", 32)
+
+    def recording(self, *arguments):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", recording)
+    _source(number=1, epochs=10)
+    assert len(rates) == 20  # two whole batches an epoch
+    assert max(rates) == pytest.approx(recipes.LR["fast"])
+    assert rates[0] < rates[3]
+    assert rates[-1] < 0.01 * max(rates)
+
+
+def test_a_network_without_features_is_refused():
+    class Foreign(nn.Sequential):
+        def __init__(self, image_shape, num_classes):
+            super().__init__(nn.Flatten(), nn.Linear(64, num_classes))
+
+    with pytest.raises(UserError, match="Foreign has none"):
+        _source(Foreign)
+
+
+def test_a_small_set_is_one_batch():
+    data = TrainingSet(torch.rand(7, 1, 8, 8), torch.arange(7) % 3, 3, lambda pixels: pixels, "none")
+    _, history = pretrained.trained_network(data, NETWORK, "plain", 2, 0, CPU)
+    assert history.shape == (2, 7)
+    assert recipes.steps_per_epoch("fast", data) == 1
