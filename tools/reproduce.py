@@ -18,11 +18,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import record
 import yaml
-from results_table import PLACES, options_but
 
+import record
 from lightning_dd.errors import UserError
+from results_table import PLACES, options_but
 
 HERE = Path(__file__).resolve().parent.parent
 GRACE = 60

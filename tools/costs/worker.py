@@ -9,10 +9,10 @@ from argparse import Namespace
 from typing import Any
 
 import torch
-from benchmarks.random_walk import walking
-from benchmarks.synthetic import RandomImages
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from benchmarks.random_walk import walking
+from benchmarks.synthetic import RandomImages
 from lightning_dd import data as data_sets
 from lightning_dd import methods
 from lightning_dd.app.running import TRAINER_DEFAULTS
