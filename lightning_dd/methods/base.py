@@ -23,7 +23,7 @@ from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, NetworkFactory
 from lightning_dd.rng import generator
 from lightning_dd.runtime.options import Momentum, PositiveFloat, PositiveInt, UnitInterval
-from lightning_dd.runtime.precision import at_least
+from lightning_dd.runtime.precision import precision_context
 from lightning_dd.training.data import training_set
 from lightning_dd.training.features import TrainedFeatures, train_features
 from lightning_dd.training.sources import NetworkSource, RandomNetworks, SourceContext
@@ -219,7 +219,7 @@ class Distiller(Task):
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
         """Measure a part of the step, in the precision that the method needs."""
-        precision = at_least(self.device.type, self.full_precision, self.tf32)
+        precision = precision_context(self.device.type, self.full_precision, self.tf32)
         with self.stopwatch.part(part, self.device), precision:
             yield
 

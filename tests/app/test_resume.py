@@ -32,7 +32,7 @@ def test_resumed_equals_uninterrupted_in_double_precision(fit, tmp_path):
     assert fit(*double, "3", root=tmp_path / "b") == 0
     assert fit(*double, "6", "--ckpt_path", "last", root=tmp_path / "b") == 0
     paths = [next((tmp_path / folder).glob("*/version_0/checkpoints/last.ckpt")) for folder in "ab"]
-    images = [torch.load(path, weights_only=True)["state_dict"]["images"] for path in paths]
+    images = [torch.load(path, weights_only=True)["state_dict"]["synthetic.codec.images"] for path in paths]
     assert images[0].dtype == torch.float64
     assert torch.equal(*images)
 

@@ -54,7 +54,7 @@ def test_clipping_limits_the_update(fit, tmp_path):
     for options in (["--model.lr", "1e-30"], ["--model.clip", "0.01"]):
         assert fit("--trainer.max_steps", "1", *options, root=tmp_path / str(len(images))) == 0
         (path,) = (tmp_path / str(len(images))).glob("*/version_0/checkpoints/last.ckpt")
-        images.append(torch.load(path, weights_only=True)["state_dict"]["images"])
+        images.append(torch.load(path, weights_only=True)["state_dict"]["synthetic.codec.images"])
     assert (images[1] - images[0]).norm() == pytest.approx(0.01, rel=1e-3)
 
 
