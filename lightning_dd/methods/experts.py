@@ -60,7 +60,7 @@ class Experts(Task):
     """
 
     memory_option = "{batch_size}"
-    going_on = "the same command goes on"
+    resume_hint = "the same command resumes it"
 
     def __init__(
         self,

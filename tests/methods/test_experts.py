@@ -167,7 +167,7 @@ def test_gsam_experts_run(tmp_path, whole):
 
 
 def test_an_interrupted_run_says_how_to_go_on():
-    assert Experts.going_on == "the same command goes on"
+    assert Experts.resume_hint == "the same command resumes it"
 
 
 def test_more_steps_than_there_are_end_with_the_last_expert(tmp_path):

@@ -10,7 +10,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import cost
 from costs import estimate
-
 from lightning_dd.errors import UserError
 from lightning_dd.methods import Distiller
 

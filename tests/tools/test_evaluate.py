@@ -11,7 +11,6 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import evaluate
-
 from lightning_dd.artifact.dataset import load
 from lightning_dd.errors import UserError
 

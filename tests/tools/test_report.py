@@ -12,7 +12,6 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import report
-
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.preprocessing import Normalization
 

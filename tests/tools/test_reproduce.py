@@ -12,10 +12,9 @@ CONF = ROOT / "tests" / "conf"
 sys.path.insert(0, str(ROOT / "tools"))
 
 import reproduce  # noqa: E402
-from reproduce import Cell  # noqa: E402
-
 from lightning_dd.app.cli import main as lightning_dd  # noqa: E402
 from lightning_dd.errors import UserError  # noqa: E402
+from reproduce import Cell  # noqa: E402
 
 
 def _cell(minutes: float = 1.0, value: float = 1.0, options: tuple[str, ...] = ()) -> Cell:

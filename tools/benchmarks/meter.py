@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from lightning_dd.callbacks.cost import peak_memory
+from lightning_dd.runtime.memory import peak_memory
 
 STAT = Path("/proc/stat")
 

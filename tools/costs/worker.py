@@ -16,13 +16,11 @@ from benchmarks.synthetic import RandomImages
 from lightning_dd import data as data_sets
 from lightning_dd import methods
 from lightning_dd.app.running import TRAINER_DEFAULTS
-from lightning_dd.callbacks import Cost
-from lightning_dd.callbacks.cost import peak_memory
-from lightning_dd.callbacks.guard import out_of_memory
+from lightning_dd.callbacks import StepTimer
 from lightning_dd.errors import UserError
 from lightning_dd.methods import Distiller
 from lightning_dd.networks import ConvNet
-from lightning_dd.runtime.memory import keep_freed_memory
+from lightning_dd.runtime.memory import keep_freed_memory, out_of_memory, peak_memory
 
 REAL_IMAGES = 5000
 """In memory; batches are drawn from them."""
@@ -71,7 +69,7 @@ def _measured(method: type[Distiller], ipc: int, options: Namespace) -> dict[str
     data = RandomImages(max(REAL_IMAGES, 2 * shape.classes), shape)
     known = walking(method) if issubclass(method, methods.MTT) else method
     module = known(**_arguments(method, ipc, shape, options))
-    cost, before = Cost(synchronize=True), _Before()
+    cost, before = StepTimer(synchronize=True), _Before()
     trainer = Trainer(
         **{name: value for name, value in TRAINER_DEFAULTS.items() if name != "default_root_dir"},
         devices=1,
