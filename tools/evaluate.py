@@ -2,8 +2,8 @@
 
 An artefact is a run's folder, a distilled.safetensors, or a `.pt` file of images and labels as the code of DC, MTT and
 DATM writes it; NAME=ARTEFACT gives it a name. Random real images of the same number stand beside them. The table goes
-to the screen and, as CSV, JSON, Markdown and a heat map, into a folder, where the same command later finds the cells
-that are finished and goes on.
+to the screen and, as CSV, JSON and Markdown, into a folder, where the same command later finds the cells that are
+finished and goes on; `tools/report.py` shows it as a heat map.
 """
 
 import argparse
@@ -23,7 +23,6 @@ from lightning_dd.comparison import tables
 from lightning_dd.comparison.candidates import Candidate, RealImages, from_sets, groups
 from lightning_dd.comparison.cells import Cells
 from lightning_dd.comparison.grid import Cell, Conditions, fill
-from lightning_dd.comparison.heat_map import save_heat_map
 from lightning_dd.comparison.scores import Tables
 from lightning_dd.data import ImageData
 from lightning_dd.data.splits import stratified_sample
@@ -189,8 +188,7 @@ def write(cells: list[Cell], scores: list[dict[str, Any]], options: argparse.Nam
     for name, text in (("csv", tables.comma_separated(cells)), ("md", tables.markdown(cells) + "\n")):
         with atomic(options.out / f"evaluation.{name}") as temporary:
             temporary.write_text(text)
-    save_heat_map(options.out / "evaluation.png", cells, about)
-    print(f"The table is in {options.out}: evaluation.csv, .json, .md and .png.")
+    print(f"The table is in {options.out}: evaluation.csv, .json and .md.")
 
 
 def _conditions(options: argparse.Namespace, data: ImageData) -> Conditions:

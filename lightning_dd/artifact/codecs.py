@@ -1,7 +1,6 @@
-"""How synthetic images are stored: as themselves, as tiles of smaller images, or as frequencies.
+"""Codecs: synthetic images stored as themselves, as tiles of smaller images, or as frequencies.
 
-A codec decodes what is stored into the images that networks are trained on. The budget of K classes with IPC images is
-K * IPC * C * H * W numbers; a codec makes more images of it.
+The budget of K classes with IPC images is K * IPC * C * H * W numbers; a codec decodes it into more images.
 """
 
 import math
@@ -25,7 +24,7 @@ class Codec(nn.Module):
         num_classes: K.
         ipc: stored images per class: the budget.
         image_shape: `(C, H, W)` of a decoded image.
-        options: those of the subclass beyond these three, in plain values; a file stores them.
+        options: of the subclass, beyond these three, in plain values; a file stores them.
 
     Attributes:
         images: the stored parameters, zeros at first.
@@ -52,23 +51,19 @@ class Codec(nn.Module):
         return self.num_classes * self.images_per_class
 
     def encode(self, images: Tensor) -> Tensor:
-        """Return what is stored for decoded images `(N, C, H, W)`, in class-major order."""
+        """Return the stored form of decoded images `(N, C, H, W)`, class-major."""
         raise NotImplementedError
 
     def decode(self, rows: Tensor | None = None) -> Tensor:
-        """Return decoded images `(n, C, H, W)`, differentiably.
-
-        Args:
-            rows: `(n,)` decoded images in class-major order; None is all.
-        """
+        """Return decoded images `(n, C, H, W)`, differentiably; `rows` `(n,)` are class-major, None is all."""
         raise NotImplementedError
 
     def fit(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Fit what is not learned to real images, before `start`; nothing by default.
+        """Fit the parts that are not learned, before `start`; nothing by default.
 
         Args:
-            images: `(N, C, H, W)` in the networks' space.
-            labels: `(N,)` class indices, where what is fitted may differ between classes.
+            images: real ones, `(N, C, H, W)` in the networks' space.
+            labels: `(N,)` class indices, to fit each class on its own.
         """
 
     @torch.no_grad()
@@ -82,11 +77,11 @@ class Codec(nn.Module):
         self.images.copy_(torch.randn(self.images.shape, generator=generator))
 
     def budget(self) -> int:
-        """Return how many numbers are stored."""
+        """Return the number of stored numbers."""
         return self.images.numel()
 
     def describe(self) -> dict[str, Any]:
-        """Return what `restore` needs besides the tensors, in plain values."""
+        """Return the arguments of `restore` besides the tensors, in plain values."""
         shape = {"num_classes": self.num_classes, "ipc": self.ipc, "image_shape": list(self.image_shape)}
         return {"kind": self.kind, "options": self.options, **shape}
 
@@ -96,11 +91,7 @@ CodecFactory = Callable[[int, int, tuple[int, int, int]], Codec]
 
 
 def restore(description: dict[str, Any], tensors: dict[str, Tensor]) -> Codec:
-    """Return a codec as it was described and stored, in float32.
-
-    Args:
-        description: from `Codec.describe`.
-        tensors: its `state_dict`.
+    """Return a codec in float32 from `Codec.describe` and its `state_dict`.
 
     Raises:
         UserError: its class has not been imported.
@@ -116,13 +107,7 @@ def restore(description: dict[str, Any], tensors: dict[str, Tensor]) -> Codec:
 
 
 class Pixels(Codec):
-    """The stored parameters are the images themselves.
-
-    Args:
-        num_classes: K.
-        ipc: images per class.
-        image_shape: `(C, H, W)`.
-    """
+    """The stored parameters are the images themselves."""
 
     def __init__(self, num_classes: int, ipc: int, image_shape: tuple[int, int, int]) -> None:
         super().__init__(num_classes, ipc, image_shape)
@@ -145,10 +130,7 @@ class Tiles(Codec):
     is padded with zeros at its right and lower edge: gray, in a normalized space.
 
     Args:
-        num_classes: K.
-        ipc: stored images per class; `ipc * factor ** 2` are decoded.
-        image_shape: `(C, H, W)`.
-        factor: tiles in a row and in a column of a stored image.
+        factor: tiles in a row and in a column of a stored image; `ipc * factor ** 2` images a class are decoded.
 
     Raises:
         UserError: the images are too small for so many tiles.
@@ -165,7 +147,7 @@ class Tiles(Codec):
         self.images = nn.Parameter(torch.zeros(num_classes * ipc, *image_shape))
 
     def encode(self, images: Tensor) -> Tensor:
-        """Return images reduced to tiles (means of areas) and put together."""
+        """Return images reduced to tiles (means of areas), in grids."""
         small = F.interpolate(images, self.tile, mode="area")
         grids = small.unflatten(0, (-1, self.factor, self.factor)).permute(0, 3, 1, 4, 2, 5)
         _, height, width = self.image_shape
@@ -184,14 +166,11 @@ class Tiles(Codec):
 class Frequencies(Codec):
     """Each image is stored as a few coefficients of its discrete cosine transform (FreD, arXiv 2311.08819).
 
-    The transform is orthonormal. Which coefficients are kept is the same for all images of a class and for all
-    channels: those that vary most over its real images. These positions are stored beside the budget.
+    The transform is orthonormal. The same coefficients are kept for all images and channels of a class: those that vary
+    most over its real images. Their positions are stored beside the budget.
 
     Args:
-        num_classes: K.
-        ipc: the budget, in images per class; `floor(ipc * H * W / keep)` are decoded.
-        image_shape: `(C, H, W)`.
-        keep: coefficients of a channel.
+        keep: coefficients of a channel; `floor(ipc * H * W / keep)` images a class are decoded.
 
     Raises:
         UserError: an image has fewer coefficients.
@@ -213,9 +192,9 @@ class Frequencies(Codec):
 
     @torch.no_grad()
     def fit(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Keep the coefficients that vary most over the images of each class, or over all where there are no labels.
+        """Keep the coefficients that vary most over each class, or over all images where there are no labels.
 
-        A class of which there are fewer than two images keeps its lowest frequencies.
+        A class of fewer than two images keeps its lowest frequencies.
         """
         for c in range(self.num_classes):
             own = images if labels is None else images[labels == c]
@@ -240,7 +219,7 @@ class Frequencies(Codec):
             return self._rows @ images @ self._columns.T
 
     def _positions(self, rows: Tensor | None) -> Tensor:
-        """Return where in a channel the coefficients of images lie, `(n, C, keep)`."""
+        """Return the coefficients' positions in a channel, `(n, C, keep)`."""
         rows = torch.arange(len(self), device=self.positions.device) if rows is None else rows
         return self.positions[rows // self.images_per_class].unsqueeze(1).expand(-1, self.image_shape[0], -1)
 

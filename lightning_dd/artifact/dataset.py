@@ -1,7 +1,7 @@
 """The product of a run: distilled images in one file that anyone can train on.
 
-Reading it needs torch and safetensors only. Images are unclipped float32 in [0, 1] pixel units, so that they mean
-something outside this package, or what a codec stores; indexing gives them in the space in which networks are trained.
+Reading it needs torch and safetensors only. It holds unclipped float32 images in [0, 1] pixel units, or a codec's
+tensors; indexing gives images in the space in which networks are trained.
 """
 
 import json
@@ -34,16 +34,15 @@ class DistilledDataset(Dataset):
     """Synthetic images and labels with everything needed to train on them.
 
     Attributes:
-        images: `(N, C, H, W)` float32 in [0, 1] pixel units, unclipped, class-major; given as None, the codec decodes
-            them.
+        images: `(N, C, H, W)` float32 in [0, 1] pixel units, unclipped, class-major; None lets the codec decode them.
         labels: `(N,)` int64 class indices, or `(N, num_classes)` float32 for the soft kinds.
         class_names: in the order of the class indices.
         preprocessing: from pixel units to the space in which networks are trained; test images need it too.
         label_kind: `"index"`, `"probabilities"`, `"logits"` or `"targets"` (of a regression).
-        recipe: how networks are trained on it: `protocol`, `augmentation`, learned `step_size`.
-        tensors: what a method needs besides (step sizes, order of batches, initial weights).
+        recipe: of training networks on it: `protocol`, `augmentation`, learned `step_size`.
+        tensors: of the method besides (step sizes, order of batches, initial weights).
         info: method, paper, data set, config, seed, versions, accuracy.
-        codec: how the images are stored, on the CPU; None as themselves.
+        codec: stores the images, on the CPU; None stores themselves.
         learned_labels: whether the labels count as stored numbers; None where they are soft.
 
     Raises:
@@ -106,7 +105,7 @@ class DistilledDataset(Dataset):
 
     @property
     def stored(self) -> dict[str, int]:
-        """How many numbers are stored: of `images`, of learned `labels`, and `beside` them what a codec fitted."""
+        """Counts of stored numbers: of `images`, of learned `labels`, and `beside` them of what a codec fitted."""
         learned = self.label_kind != "index" if self.learned_labels is None else self.learned_labels
         images = self.images.numel() if self.codec is None else self.codec.budget()
         every = sum(tensor.numel() for tensor in self._stored_images().values())
@@ -125,18 +124,17 @@ class DistilledDataset(Dataset):
         return Labels(self.labels, self.label_kind).classes
 
     def preprocess(self, images: Tensor) -> Tensor:
-        """Prepare real images for a network trained on this set: normalize or whiten them.
+        """Normalize or whiten real images for a network trained on this set.
 
         Args:
             images: `(..., C, H, W)` of this set's `image_shape`, uint8 or float in [0, 1].
 
         Raises:
-            UserError: the images have another shape, for nothing is resized here, or are floats from 0 to 255.
+            UserError: the images have another shape, or are floats from 0 to 255.
         """
-        if tuple(images.shape[-3:]) != self.image_shape:
-            raise UserError(
-                f"Images of shape {tuple(images.shape)} do not end in {self.image_shape}; resize them first."
-            )
+        shape = tuple(images.shape)
+        if shape[-3:] != self.image_shape:
+            raise UserError(f"Images of shape {shape} do not end in {self.image_shape}; resize them first.")
         if images.is_floating_point() and images.numel() and images.max() > LARGEST_FLOAT:
             raise UserError(f"Images as floats are in [0, 1], and these reach {images.max():g}: divide them by 255.")
         return self.preprocessing(images)
@@ -189,9 +187,12 @@ def load(path: str | os.PathLike) -> DistilledDataset:
     if path is None or not path.is_file():
         where = f"The folder {given} holds no distilled set" if path is None else f"There is nothing at {given}"
         raise UserError(f"{where}; give the folder of a run that has ended, or its {FILE}.")
-    tensors, metadata = _read(path)
     try:
-        return _restore(tensors, metadata, path.parent)
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return _restore(tensors, file.metadata() or {}, path.parent)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} cannot be read as a distilled data set ({error}).") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
@@ -199,7 +200,7 @@ def load(path: str | os.PathLike) -> DistilledDataset:
 
 
 def _restore(tensors: dict[str, Tensor], metadata: dict[str, str], folder: Path) -> DistilledDataset:
-    """Return the set in a file of either version; the first had neither codecs nor counts."""
+    """Return the set in a file of either version; version 1 has neither codecs nor counts."""
     if metadata.get("format") != FORMAT:
         raise UserError("This is a safetensors file but not a distilled data set of this program.")
     version = int(metadata["format_version"])
@@ -212,8 +213,8 @@ def _restore(tensors: dict[str, Tensor], metadata: dict[str, str], folder: Path)
     for counted in ("stored", "images_per_class"):
         description.pop(counted, None)
     if codec := description.get("codec"):
-        state = {name: tensors.pop(name) for name in list(tensors) if name.startswith(CODEC)}
-        description["codec"] = restore(codec, {name.removeprefix(CODEC): tensor for name, tensor in state.items()})
+        state = {name.removeprefix(CODEC): tensors.pop(name) for name in list(tensors) if name.startswith(CODEC)}
+        description["codec"] = restore(codec, state)
     images = None if codec else tensors.pop("images")
     return DistilledDataset(images=images, labels=tensors.pop("labels"), tensors=tensors, **description)
 
@@ -231,20 +232,11 @@ def _check(distilled: DistilledDataset) -> None:
         raise UserError(f"{shapes} of the kind {kind}.")
     if kind == "index" and (labels.dtype != torch.int64 or not 0 <= labels.min() <= labels.max() < len(names)):
         raise UserError(f"Labels of the kind index are integers from 0 to {len(names) - 1}, and these are not.")
-    if not labels.isfinite().all():
-        raise UserError("The labels hold values that are not finite; the run that made them diverged.")
-    if not images.isfinite().all():
-        raise UserError("The distilled images hold values that are not finite; the run that made them diverged.")
+    for name, tensor in (("labels", labels), ("distilled images", images)):
+        if not tensor.isfinite().all():
+            raise UserError(f"The {name} hold values that are not finite; the run that made them diverged.")
     if distilled.codec is not None and distilled.codec.num_classes != len(names):
         raise UserError(f"The codec stores images of {distilled.codec.num_classes} classes, not of {len(names)}.")
     if not isinstance(distilled.recipe, dict) or not isinstance(distilled.info, dict):
         raise UserError("The recipe and the info of a distilled set are tables.")
     distilled.preprocessing.check(distilled.image_shape)
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} cannot be read as a distilled data set ({error}).") from None

@@ -1,9 +1,8 @@
-"""Distilled sets of other programs: `.pt` files with images and labels, read without executing what is pickled.
+"""Distilled sets of other programs: `.pt` files with images and labels, read without executing pickled code.
 
-Three layouts are known. The code of DC, DSA and DM writes one file, `{"data": [[images, labels], ...]}`, with a pair
-for each repetition and accuracies beside them. That of MTT writes `images_best.pt` and `labels_best.pt` next to each
-other; that of DATM writes `lr_best.pt` too, the learned step size, and its labels are logits. A plain pair of images
-and labels, as a list, a tuple or a dictionary, is read as well.
+The code of DC, DSA and DM writes one file, `{"data": [[images, labels], ...]}`, a pair for each repetition, with
+accuracies. MTT's writes `images_best.pt` and `labels_best.pt`; DATM's also `lr_best.pt`, the learned step size, and its
+labels are logits. A plain pair of images and labels, as a list, a tuple or a dictionary, is read as well.
 """
 
 import os
@@ -24,7 +23,7 @@ BEST = "images_best.pt"
 
 @dataclass(frozen=True)
 class ForeignSet:
-    """Images and labels as another program left them.
+    """Images and labels of another program.
 
     Attributes:
         images: `(N, C, H, W)` float32, in the space in which that program trained (normalized or whitened).
@@ -44,11 +43,11 @@ class ForeignSet:
         return bool(self.images.min() >= 0) and bool(self.images.max() <= 1)
 
     def distilled(self, class_names: tuple[str, ...], preprocessing: Preprocessing) -> DistilledDataset:
-        """Return the set as one of ours.
+        """Return the set as a `DistilledDataset`.
 
         Args:
             class_names: of the data set that it was distilled from.
-            preprocessing: that of the program which made it, so that its images mean the same here.
+            preprocessing: of the program that made it.
 
         Raises:
             UserError: the labels are not those of such classes.
@@ -81,9 +80,8 @@ def read_foreign(path: str | os.PathLike) -> list[ForeignSet]:
     else:
         pairs, step_size = _pairs(content), None
     if not pairs or not all(isinstance(part, Tensor) for pair in pairs for part in pair):
-        raise UserError(
-            f"{path} holds no pairs of images and labels as tensors; known are the files of DC, MTT and DATM."
-        )
+        known = "known are the files of DC, MTT and DATM"
+        raise UserError(f"{path} holds no pairs of images and labels as tensors; {known}.")
     return [_checked(images, labels, step_size, path) for images, labels in pairs]
 
 
@@ -93,14 +91,14 @@ def _load(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals(_numbers_of_numpy()):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # unpickling fails in many ways: damage, another format, objects that would have to be executed
+    except Exception:  # unpickling fails in many ways: damage, another format, objects that would be executed
         raise UserError(
             f"{path} cannot be read as tensors alone; load it where it was made and save [images, labels] as tensors."
         ) from None
 
 
 def _numbers_of_numpy() -> list[Any]:
-    """Return what numbers of NumPy are pickled as: DC's files hold such accuracies beside the images."""
+    """Return the classes in pickled NumPy numbers, such as the accuracies in DC's files."""
     scalar = np.float64(0).__reduce__()[0]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")  # before NumPy 2, and since
     kinds = [type(np.dtype(kind)) for kind in ("float64", "float32", "int64")]
@@ -108,7 +106,7 @@ def _numbers_of_numpy() -> list[Any]:
 
 
 def _pairs(content: Any) -> list[tuple[Any, Any]]:
-    """Return what may be pairs of images and labels."""
+    """Return possible pairs of images and labels."""
     if isinstance(content, dict):
         if "images" in content and "labels" in content:
             return [(content["images"], content["labels"])]
@@ -122,10 +120,8 @@ def _pairs(content: Any) -> list[tuple[Any, Any]]:
 
 def _checked(images: Tensor, labels: Tensor, step_size: float | None, path: Path) -> ForeignSet:
     if images.ndim != 4 or labels.ndim not in (1, 2) or len(images) != len(labels) or not len(images):
-        raise UserError(
-            f"{path} holds images of shape {tuple(images.shape)} and labels of shape {tuple(labels.shape)}; "
-            "wanted are (N, C, H, W) and (N,) or (N, classes)."
-        )
+        shapes = f"images of shape {tuple(images.shape)} and labels of shape {tuple(labels.shape)}"
+        raise UserError(f"{path} holds {shapes}; wanted are (N, C, H, W) and (N,) or (N, classes).")
     images = images.detach().float()
     if labels.ndim == 1:
         return ForeignSet(images, labels.detach().long(), "index", step_size)

@@ -33,20 +33,18 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        _flush(temporary)
-        _as_newly_created(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        mask = os.umask(0)  # mkstemp makes files private; this one should be as readable as any other new file
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
     except OSError as error:
-        raise cannot_write(path, error) from None
+        reason = error.strerror or str(error)
+        raise UserError(f"Cannot write {path}: {reason}; free some space or give another folder.") from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-
-
-def cannot_write(path: str | os.PathLike, error: OSError) -> UserError:
-    """Return the sentence for a file that could not be written."""
-    reason = error.strerror or str(error)
-    return UserError(f"Cannot write {path}: {reason}; free some space or give another folder.")
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
@@ -56,7 +54,7 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
 
 
 def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file that is either whole or not there.
+    """Write a safetensors file atomically.
 
     Args:
         path: of the file.
@@ -89,25 +87,8 @@ def tensor_digest(tensors: dict[str, Tensor]) -> str:
 
 
 def newest_run(folder: Path, file: str) -> Path | None:
-    """Return a file of a run, or of the newest run that has it; None where there is none.
-
-    Args:
-        folder: of the run, or of several runs `version_0`, `version_1` and so on.
-        file: its path inside a run's folder.
-    """
+    """Return a file of a run's folder, or of the newest of several runs `version_N` in a folder; None where none is."""
     if (folder / file).is_file():
         return folder / file
     runs = {path.relative_to(folder).parts[0][len("version_") :]: path for path in folder.glob(f"version_*/{file}")}
     return max(((int(number), path) for number, path in runs.items() if number.isdigit()), default=(0, None))[1]
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _as_newly_created(path: Path) -> None:
-    # mkstemp makes files private; what is left behind should be as readable as any other new file
-    mask = os.umask(0)
-    os.umask(mask)
-    path.chmod(0o666 & ~mask)

@@ -10,12 +10,12 @@ LABEL_KINDS = ("index", "probabilities", "logits", "targets")
 
 
 class Labels(nn.Module):
-    """Labels that say their kind and give themselves as another.
+    """Labels of one kind, convertible to others.
 
     Args:
         values: `(N,)` class indices, or `(N, K)`.
         kind: `"index"`, `"probabilities"`, `"logits"` or `"targets"` (of a regression).
-        learned: whether they are learned along with the images; they are then a parameter.
+        learned: whether they are a parameter.
     """
 
     def __init__(self, values: Tensor, kind: str = "index", learned: bool = False) -> None:
@@ -30,7 +30,7 @@ class Labels(nn.Module):
         return len(self.values)
 
     def forward(self, rows: Tensor | None = None) -> Tensor:
-        """Return the labels of all decoded images, or of some."""
+        """Return all labels, or those of some decoded images."""
         return self.values if rows is None else self.values.index_select(0, rows)
 
     @property
@@ -42,8 +42,8 @@ class Labels(nn.Module):
         """Return all labels as a protocol wants them.
 
         Args:
-            wanted: `hard`, indices: the arg-max of all but indices; `soft`, probabilities, but indices stay as they
-                are; `targets`, those of a regression: probabilities less 1/K, as FRePo and KIP center them.
+            wanted: `hard`, indices; `soft`, probabilities, but indices stay; `targets` of a regression, probabilities
+                less 1/K, as FRePo and KIP center them.
             num_classes: K.
             dtype: of the networks.
 
@@ -62,7 +62,7 @@ class Labels(nn.Module):
     def _probabilities(self, values: Tensor) -> Tensor:
         if self.kind == "logits":
             return values.softmax(1)
-        if self.kind == "targets":  # undo the centering, as far as learned values let it be undone
+        if self.kind == "targets":  # undo the centering, as far as learned values allow
             shifted = (values + 1 / values.shape[1]).clamp(min=0)
             return shifted / shifted.sum(1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
         return values

@@ -34,7 +34,7 @@ def save_picture(path: str | os.PathLike, images: Tensor, labels: Tensor, class_
     """Write a PNG: a row for each class with its name, or with one image a class, rows of ten with names below.
 
     Args:
-        path: where the PNG goes; it is replaced atomically.
+        path: of the PNG, replaced atomically.
         images: `(N, C, H, W)` in [0, 1] pixel units.
         labels: `(N,)` class indices.
         class_names: in the order of the indices.
@@ -63,7 +63,7 @@ def save_picture(path: str | os.PathLike, images: Tensor, labels: Tensor, class_
 
 
 def _rows(images: Tensor, labels: Tensor, num_classes: int, columns: int) -> Tensor:
-    """Return the first `columns` images of each class, white where a class has fewer (soft labels decide that)."""
+    """Return the first `columns` images of each class, filled up with white."""
     page = images.new_ones(num_classes, columns, *images.shape[1:])
     for c in range(num_classes):
         first = images[labels == c][:columns]
@@ -76,10 +76,7 @@ def _write_names(
 ) -> None:
     height, width = size
     for index, name in enumerate(class_names):
-        if single:
-            x = gap + (index % columns) * (width + gap) + width / 2
-            y = gap + (index // columns) * (height + gap) + height + gap * 0.45
-            axes.text(x, y, name, ha="center", va="center", fontsize=9, parse_math=False)
-        else:
-            y = gap + index * (height + gap) + height / 2
-            axes.text(-1, y, name, ha="right", va="center", fontsize=9, parse_math=False)
+        row, column = divmod(index, columns) if single else (index, 0)
+        x = gap + column * (width + gap) + width / 2 if single else -1
+        y = gap + row * (height + gap) + (height + gap * 0.45 if single else height / 2)
+        axes.text(x, y, name, ha="center" if single else "right", va="center", fontsize=9, parse_math=False)

@@ -1,9 +1,7 @@
-"""From pixels to the space in which networks are trained, and back.
-
-Both transforms live beside the artifact, which must be readable with torch and safetensors alone.
-"""
+"""From pixels to the space in which networks are trained, and back."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +47,7 @@ class Normalization:
         return {"mean": self.mean, "std": self.std}
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
-        """Refuse statistics that cannot be used on images `(C, H, W)`.
-
-        Raises:
-            UserError: they are not finite, not positive, or not one a channel.
-        """
+        """Raise a `UserError` where statistics do not fit images `(C, H, W)` or are not finite and positive."""
         channels = image_shape[0]
         if not len(self.mean) == len(self.std) == channels:
             raise UserError(f"Mean and std hold {len(self.mean)} and {len(self.std)} numbers for {channels} channels.")
@@ -64,7 +58,7 @@ class Normalization:
         """Map `(..., C, H, W)` uint8 or float images to the normalized space."""
         floats = as_unit_floats(images)
         mean, std = self._constants(floats)
-        # in place from the first copy on: a step's real images may take gigabytes
+        # in place after the first copy: a step's real images may take gigabytes
         return (floats.sub_(mean) if floats is not images else floats - mean).div_(std)
 
     def inverse(self, images: Tensor) -> Tensor:
@@ -75,30 +69,30 @@ class Normalization:
     def _constants(self, images: Tensor) -> tuple[Tensor, Tensor]:
         place = images.device, images.dtype
         if place not in self._tensors:  # kept, so that nothing travels to the device at each step
-            with torch.inference_mode(False):  # what is kept must serve gradients too
+            with torch.inference_mode(False):  # they must serve gradients too
                 self._tensors[place] = tuple(images.new_tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
         return self._tensors[place]
 
 
+@dataclass(eq=False, repr=False)
 class Whitening:
     """ZCA whitening `((x - mean) / std - center) @ matrix`, with its inverse.
 
     The channel normalization comes first and is the identity (mean 0, std 1) in MTT's recipe.
 
     Args:
-        normalization: what happens before whitening.
+        normalization: before whitening.
         center: `(D,)` mean of the normalized training images, D = C*H*W.
         matrix: `(D, D)` symmetric whitening matrix.
         inverse_matrix: `(D, D)` its inverse.
     """
 
-    kind = "whitening"
+    normalization: Normalization
+    center: Tensor
+    matrix: Tensor
+    inverse_matrix: Tensor
 
-    def __init__(self, normalization: Normalization, center: Tensor, matrix: Tensor, inverse_matrix: Tensor) -> None:
-        self.normalization = normalization
-        self.center = center
-        self.matrix = matrix
-        self.inverse_matrix = inverse_matrix
+    kind = "whitening"
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -106,7 +100,7 @@ class Whitening:
         return {name: getattr(self, name) for name in ("center", "matrix", "inverse_matrix")}
 
     def digest(self) -> str:
-        """Return what differs where the matrices do; it is part of the name of the file that holds them."""
+        """Return the hash of the matrices, part of the name of their file."""
         return tensor_digest(self.tensors)
 
     def describe(self) -> dict[str, Any]:
@@ -114,11 +108,7 @@ class Whitening:
         return {**self.normalization.describe(), "whitening": self.digest()}
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
-        """Refuse statistics and matrices that cannot be used on images `(C, H, W)`.
-
-        Raises:
-            UserError: they are not finite, or of another shape.
-        """
+        """Raise a `UserError` where statistics or matrices do not fit images `(C, H, W)` or are not finite."""
         self.normalization.check(image_shape)
         size = math.prod(image_shape)
         shapes = {"center": (size,), "matrix": (size, size), "inverse_matrix": (size, size)}
@@ -146,15 +136,15 @@ Preprocessing = Normalization | Whitening
 
 
 def save_preprocessing(preprocessing: Preprocessing, folder: Path) -> dict[str, Any]:
-    """Return the description of a preprocessing, having written a whitening's matrices to a hashed file in the folder.
+    """Return the description of a preprocessing, having written a whitening's matrices to a hashed file.
 
     Raises:
         UserError: the file cannot be written.
     """
     description = preprocessing.describe()
     if isinstance(preprocessing, Whitening):
-        file = _whitening_file(folder, description["whitening"])
-        if _read_whitening(file, description["whitening"]) is None:
+        file, parts = _read_whitening(folder, description["whitening"])
+        if parts is None:
             save_tensors(file, preprocessing.tensors)
     return description
 
@@ -169,23 +159,19 @@ def restore_preprocessing(description: dict[str, Any], folder: Path) -> Preproce
     normalization = Normalization(description["mean"], description["std"])
     if "whitening" not in description:
         return normalization
-    file = _whitening_file(folder, description["whitening"])
+    file, parts = _read_whitening(folder, description["whitening"])
     if not file.is_file():
         raise UserError(f"The distilled set was whitened and needs {file.name} beside it; copy that file too.")
-    parts = _read_whitening(file, description["whitening"])
     if parts is None:
         raise UserError(f"{file} is damaged: its content does not fit the hash in its name; copy it again.")
     return Whitening(normalization, **parts)
 
 
-def _whitening_file(folder: Path, name: str) -> Path:
-    return folder / f"whitening-{name}.safetensors"
-
-
-def _read_whitening(file: Path, name: str) -> dict[str, Tensor] | None:
-    """Return the matrices in a file; None where it is not there or its content does not fit the digest."""
+def _read_whitening(folder: Path, digest: str) -> tuple[Path, dict[str, Tensor] | None]:
+    """Return the file of a whitening and its matrices; None where it is missing or does not fit the digest."""
+    file = folder / f"whitening-{digest}.safetensors"
     try:
         parts = load_file(file)
     except (SafetensorError, OSError):
-        return None
-    return parts if tensor_digest(parts) == name else None
+        return file, None
+    return file, parts if tensor_digest(parts) == digest else None

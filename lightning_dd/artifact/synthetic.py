@@ -1,4 +1,4 @@
-"""The synthetic set S: how it is stored, and what networks are trained on."""
+"""The synthetic set S: a codec's images and their labels."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from lightning_dd.artifact.labels import Labels
 
 
 class SyntheticSet(nn.Module):
-    """Synthetic images and their labels; nobody else knows how they are stored.
+    """Synthetic images and their labels.
 
     Rows count the decoded images, class-major: `images_per_class` of class 0, then those of class 1.
 
@@ -40,14 +40,10 @@ class SyntheticSet(nn.Module):
         return self.codec.decode(rows)
 
     def targets(self, rows: Tensor | None = None) -> Tensor:
-        """Return what networks learn: class indices `(n,)`, probabilities or regression targets `(n, num_classes)`."""
+        """Return class indices `(n,)`, or probabilities or regression targets `(n, num_classes)`, to train on."""
         values = self.labels(rows)
         return values.softmax(1) if self.labels.kind == "logits" else values
 
     def of_classes(self, classes: Tensor) -> Tensor:
-        """Return the decoded images of some classes, `(K, n, C, H, W)`.
-
-        Args:
-            classes: `(K,)` class indices, on the CPU.
-        """
+        """Return the decoded images `(K, n, C, H, W)` of classes `(K,)`, indices on the CPU."""
         return self.images().unflatten(0, (-1, self.images_per_class))[classes]

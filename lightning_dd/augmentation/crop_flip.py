@@ -15,10 +15,10 @@ class CropFlip:
         self.padding = padding
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Return `(count, 3)` integers: shift down, shift right, whether mirrored; a share of images takes its rows.
+        """Return `(count, 3)` integers for as many images: shift down, shift right, whether mirrored.
 
         Args:
-            count: number of images.
+            count: number of images; a share of them takes its rows.
             generator: a CPU generator.
         """
         shifts = torch.randint(-self.padding, self.padding + 1, (count, 2), generator=generator)

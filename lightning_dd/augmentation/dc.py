@@ -10,15 +10,14 @@ from lightning_dd.errors import UserError
 
 PAD = 4  # pixels, of the crop
 LARGEST_ANGLE = 45  # degrees, exclusive at the upper end
-NOISE = 0.001  # standard deviation, in normalised units
+NOISE = 0.001  # standard deviation, in normalized units
 
 
 class DCAugmentation:
-    """Augment each image by one operation drawn uniformly from a list (arXiv 2006.05929).
+    """Augment each image by one operation sampled uniformly from a list (arXiv 2006.05929).
 
-    Used where evaluation networks are trained under protocol `dc` on MNIST (`crop_scale_rotate`) or with batch
-    normalisation (`crop_noise`); never while distilling. What an operation uncovers is filled with the mean of the
-    batch's channels, except that `scale` fills with 0.
+    Used by protocol `dc` on MNIST (`crop_scale_rotate`) or with batch normalization (`crop_noise`); never while
+    distilling. Uncovered pixels get the batch's channel means, or 0 by `scale`.
 
     Args:
         strategy: names out of crop, scale, rotate and noise, joined by `_`.
@@ -34,13 +33,11 @@ class DCAugmentation:
             raise UserError(f"The dc augmentation has no operation '{unknown[0]}'; it has {', '.join(OPERATIONS)}.")
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return augmented images `(N, C, H, W)`; all draws come from the CPU generator."""
+        """Return augmented images `(N, C, H, W)`; the generator is on the CPU."""
         mean = images.mean(dim=(0, 2, 3)).view(-1, 1, 1)
         chosen = torch.randint(len(self.names), (len(images),), generator=generator).tolist()
-        augmented = [
-            OPERATIONS[self.names[which]](image, mean, generator) for which, image in zip(chosen, images, strict=True)
-        ]
-        return torch.stack(augmented)
+        operations = [OPERATIONS[self.names[which]] for which in chosen]
+        return torch.stack([apply(image, mean, generator) for apply, image in zip(operations, images, strict=True)])
 
 
 def crop(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
@@ -53,16 +50,16 @@ def crop(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def scale(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
-    """Resize height and width independently by 0.8 to 1.2 (nearest), then pad with 0 or crop around the centre."""
+    """Resize height and width independently by 0.8 to 1.2 (nearest), then pad with 0 or crop around the center."""
     size = image.shape[1:]
     factors = 0.8 + 0.4 * torch.rand(2, generator=generator)
     new = [int(length * factor) for length, factor in zip(size, factors.tolist(), strict=True)]
     resized = F.interpolate(image[None], new, mode="nearest")[0]
-    return _centre(resized, *size, torch.zeros_like(mean))
+    return _center(resized, *size, torch.zeros_like(mean))
 
 
 def rotate(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
-    """Rotate by a whole number of degrees in [-45, 45) with cubic splines, and keep the centre."""
+    """Rotate by a whole number of degrees in [-45, 45) with cubic splines, and keep the center."""
     from scipy import ndimage  # comes with scikit-learn; torch has no spline interpolation
 
     angle = int(torch.randint(-LARGEST_ANGLE, LARGEST_ANGLE, (1,), generator=generator))
@@ -71,7 +68,7 @@ def rotate(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
         for channel, fill in zip(image, mean.flatten(), strict=True)
     ]
     rotated = torch.stack([torch.as_tensor(channel) for channel in channels]).to(image)
-    return _centre(rotated, *image.shape[1:], mean)
+    return _center(rotated, *image.shape[1:], mean)
 
 
 def noise(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
@@ -79,8 +76,8 @@ def noise(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
     return image + NOISE * torch.randn(image.shape, generator=generator).to(image)
 
 
-def _centre(image: Tensor, height: int, width: int, fill: Tensor) -> Tensor:
-    """Pad what is too short and crop what is too long, both around the centre."""
+def _center(image: Tensor, height: int, width: int, fill: Tensor) -> Tensor:
+    """Pad or crop each side around the center."""
     _, rows, columns = image.shape
     page = fill.expand(-1, max(height, rows), max(width, columns)).clone()
     top, left = (page.shape[1] - rows) // 2, (page.shape[2] - columns) // 2
@@ -89,9 +86,5 @@ def _centre(image: Tensor, height: int, width: int, fill: Tensor) -> Tensor:
     return page[:, top : top + height, left : left + width]
 
 
-OPERATIONS: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
-    "crop": crop,
-    "scale": scale,
-    "rotate": rotate,
-    "noise": noise,
-}
+Operation = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+OPERATIONS: dict[str, Operation] = {operation.__name__: operation for operation in (crop, scale, rotate, noise)}

@@ -1,8 +1,8 @@
 """Differentiable siamese augmentation (DSA, arXiv 2102.08259).
 
-One operation is drawn uniformly by name for each group of images, never a chain (only `color` has three steps). In
-matching, a group is a class, and its real and synthetic images share the transform. In training on a set, a group is a
-mini-batch, and each image has its own parameters.
+One operation is sampled uniformly by name for each group of images, never a chain. In matching, a group is a class, and
+its real and synthetic images share the transform. In training on a set, a group is a mini-batch, and each image has its
+own parameters.
 
 Shapes: K groups (classes), N images in each, P sets of parameters in each: 1 (shared) or N.
 """
@@ -19,11 +19,11 @@ from lightning_dd.errors import UserError
 
 @dataclass(frozen=True)
 class Draw:
-    """What was drawn for K groups.
+    """The operations and parameters of K groups.
 
     Attributes:
-        operations: the K operations' names; on the host, where groups are sorted by them.
-        values: `(K, P, 3)` parameters, meaning what each group's operation says.
+        operations: the K operations' names.
+        values: `(K, P, 3)` parameters of each group's operation.
     """
 
     operations: tuple[str, ...]
@@ -45,7 +45,7 @@ class Draw:
 
 
 class DSA:
-    """Draws and applies one differentiable operation per group.
+    """Samples and applies one differentiable operation per group.
 
     Args:
         strategy: names joined by `_`, out of color, crop, cutout, flip, scale, rotate. Digits (MNIST, SVHN) leave out
@@ -66,25 +66,25 @@ class DSA:
         self.names = tuple(strategy.split("_"))
         for name in self.names:
             if name not in OPERATIONS:
-                raise UserError(_unknown(name, strategy))
+                near = difflib.get_close_matches(name, OPERATIONS, n=1)
+                hint = f' (did you mean "{near[0]}"?)' if near else ""
+                known = f"{hint}: the operations are {', '.join(OPERATIONS)}"
+                raise UserError(f'"{name}" in the augmentation strategy "{strategy}" is unknown{known}.')
         self._operations = {name: OPERATIONS[name]() for name in self.names}
 
     def draw(
         self, groups: int, generator: torch.Generator, image_size: tuple[int, int], per_image: int | None = None
     ) -> Draw:
-        """Draw an operation for each group, and its parameters for each group or each image.
+        """Sample an operation for each group, and its parameters for each group or each image, on the CPU.
 
-        All operations come first, then as many uniform numbers for every group whatever its operation: a group's draw
-        depends on no other's. Draw for all classes and take a rank's share afterwards.
+        A group's parameters depend on no other group's operation. Sample for all classes and take a rank's share
+        afterwards.
 
         Args:
             groups: K.
             generator: a CPU generator.
             image_size: `(H, W)`.
             per_image: N for parameters per image; None for one set a group (siamese).
-
-        Returns:
-            The draw, on the CPU.
         """
         chosen = torch.randint(len(self.names), (groups,), generator=generator).tolist()
         uniforms = torch.rand(groups, per_image or 1, NUM_UNIFORMS, generator=generator)
@@ -99,10 +99,10 @@ class DSA:
 
         Args:
             draw: of K groups, on the images' device.
-            images: `(K, N, C, H, W)` in normalised or whitened space.
+            images: `(K, N, C, H, W)` in normalized or whitened space.
 
         Returns:
-            New images of the same shape and dtype, differentiable in `images`.
+            Images of the same shape and dtype, differentiable in `images`.
 
         Raises:
             ValueError: the draw is for another number of groups.
@@ -116,31 +116,24 @@ class DSA:
         groups, values = images.unbind(), draw.values.unbind()
         transformed: dict[int, Tensor] = {}
         for name, members in by_operation.items():
-            result = self._call(
-                name, torch.stack([groups[k] for k in members]), torch.stack([values[k] for k in members])
-            )
-            transformed.update(zip(members, result.unbind(), strict=True))
+            of_these = (torch.stack([parts[k] for k in members]) for parts in (groups, values))
+            transformed.update(zip(members, self._call(name, *of_these).unbind(), strict=True))
         return torch.stack([transformed[k] for k in range(len(draw))])
 
     def siamese(self, real: Tensor, synthetic: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         """Apply the same draw to a class's real and synthetic images.
 
-        Two calls rather than one on both: this spares copying the real images and keeps them out of the graph.
-
         Args:
             real: `(K, B, C, H, W)`; the result has no graph.
             synthetic: `(K, S, C, H, W)`.
             draw: of K groups, siamese (P = 1), on the images' device.
-
-        Returns:
-            The transformed real and synthetic images.
         """
         with torch.no_grad():
             real = self.apply(draw, real)
         return real, self.apply(draw, synthetic)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a mini-batch `(N, C, H, W)` under one operation, with parameters of its own for each image."""
+        """Return a mini-batch `(N, C, H, W)` under one operation, with new parameters for each image."""
         draw = self.draw(1, generator, images.shape[-2:], per_image=len(images))
         return self.apply(draw.to(images.device), images.unsqueeze(0)).squeeze(0)
 
@@ -149,15 +142,8 @@ class DSA:
 
 
 def _by_operation(names: tuple[str, ...]) -> dict[str, list[int]]:
-    """Return which groups drew each operation, in order of appearance."""
+    """Return the groups of each operation, in order of appearance."""
     members: dict[str, list[int]] = {}
     for group, name in enumerate(names):
         members.setdefault(name, []).append(group)
     return members
-
-
-def _unknown(name: str, strategy: str) -> str:
-    near = difflib.get_close_matches(name, OPERATIONS, n=1)
-    hint = f' (did you mean "{near[0]}"?)' if near else ""
-    known = ", ".join(OPERATIONS)
-    return f'"{name}" in the augmentation strategy "{strategy}" is unknown{hint}: the operations are {known}.'

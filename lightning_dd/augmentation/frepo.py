@@ -17,10 +17,9 @@ CUTOUT_SIDE = 0.25  # of the image's side
 
 
 class FRePoAugmentation:
-    """Augment a mini-batch by one operation drawn uniformly from a list.
+    """Augment a mini-batch by one operation sampled uniformly from a list.
 
-    Geometric operations sample bilinearly and repeat the border. Used where evaluation networks are trained under
-    protocol `frepo`; never while distilling.
+    Geometric operations sample bilinearly and repeat the border. Used by protocol `frepo`; never while distilling.
 
     Args:
         strategy: names out of flip, color, crop, rotate, translate and cutout, joined by `_`.
@@ -36,7 +35,7 @@ class FRePoAugmentation:
             raise UserError(f"The frepo augmentation has no operation '{unknown[0]}'; it has {', '.join(OPERATIONS)}.")
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return augmented images `(N, C, H, W)`; all draws come from the CPU generator."""
+        """Return augmented images `(N, C, H, W)`; the generator is on the CPU."""
         name = self.names[int(torch.randint(len(self.names), (), generator=generator))]
         uniforms = torch.rand(3, len(images), generator=generator).to(images)
         return OPERATIONS[name](images, uniforms)
@@ -63,13 +62,14 @@ def color(images: Tensor, uniforms: Tensor) -> Tensor:
 def crop(images: Tensor, uniforms: Tensor) -> Tensor:
     """Zoom by 0.8 to 1.25 (log-uniform), and shift by up to half of what the zoom adds or leaves, in zoomed pixels."""
     zoom = (math.log(LARGEST_ZOOM) * (2 * uniforms[0] - 1)).exp()
-    shifts = [(2 * u - 1) * (size * zoom - size).abs() / 2 for u, size in zip(uniforms[1:], _size(images), strict=True)]
+    reach = [(size * zoom - size).abs() / 2 for size in images.shape[-2:]]
+    shifts = [(2 * u - 1) * largest for u, largest in zip(uniforms[1:], reach, strict=True)]
     zero = torch.zeros_like(zoom)
     return _warp(images, 1 / zoom, zero, shifts[1] / zoom, shifts[0] / zoom)
 
 
 def rotate(images: Tensor, uniforms: Tensor) -> Tensor:
-    """Rotate by up to 15 degrees about the centre."""
+    """Rotate by up to 15 degrees about the center."""
     angle = LARGEST_ANGLE * (2 * uniforms[0] - 1)
     zero = torch.zeros_like(angle)
     return _warp(images, angle.cos(), angle.sin(), zero, zero)
@@ -77,14 +77,14 @@ def rotate(images: Tensor, uniforms: Tensor) -> Tensor:
 
 def translate(images: Tensor, uniforms: Tensor) -> Tensor:
     """Shift by up to an eighth of each side, not by whole pixels."""
-    dy, dx = ((2 * u - 1) * LARGEST_SHIFT * size for u, size in zip(uniforms[:2], _size(images), strict=True))
+    dy, dx = ((2 * u - 1) * LARGEST_SHIFT * size for u, size in zip(uniforms[:2], images.shape[-2:], strict=True))
     return _warp(images, torch.ones_like(dx), torch.zeros_like(dx), dx, dy)
 
 
 def cutout(images: Tensor, uniforms: Tensor) -> Tensor:
     """Set a square of a quarter of the side, which lies wholly inside, to 0."""
     covered = []
-    for u, size in zip(uniforms[:2], _size(images), strict=True):
+    for u, size in zip(uniforms[:2], images.shape[-2:], strict=True):
         side = int(CUTOUT_SIDE * size)
         start = (u * (size - side + 1)).floor()[:, None]
         positions = torch.arange(size, device=images.device)
@@ -94,12 +94,7 @@ def cutout(images: Tensor, uniforms: Tensor) -> Tensor:
 
 
 OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "flip": flip,
-    "color": color,
-    "crop": crop,
-    "rotate": rotate,
-    "translate": translate,
-    "cutout": cutout,
+    operation.__name__: operation for operation in (flip, color, crop, rotate, translate, cutout)
 }
 
 
@@ -107,13 +102,9 @@ def _each(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1)
 
 
-def _size(images: Tensor) -> tuple[int, int]:
-    return images.shape[-2], images.shape[-1]
-
-
 def _warp(images: Tensor, a: Tensor, b: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
-    """Sample at `[[a, -b], [b, a]] p + (dx, dy)` for each pixel p about the centre (numbers `(N,)`, in pixels)."""
-    height, width = _size(images)
+    """Sample at `[[a, -b], [b, a]] p + (dx, dy)` for each pixel p about the center (numbers `(N,)`, in pixels)."""
+    height, width = images.shape[-2:]
     y, x = torch.meshgrid(
         torch.arange(height, device=images.device) - (height - 1) / 2,
         torch.arange(width, device=images.device) - (width - 1) / 2,
@@ -121,7 +112,7 @@ def _warp(images: Tensor, a: Tensor, b: Tensor, dx: Tensor, dy: Tensor) -> Tenso
     )
     a, b, dx, dy = (values.view(-1, 1, 1) for values in (a, b, dx, dy))
     source = [a * x - b * y + dx, b * x + a * y + dy]
-    # grid_sample wants -1 and 1 at the centres of the outermost pixels
+    # grid_sample wants -1 and 1 at the centers of the outermost pixels
     halves = [max(side - 1, 1) / 2 for side in (width, height)]
     grid = torch.stack([place / half for place, half in zip(source, halves, strict=True)], -1).to(images)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=True)

@@ -1,13 +1,12 @@
-"""The six operations of DSA (arXiv 2102.08259) with explicit parameters: nothing here draws a random number.
+"""The six operations of DSA (arXiv 2102.08259) with explicit parameters: nothing here is random.
 
-Kornia gives the base classes and the warp. Colour, crop and cutout are our own, because Kornia's draw from the global
+Kornia gives the base classes and the warp. Color, crop and cutout are our own, because Kornia's use the global
 generator, clamp contrast to [0, 1] and take saturation through HSV.
 
-Each operation has two halves. `parameters` maps uniform numbers in [0, 1) to what the operation needs;
-`apply_transform` applies it. Leading dimensions are free: images `(..., C, H, W)` take parameters `(..., 3)` that
-broadcast against them, so `(K, 1, 3)` is one transform for each of K groups and `(K, N, 3)` one for each image.
-Kornia's own call works as well: `Crop()(images, params={"values": values})`.
-All operations act in normalised (or whitened) space and fill with 0.
+`parameters` maps uniform numbers in [0, 1) to an operation's parameters, `apply_transform` applies these. Leading
+dimensions are free: images `(..., C, H, W)` take parameters `(..., 3)` that broadcast against them, so `(K, 1, 3)` is
+one transform for each of K groups and `(K, N, 3)` one for each image. Kornia's own call works as well:
+`Crop()(images, params={"values": values})`. All operations act in normalized (or whitened) space and fill with 0.
 """
 
 import math
@@ -19,7 +18,7 @@ from kornia.geometry.transform import warp_affine
 from torch import Tensor
 
 NUM_UNIFORMS = 3
-"""Uniform numbers that every operation is given, whether it needs them all or not: so no draw shifts another's."""
+"""Uniform numbers for every operation, whether it needs them all or not: no draw shifts another's."""
 
 CROP_RATIO = 0.125
 CUTOUT_RATIO = 0.5
@@ -29,131 +28,124 @@ ROTATE_DEGREES = 15.0
 Params = dict[str, Tensor]
 
 
-class Color(IntensityAugmentationBase2D):
+class _Operation:
+    """What all operations share: they act on every image, with explicit parameters."""
+
+    def __init__(self) -> None:
+        super().__init__(p=1.0)
+
+    def apply_transform(
+        self, input: Tensor, params: Params, flags: dict[str, Any] | None = None, transform: Tensor | None = None
+    ) -> Tensor:
+        """Return the transformed images."""
+        return self.transformed(input, params["values"])
+
+
+class _Geometric(_Operation, GeometricAugmentationBase2D):
+    def compute_transformation(self, input: Tensor, params: Params, flags: dict[str, Any]) -> Tensor:
+        """Return the matrix `(..., 3, 3)` from source to destination pixels (x, y, 1)."""
+        return self.matrix(params["values"].to(input.dtype), input.shape)
+
+
+class Color(_Operation, IntensityAugmentationBase2D):
     """Brightness `x + b`, then saturation `(x - m) s + m`, then contrast `(x - m) c + m`.
 
     m is the mean over channels at each pixel for saturation, and over the whole image for contrast. Uniform numbers u
     give b = u - 0.5, s = 2 u, c = u + 0.5.
     """
 
-    def __init__(self) -> None:
-        super().__init__(p=1.0)
-
     def parameters(self, uniforms: Tensor, image_size: tuple[int, int]) -> Tensor:
         """Map `(..., 3)` uniform numbers to (b, s, c)."""
         return uniforms * uniforms.new_tensor([1.0, 2.0, 1.0]) + uniforms.new_tensor([-0.5, 0.0, 0.5])
 
-    def apply_transform(
-        self, input: Tensor, params: Params, flags: dict[str, Any] | None = None, transform: Tensor | None = None
-    ) -> Tensor:
-        """Return the images with changed colours."""
-        brightness, saturation, contrast = _per_pixel(params["values"].to(input.dtype))
+    def transformed(self, images: Tensor, values: Tensor) -> Tensor:
+        """Return the images with changed colors."""
+        brightness, saturation, contrast = values.to(images.dtype)[..., None, None, None, :].unbind(-1)
         # The three steps are linear in x and keep each other's means, so together they are, in one pass over x,
         # c s x + c (1 - s) m_pixel + (1 - c) m_image + b with the means of the untouched image.
-        pixel_mean = input.mean(-3, keepdim=True)
+        pixel_mean = images.mean(-3, keepdim=True)
         image_mean = pixel_mean.mean((-2, -1), keepdim=True)
         offset = contrast * (1 - saturation) * pixel_mean + ((1 - contrast) * image_mean + brightness)
-        return torch.addcmul(offset, input, contrast * saturation)
+        return torch.addcmul(offset, images, contrast * saturation)
 
 
-class Cutout(IntensityAugmentationBase2D):
+class Cutout(_Operation, IntensityAugmentationBase2D):
     """A square of half the image's side set to 0, clipped at the border; each axis has its own side where H != W.
 
-    The centre is uniform on {0..size} where the side is even (on {0..size-1} where it is odd), and the square covers
-    `centre - side // 2 ... centre - side // 2 + side - 1`.
+    The center is uniform on {0..size} where the side is even (on {0..size-1} where it is odd), and the square covers
+    `center - side // 2 ... center - side // 2 + side - 1`.
     """
 
-    def __init__(self) -> None:
-        super().__init__(p=1.0)
-
     def parameters(self, uniforms: Tensor, image_size: tuple[int, int]) -> Tensor:
-        """Map `(..., 3)` uniform numbers to the centre (row, column, unused), whole numbers."""
+        """Map `(..., 3)` uniform numbers to the center (row, column, unused), whole numbers."""
         positions = [size + 1 - _portion(CUTOUT_RATIO, size) % 2 for size in image_size]
         return (uniforms * uniforms.new_tensor([*positions, 0])).floor()
 
-    def apply_transform(
-        self, input: Tensor, params: Params, flags: dict[str, Any] | None = None, transform: Tensor | None = None
-    ) -> Tensor:
+    def transformed(self, images: Tensor, values: Tensor) -> Tensor:
         """Return the images with a square cut out."""
-        rows, columns = (_covered(params["values"][..., axis], size) for axis, size in enumerate(input.shape[-2:]))
-        return input.masked_fill((rows[..., :, None] & columns[..., None, :]).unsqueeze(-3), 0)
+        rows, columns = (_covered(values[..., axis], size) for axis, size in enumerate(images.shape[-2:]))
+        return images.masked_fill((rows[..., :, None] & columns[..., None, :]).unsqueeze(-3), 0)
 
 
-class Crop(GeometricAugmentationBase2D):
+class Crop(_Geometric):
     """A shift by whole pixels, `out[y, x] = in[y + dy, x + dx]`, each uniform on {-s..s}, s = int(size/8 + 0.5)."""
-
-    def __init__(self) -> None:
-        super().__init__(p=1.0)
 
     def parameters(self, uniforms: Tensor, image_size: tuple[int, int]) -> Tensor:
         """Map `(..., 3)` uniform numbers to (dy, dx, unused), whole numbers."""
         largest = uniforms.new_tensor([*(_portion(CROP_RATIO, size) for size in image_size), 0])
         return (uniforms * (2 * largest + 1)).floor() - largest
 
-    def compute_transformation(self, input: Tensor, params: Params, flags: dict[str, Any]) -> Tensor:
-        """Return the matrix `(..., 3, 3)` from source to destination pixels (x, y, 1)."""
-        dy, dx, _ = params["values"].to(input.dtype).unbind(-1)
+    def matrix(self, values: Tensor, shape: torch.Size) -> Tensor:
+        """Return the matrix `(..., 3, 3)` for images of a shape `(..., H, W)`."""
+        dy, dx, _ = values.unbind(-1)
         one, zero = torch.ones_like(dx), torch.zeros_like(dx)
         return _matrix((one, zero, -dx), (zero, one, -dy))
 
-    def apply_transform(
-        self, input: Tensor, params: Params, flags: dict[str, Any] | None = None, transform: Tensor | None = None
-    ) -> Tensor:
+    def transformed(self, images: Tensor, values: Tensor) -> Tensor:
         """Return the shifted images; exact, without interpolation."""
-        height, width = input.shape[-2:]
-        shifts = params["values"].long()
-        rows = torch.arange(height, device=input.device) + shifts[..., :1]
-        columns = torch.arange(width, device=input.device) + shifts[..., 1:2]
-        source = rows.clamp(0, height - 1)[..., :, None] * width + columns.clamp(0, width - 1)[..., None, :]
-        outside = _outside(rows, height)[..., :, None] | _outside(columns, width)[..., None, :]
-        index = source.flatten(-2).unsqueeze(-2).expand(*input.shape[:-2], -1)
-        shifted = input.flatten(-2).gather(-1, index).unflatten(-1, (height, width))
+        height, width = images.shape[-2:]
+        shifts = values.long()
+        rows = torch.arange(height, device=images.device) + shifts[..., :1]
+        columns = torch.arange(width, device=images.device) + shifts[..., 1:2]
+        near_rows, near_columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+        outside = (rows != near_rows)[..., :, None] | (columns != near_columns)[..., None, :]
+        source = near_rows[..., :, None] * width + near_columns[..., None, :]
+        index = source.flatten(-2).unsqueeze(-2).expand(*images.shape[:-2], -1)
+        shifted = images.flatten(-2).gather(-1, index).unflatten(-1, (height, width))
         return shifted.masked_fill_(outside.unsqueeze(-3), 0)
 
 
-class Flip(GeometricAugmentationBase2D):
+class Flip(_Geometric):
     """A horizontal mirror with probability 1/2."""
-
-    def __init__(self) -> None:
-        super().__init__(p=1.0)
 
     def parameters(self, uniforms: Tensor, image_size: tuple[int, int]) -> Tensor:
         """Map `(..., 3)` uniform numbers to (1 where mirrored else 0, unused, unused)."""
         return (uniforms < 0.5).to(uniforms.dtype) * uniforms.new_tensor([1.0, 0.0, 0.0])
 
-    def compute_transformation(self, input: Tensor, params: Params, flags: dict[str, Any]) -> Tensor:
-        """Return the matrix `(..., 3, 3)` from source to destination pixels (x, y, 1)."""
-        mirrored = params["values"][..., 0].to(input.dtype)
+    def matrix(self, values: Tensor, shape: torch.Size) -> Tensor:
+        """Return the matrix `(..., 3, 3)` for images of a shape `(..., H, W)`."""
+        mirrored = values[..., 0]
         one, zero = torch.ones_like(mirrored), torch.zeros_like(mirrored)
-        return _matrix((1 - 2 * mirrored, zero, mirrored * (input.shape[-1] - 1)), (zero, one, zero))
+        return _matrix((1 - 2 * mirrored, zero, mirrored * (shape[-1] - 1)), (zero, one, zero))
 
-    def apply_transform(
-        self, input: Tensor, params: Params, flags: dict[str, Any] | None = None, transform: Tensor | None = None
-    ) -> Tensor:
-        """Return the images, mirrored where their parameter says so."""
-        mirrored = params["values"][..., 0] > 0.5
-        return torch.where(mirrored[..., None, None, None], input.flip(-1), input)
+    def transformed(self, images: Tensor, values: Tensor) -> Tensor:
+        """Return the images, some of them mirrored."""
+        return torch.where((values[..., 0] > 0.5)[..., None, None, None], images.flip(-1), images)
 
 
-class _Warp(GeometricAugmentationBase2D):
-    """Bilinear sampling `out(p) = in(A p)`, p in pixels from the centre, 0 outside, corners aligned."""
+class _Warp(_Geometric):
+    """Bilinear sampling `out(p) = in(A p)`, p in pixels from the center, 0 outside, corners aligned."""
 
-    def __init__(self) -> None:
-        super().__init__(p=1.0)
-
-    def apply_transform(
-        self, input: Tensor, params: Params, flags: dict[str, Any] | None = None, transform: Tensor | None = None
-    ) -> Tensor:
+    def transformed(self, images: Tensor, values: Tensor) -> Tensor:
         """Return the warped images."""
         # half precision would misplace the samples: the grid needs float32 at least
-        exact = input.to(torch.promote_types(input.dtype, torch.float32))
-        matrix = self.compute_transformation(exact, params, {}) if transform is None else transform
-        lead = input.shape[:-3]
+        exact = images.to(torch.promote_types(images.dtype, torch.float32))
+        matrix = self.matrix(values.to(exact.dtype), images.shape)
         if matrix.shape[:-2].numel() > 1:  # one matrix for all is broadcast by warp_affine, at half the time
-            matrix = matrix.expand(*lead, 3, 3)
-        flat = exact.reshape(-1, *input.shape[-3:])
-        warped = warp_affine(flat, matrix.reshape(-1, 3, 3)[:, :2], input.shape[-2:], align_corners=True)
-        return warped.view(input.shape).to(input.dtype)
+            matrix = matrix.expand(*images.shape[:-3], 3, 3)
+        flat = exact.reshape(-1, *images.shape[-3:])
+        warped = warp_affine(flat, matrix.reshape(-1, 3, 3)[:, :2], images.shape[-2:], align_corners=True)
+        return warped.view(images.shape).to(images.dtype)
 
 
 class Scale(_Warp):
@@ -163,11 +155,11 @@ class Scale(_Warp):
         """Map `(..., 3)` uniform numbers to (sx, sy, unused)."""
         return uniforms * (SCALE_RATIO - 1 / SCALE_RATIO) + 1 / SCALE_RATIO
 
-    def compute_transformation(self, input: Tensor, params: Params, flags: dict[str, Any]) -> Tensor:
-        """Return the matrix `(..., 3, 3)` from source to destination pixels, the inverse of A about the centre."""
-        sx, sy, _ = params["values"].to(input.dtype).unbind(-1)
+    def matrix(self, values: Tensor, shape: torch.Size) -> Tensor:
+        """Return the inverse of A about the center, `(..., 3, 3)`."""
+        sx, sy, _ = values.unbind(-1)
         zero = torch.zeros_like(sx)
-        return _about_centre(1 / sx, zero, zero, 1 / sy, input.shape)
+        return _about_center(1 / sx, zero, zero, 1 / sy, shape)
 
 
 class Rotate(_Warp):
@@ -177,22 +169,16 @@ class Rotate(_Warp):
         """Map `(..., 3)` uniform numbers to (a in radians, unused, unused)."""
         return (2 * uniforms - 1) * uniforms.new_tensor([math.radians(ROTATE_DEGREES), 0.0, 0.0])
 
-    def compute_transformation(self, input: Tensor, params: Params, flags: dict[str, Any]) -> Tensor:
-        """Return the matrix `(..., 3, 3)` from source to destination pixels, the inverse of A about the centre."""
-        angle = params["values"][..., 0].to(input.dtype)
-        cos, sin = angle.cos(), angle.sin()
-        return _about_centre(cos, sin, -sin, cos, input.shape)
+    def matrix(self, values: Tensor, shape: torch.Size) -> Tensor:
+        """Return the inverse of A about the center, `(..., 3, 3)`."""
+        cos, sin = values[..., 0].cos(), values[..., 0].sin()
+        return _about_center(cos, sin, -sin, cos, shape)
 
 
 Operation = Color | Crop | Cutout | Flip | Scale | Rotate
 
 OPERATIONS: dict[str, type[Operation]] = {
-    "color": Color,
-    "crop": Crop,
-    "cutout": Cutout,
-    "flip": Flip,
-    "scale": Scale,
-    "rotate": Rotate,
+    operation.__name__.lower(): operation for operation in (Color, Crop, Cutout, Flip, Scale, Rotate)
 }
 
 
@@ -201,20 +187,11 @@ def _portion(ratio: float, size: int) -> int:
     return int(ratio * size + 0.5)
 
 
-def _per_pixel(values: Tensor) -> tuple[Tensor, ...]:
-    """Split `(..., 3)` into three of shape `(..., 1, 1, 1)`."""
-    return values[..., None, None, None, :].unbind(-1)
-
-
-def _covered(centre: Tensor, size: int) -> Tensor:
-    """Tell which of `size` positions the square around each centre covers: `(...)` to `(..., size)`."""
+def _covered(center: Tensor, size: int) -> Tensor:
+    """Tell which of `size` positions the square around each center covers: `(...)` to `(..., size)`."""
     side = _portion(CUTOUT_RATIO, size)
-    distance = torch.arange(size, device=centre.device) - (centre.long() - side // 2).unsqueeze(-1)
+    distance = torch.arange(size, device=center.device) - (center.long() - side // 2).unsqueeze(-1)
     return (distance >= 0) & (distance < side)
-
-
-def _outside(positions: Tensor, size: int) -> Tensor:
-    return (positions < 0) | (positions >= size)
 
 
 def _matrix(*rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -225,7 +202,7 @@ def _matrix(*rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     return torch.cat([top, bottom], -2)
 
 
-def _about_centre(a: Tensor, b: Tensor, c: Tensor, d: Tensor, shape: torch.Size) -> Tensor:
-    """Return [[a, b], [c, d]] acting on pixels (x, y) about the image's centre, as `(..., 3, 3)`."""
+def _about_center(a: Tensor, b: Tensor, c: Tensor, d: Tensor, shape: torch.Size) -> Tensor:
+    """Return [[a, b], [c, d]] acting on pixels (x, y) about the image's center, as `(..., 3, 3)`."""
     x, y = (shape[-1] - 1) / 2, (shape[-2] - 1) / 2
     return _matrix((a, b, x - a * x - b * y), (c, d, y - c * x - d * y))

@@ -9,12 +9,13 @@ from lightning_dd.callbacks.artifact_writer import run_record
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.run_paths import BEST, BEST_CHECKPOINT, run_folder
 from lightning_dd.callbacks.snapshot import distilled_set
-from lightning_dd.errors import OptionError, check_number
+from lightning_dd.errors import OptionError
+from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
 COMPARABLE = ("protocol", "network", "split", "num_networks", "epochs")
 
 
-class BestCheckpoint(Callback):
+class BestCheckpoint(CheckedOptions, Callback):
     """Write `best.safetensors` and `checkpoints/best.ckpt` at the evaluation with the best held-out accuracy so far.
 
     No `ModelCheckpoint`: that monitors what modules log, which cannot be done at the end of training, where the last
@@ -25,11 +26,12 @@ class BestCheckpoint(Callback):
         patience: stop after so many evaluations in a row that were not better; None goes on to the last step.
 
     Raises:
-        OptionError: `patience` is not positive, or there are no evaluations that could be chosen by.
+        OptionError: `patience` has no evaluations to choose by.
     """
 
-    def __init__(self, patience: int | None = None) -> None:
-        check_number("best.patience", patience)
+    option_group = "best"
+
+    def __init__(self, patience: PositiveInt | None = None) -> None:
         self.patience = patience
         self._considered: int | None = None  # the step whose accuracy was looked at last
 

@@ -13,7 +13,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning_dd.artifact.files import atomic
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.run_paths import CHECKPOINT, run_folder
-from lightning_dd.errors import UserError, check_number
+from lightning_dd.errors import UserError
+from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -38,7 +39,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             temporary.write_bytes(content.getbuffer())
 
 
-class LastCheckpoint(ModelCheckpoint):
+class LastCheckpoint(CheckedOptions, ModelCheckpoint):
     """Save `checkpoints/last.ckpt` every so many steps, at the end, and when something ends the run early.
 
     Lightning's own leaves out a last step that `every_n_steps` does not divide, and the final evaluation.
@@ -47,11 +48,12 @@ class LastCheckpoint(ModelCheckpoint):
         every_n_steps: updates of the images between two checkpoints.
 
     Raises:
-        UserError: `every_n_steps` is not positive, or the file cannot be written.
+        UserError: the file cannot be written.
     """
 
-    def __init__(self, every_n_steps: int = 100) -> None:
-        check_number("checkpoint.every_n_steps", every_n_steps)
+    option_group = "checkpoint"
+
+    def __init__(self, every_n_steps: PositiveInt = 100) -> None:
         super().__init__(every_n_train_steps=every_n_steps, save_last=True, save_top_k=0, enable_version_counter=False)
         self.every_n_steps = every_n_steps
 

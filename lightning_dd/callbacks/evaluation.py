@@ -33,7 +33,7 @@ class Evaluation(CheckedOptions, Callback):
         num_networks: fresh networks for each set; mean and standard deviation are over them.
         epochs: in place of the protocol's published number.
         every_n_steps: also evaluate at these steps; None only at the end.
-        protocol: `dc`, `dsa`, `dm`, `dd`, `mtt`, `datm`, `frepo`, `kip`, `krr`, `dcbench`, `dcbench_dsa`, `common` or
+        protocol: `dc`, `dsa`, `dm`, `dd`, `mtt`, `datm`, `frepo`, `krr`, `dcbench`, `dcbench_dsa`, `common` or
             `common_soft`; None takes the method's own.
         network: architecture of the networks; None takes the one that was distilled with.
         split: `test`, or `held_out` where `data.held_out` sets a part of the training images aside for choices.
@@ -188,7 +188,7 @@ def _what_is_left(steps: int, made_up: bool, enabled: bool) -> str:
     if made_up:
         return f"The run has its {steps:,} steps; its final evaluation is left to do."
     done = f"the run has its {steps:,} steps{' and its evaluation' if enabled else ''}"
-    return f"Nothing is left to do: {done}; use `test` to evaluate it again, or give a larger --trainer.max_steps."
+    return f"Nothing is left to do: {done}; use `test` to evaluate it again, or set a larger trainer.max_steps."
 
 
 def _training(trainer: Trainer) -> AbstractContextManager:

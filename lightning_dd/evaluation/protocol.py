@@ -138,13 +138,13 @@ class Protocol:
         generator: torch.Generator,
     ) -> None:
         """Train a network in place; see `fit`."""
-        count, base_lr = len(images), self.base_lr(network, images)
+        count = len(images)
 
         def schedule(step: int, optimizer: torch.optim.Optimizer) -> None:
             if self.resets_optimizer(step, count):
                 optimizer.state.clear()
             for group in optimizer.param_groups:
-                group["lr"] = base_lr * self.lr_factor(step, count)
+                group["lr"] = self.learning_rate * self.lr_factor(step, count)
 
         rows = islice(self.rows(count, generator), self.num_steps(count))
         batches = mini_batches(images, labels, rows, augment, generator)
@@ -167,10 +167,6 @@ class Protocol:
     def steps_per_epoch(self, num_images: int) -> int:
         """Return in how many batches a set of that size is shown."""
         return math.ceil(num_images / self.batch_size)
-
-    def base_lr(self, network: nn.Module, images: Tensor) -> float:
-        """Return the learning rate before any factor."""
-        return self.learning_rate
 
     def lr_factor(self, step: int, num_images: int) -> float:
         """Return the factor of the learning rate at a step."""

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from torch import nn
 
 from lightning_dd.errors import UserError
+from lightning_dd.evaluation.frepo import FRePoProtocol
 from lightning_dd.evaluation.kernel import KernelProtocol
 from lightning_dd.evaluation.learned_schedule import LearnedScheduleProtocol
 from lightning_dd.evaluation.protocol import DCProtocol, LearnedLRProtocol, Protocol
-from lightning_dd.evaluation.regression import FRePoProtocol, KIPProtocol
 from lightning_dd.networks.base import has_batch_norm
 
 _COMMON = "for comparing methods: DSA augmentation for all, "
@@ -31,7 +31,6 @@ PROTOCOLS = {
         # step sizes that were learned with some images are the wrong ones for others, so those are trained as usual
         LearnedScheduleProtocol("dd", "Dataset Distillation (arXiv 1811.10959)", None, random_real="dc"),
         FRePoProtocol("frepo", "Neural Feature Regression (arXiv 2206.00719)"),
-        KIPProtocol("kip", "Infinitely Wide Convolutional Networks (arXiv 2107.13034)"),
         KernelProtocol("krr", "Kernel Ridge-Regression (arXiv 2011.00050): no network, the kernel itself"),
         Protocol("dcbench", "DC-BENCH (arXiv 2207.09639), without augmentation", 300),
         Protocol("dcbench_dsa", "DC-BENCH (arXiv 2207.09639), with DSA augmentation", 1000, "dsa"),

@@ -1,15 +1,20 @@
 """The mathematics of the methods: tensors in, scalar out."""
 
-from lightning_dd.losses.feature_mean import feature_mean_distance
-from lightning_dd.losses.gradient_distance import DISTANCES, cosine_distance, rowwise_distance, squared_distance
-from lightning_dd.losses.kernel_ridge import centred_targets, label_margin, solve_ridge, squared_error
+from lightning_dd.losses.distances import (
+    DISTANCES,
+    cosine_distance,
+    feature_mean_distance,
+    rowwise_distance,
+    squared_distance,
+    trajectory_distance,
+)
+from lightning_dd.losses.kernel_ridge import centered_targets, label_margin, solve_ridge, squared_error
 from lightning_dd.losses.ntk import fc_ntk
 from lightning_dd.losses.surrogate import with_gradient
-from lightning_dd.losses.trajectory_distance import trajectory_distance
 
 __all__ = [
     "DISTANCES",
-    "centred_targets",
+    "centered_targets",
     "cosine_distance",
     "fc_ntk",
     "feature_mean_distance",

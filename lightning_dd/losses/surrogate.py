@@ -1,4 +1,4 @@
-"""A scalar whose gradient is known already, so that a method can work out its gradient part by part."""
+"""A scalar with a given gradient, for methods that compute theirs part by part."""
 
 from torch import Tensor
 
@@ -6,12 +6,11 @@ from torch import Tensor
 def with_gradient(value: Tensor, tensor: Tensor, gradient: Tensor) -> Tensor:
     """Return `value`, with `gradient` as its gradient with respect to `tensor`.
 
-    A method that bounds its memory goes through its objective in parts, each with a backward of its own, and hands the
-    sum on as if it were one graph.
+    A method that bounds its memory computes its objective in parts, each with its own backward, and passes on the sum.
 
     Args:
         value: a scalar; without a graph.
-        tensor: what was differentiated; its own graph, if any, goes on from here.
+        tensor: its own graph, if any, goes on from here.
         gradient: of the shape of `tensor`.
 
     Example:

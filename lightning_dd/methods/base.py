@@ -1,150 +1,36 @@
 """Every method's loop: fetch a network, compare, update the synthetic set, train the network."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch.callbacks import Timer
 from torch import Tensor
-from torch.nn import functional as F
 
-from lightning_dd.artifact.codecs import Codec, CodecFactory, Pixels
-from lightning_dd.artifact.labels import Labels
 from lightning_dd.artifact.synthetic import SyntheticSet
-from lightning_dd.augmentation import DSA
-from lightning_dd.coresets import select
 from lightning_dd.data.sampling import Batch
-from lightning_dd.errors import OptionError, UserError
+from lightning_dd.errors import UserError
 from lightning_dd.methods.optimizers import step_where
-from lightning_dd.methods.task import Task
-from lightning_dd.networks import ConvNet, NetworkFactory
-from lightning_dd.rng import generator
-from lightning_dd.runtime.options import Momentum, PositiveFloat, PositiveInt, UnitInterval
+from lightning_dd.methods.preparation import Preparation
 from lightning_dd.runtime.precision import precision_context
-from lightning_dd.training.data import training_set
-from lightning_dd.training.features import TrainedFeatures, train_features
-from lightning_dd.training.sources import NetworkSource, RandomNetworks, SourceContext
 
 
 class NonFiniteLossError(UserError):
     """The loss or its gradient is not finite; the images are still those of the last finite step."""
 
 
-Init = Literal["real", "noise", "herding", "k_center", "forgetting", "k_means"]
-CHECK_EVERY_ON_GPU = 10
-CODEC_IMAGES = 20_000  # that a codec is fitted to
-
-
-class Distiller(Task):
+class Distiller(Preparation):
     """A method: an objective whose parameters are the synthetic set.
 
     A subclass writes `sampling` and `objective`, and names its networks in `own_networks` where they are not simply
-    random ones. One call of `training_step` is one update of the synthetic set.
-
-    Args:
-        ipc: images per class: what is stored.
-        network: the network that the method matches on; called with an image shape and a number of classes.
-        codec: how the images are stored: `Pixels`, `Tiles` or `Frequencies`.
-        networks: where the networks come from; None takes the method's own source.
-        init: how the images start: `"noise"` (standard normal), `"real"` (random training images of the class), or
-            training images chosen by the rule of a coreset, which trains a network on the whole training set first.
-        repeat_images: where they start from training images, use those of a class more than once if it has too few.
-        augmentation: DSA operations joined by `_`, for example `"color_crop_cutout_flip_scale_rotate"`; None for none.
-        lr: learning rate of the images (SGD).
-        momentum: momentum of the images.
-        clip: largest norm of the gradient of the images in one step; None leaves it as it is.
-        lr_decay: factor on the learning rates at the end, reached along a cosine over `trainer.max_steps`; 1 is
-            constant, as published.
-        feature_epochs: passes over the training set in which that network is trained; only with `init` of a coreset.
-        compile: compile the objective with `torch.compile` (slow once, then faster steps).
-        num_classes: number of classes (linked to the data on the command line).
-        image_shape: `(C, H, W)` (linked to the data on the command line).
-        class_names: names in the order of the class indices (linked to the data on the command line).
-        seed: every random draw is keyed with it (linked to `seed_everything` on the command line).
-
-    Attributes:
-        synthetic: what is learned: decoded images `(N, C, H, W)`, class-major, in normalized or whitened space, never
-            clipped; and their labels, class indices `(N,)` or `(N, num_classes)`.
+    random ones. One call of `training_step` is one update of the synthetic set. What comes before the first step is in
+    `Preparation`, its options included.
     """
 
-    paper: ClassVar[str]
-    """Title, venue and arXiv id."""
-    published_steps: ClassVar[int]
-    protocol: ClassVar[str]
-    """The evaluation protocol of the paper."""
-    needs: ClassVar[str] = RandomNetworks.gives
-    """What its source of networks gives."""
-    differentiates_weights: ClassVar[bool] = False
-    """Whether the objective takes gradients of networks' weights."""
     full_precision: ClassVar[bool] = False
     """Whether the objective and its gradient run without autocast: second derivatives do not survive less."""
     tf32: ClassVar[bool] = False
     """Whether a GPU may compute the objective in TF32: not where gradients are differentiated or systems solved."""
-    finite_check_interval = 1
-    """Check that the loss is finite every this many steps."""
-
-    def __init__(
-        self,
-        ipc: PositiveInt,
-        network: NetworkFactory = ConvNet,
-        codec: CodecFactory = Pixels,
-        networks: NetworkSource | None = None,
-        init: Init = "real",
-        repeat_images: bool = False,
-        augmentation: str | None = None,
-        lr: PositiveFloat = 1.0,
-        momentum: Momentum = 0.5,
-        clip: PositiveFloat | None = None,
-        lr_decay: UnitInterval = 1.0,
-        feature_epochs: PositiveInt = 10,
-        compile: bool = False,
-        num_classes: int = 10,
-        image_shape: tuple[int, int, int] = (3, 32, 32),
-        class_names: tuple[str, ...] = (),
-        seed: int = 0,
-    ) -> None:
-        super().__init__(num_classes, image_shape, class_names, seed)
-        if networks is not None and networks.gives != self.needs:
-            raise OptionError("networks", f"gives {networks.gives}, and {type(self).__name__} needs {self.needs}")
-        self.ipc = ipc
-        self.network = network
-        self.given_networks = networks
-        self.init = init
-        self.repeat_images = repeat_images
-        self.feature_epochs = feature_epochs
-        self.augmentation = DSA(augmentation) if augmentation else None
-        self.lr, self.momentum, self.clip, self.lr_decay = lr, momentum, clip, lr_decay
-        self.compile_objective = compile
-        self._last_finite: list[Tensor] = []
-        stored = codec(num_classes, ipc, self.image_shape)
-        classes = torch.arange(num_classes).repeat_interleave(stored.images_per_class)
-        self.synthetic = SyntheticSet(stored, Labels(classes))
-
-    @cached_property
-    def networks(self) -> NetworkSource:
-        """The source of networks: what the user asked for, or else the method's own."""
-        return self.given_networks or self.own_networks()
-
-    def own_networks(self) -> NetworkSource:
-        """Return the source of the paper."""
-        return RandomNetworks()
-
-    def objective(self, network: Any, synthetic: SyntheticSet, batch: Batch) -> Tensor:
-        """Return this process's share of the loss, a scalar to be summed over processes.
-
-        Args:
-            network: of this step, as the source gives it.
-            synthetic: what is learned.
-            batch: the real images that `sampling` asks for.
-        """
-        raise NotImplementedError
-
-    def network_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return what networks are trained by on the synthetic set."""
-        return F.cross_entropy(logits, targets)
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """Update the synthetic set once."""
@@ -155,6 +41,16 @@ class Distiller(Task):
         with self.stopwatch.part("networks", self.device):
             self.networks.update(self.iteration, self.synthetic, batch)
         self.iteration += 1
+
+    def objective(self, network: Any, synthetic: SyntheticSet, batch: Batch) -> Tensor:
+        """Return this process's share of the loss, a scalar to be summed over processes.
+
+        Args:
+            network: of this step, as the source gives it.
+            synthetic: what is learned.
+            batch: the real images that `sampling` asks for.
+        """
+        raise NotImplementedError
 
     def update_synthetic(self, loss: Tensor) -> None:
         """Make one step of the optimizer along the gradient of the loss, summed over processes."""
@@ -230,143 +126,3 @@ class Distiller(Task):
     def recipe_tensors(self) -> dict[str, Tensor]:
         """Return the tensors that training on the set needs besides images and labels, for the artifact."""
         return {}
-
-    def setup(self, stage: str) -> None:
-        """Prepare the networks and initialize the synthetic set; a checkpoint, loaded later, replaces it."""
-        if stage != "fit":
-            return
-        self._set_length()
-        on_gpu = self.trainer.strategy.root_device.type == "cuda"
-        self.finite_check_interval = CHECK_EVERY_ON_GPU if on_gpu else 1
-        self.networks.setup(self.source_context())
-        self._fit_codec()
-        with torch.no_grad():
-            self.initialize(generator(self.seed, "init"))
-
-    def source_context(self) -> SourceContext:
-        """Return what the source of networks is told of the run."""
-        run = self._trainer
-        return SourceContext(
-            self.network,
-            self.image_shape,
-            self.num_classes,
-            self.seed,
-            self.device if run is None else run.strategy.root_device,
-            0 if run is None else run.global_rank,
-            1 if run is None else run.world_size,
-            self.differentiates_weights,
-            self.compile_objective,
-            self.network_loss,
-            self.augmentation,
-            None if run is None else run.datamodule,
-            run is not None and run.progress_bar_callback is not None and run.is_global_zero,
-        )
-
-    def _fit_codec(self) -> None:
-        """Show the codec real images, where it looks at them."""
-        codec, data = self.synthetic.codec, self.trainer.datamodule
-        if not codec.whitening and data.preprocessing.kind == "whitening":
-            raise OptionError("codec", f"{codec.kind} takes no whitened images: leave {{data.zca}} out")
-        if type(codec).fit is not Codec.fit:
-            rows = torch.randperm(len(data.train_labels), generator=generator(self.seed, "codec"))[:CODEC_IMAGES]
-            codec.fit(data.real_images(rows), data.train_labels[rows])
-
-    def _set_length(self) -> None:
-        """Take the published number of steps where nobody said when to stop: the loader is endless."""
-        trainer = self.trainer
-        timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)
-        counted = trainer.max_epochs not in (None, -1) and trainer.limit_train_batches != 1.0
-        if trainer.max_steps == -1 and not timed and not counted:
-            trainer.fit_loop.epoch_loop.max_steps = self.published_steps
-
-    def initialize(self, draws: torch.Generator) -> None:
-        """Give the synthetic images their first values.
-
-        Raises:
-            UserError: a class has too few images and they may not be repeated.
-        """
-        if self.init == "noise":
-            self.synthetic.codec.start_noise(draws)
-        else:
-            self.synthetic.codec.start(self.trainer.datamodule.real_images(self.initial_rows(draws)))
-
-    def initial_rows(self, draws: torch.Generator) -> Tensor:
-        """Return the training images that the synthetic ones start from, `(N,)` rows."""
-        data = self.trainer.datamodule
-        return select(
-            "random" if self.init == "real" else self.init,
-            data.train_labels,
-            self.num_classes,
-            self.synthetic.images_per_class,
-            draws,
-            self._features,
-            data.class_names,
-            repeat=self.repeat_images,
-        )
-
-    def _features(self) -> TrainedFeatures:
-        """Return the feature network of coresets, trained on the run's images."""
-        run, data = self.networks.context, self.trainer.datamodule
-        real = training_set(data, run.device)
-        return train_features(real, self.network, self.feature_epochs, self.seed, run.device, data.cache, run.progress)
-
-    def configure_optimizers(self) -> Any:
-        """Return the one optimizer, with a named group for each kind of learnable tensor."""
-        learned = {name: tensor for name, tensor in self.named_parameters() if tensor.requires_grad}
-        groups = [{"params": [tensor], "name": _group(name)} for name, tensor in learned.items()]
-        optimizer = self.build_optimizer(sorted(groups, key=lambda group: group["name"] != "images"))
-        if not self.scheduled():
-            return optimizer
-        if self.lr_decay != 1 and self.trainer.max_steps <= 0:
-            raise OptionError("lr_decay", "ends with the last step: set {trainer.max_steps}")
-        return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, self.lr_factor)}
-
-    def build_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Return the optimizer of the images and of whatever else is learned."""
-        return torch.optim.SGD(groups, self.lr, momentum=self.momentum)
-
-    def scheduled(self) -> bool:
-        """Return whether learning rates change."""
-        return self.lr_decay != 1
-
-    def lr_factor(self, step: int) -> float:
-        """Return the factor on the learning rates at a step."""
-        progress = min(1.0, step / max(1, self.trainer.max_steps))
-        return self.lr_decay + (1 - self.lr_decay) * (1 + math.cos(math.pi * progress)) / 2
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the networks and what the checkpoint belongs to."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["distiller"] |= {"networks": self.networks.state_dict(), "key": self.checkpoint_key()}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore what `on_save_checkpoint` added.
-
-        Raises:
-            UserError: the checkpoint belongs to another method, data set or IPC.
-        """
-        super().on_load_checkpoint(checkpoint)
-        saved = checkpoint["distiller"]
-        for name, ours in self.checkpoint_key().items():
-            theirs = saved["key"].get(name)
-            if theirs != ours:
-                raise UserError(f"The checkpoint was made with {name} {theirs}, but this run has {name} {ours}.")
-        self.networks.load_state_dict(saved["networks"])
-        if self.trainer.precision == "64-true":
-            self.double()  # Lightning would only after loading, which would have rounded
-
-    def checkpoint_key(self) -> dict[str, Any]:
-        """Return what must agree between a checkpoint and a run."""
-        return {
-            "method": type(self).__name__,
-            "data set": self.trainer.datamodule.name,
-            "number of classes": self.num_classes,
-            "image shape": list(self.image_shape),
-            "ipc": self.ipc,
-            "codec": self.synthetic.codec.kind,
-        }
-
-
-def _group(parameter: str) -> str:
-    """Return the name of a parameter's group: `images`, `labels`, or that of what a method learns besides."""
-    return "labels" if parameter == "synthetic.labels.values" else parameter.split(".")[-1].removeprefix("raw_")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_dd.coresets import Selection
-from lightning_dd.coresets.classes import check_sizes
+from lightning_dd.coresets.random_real import check_sizes
 from lightning_dd.methods.one_shot import OneShot
 from lightning_dd.runtime.options import PositiveInt
 

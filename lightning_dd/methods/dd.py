@@ -58,12 +58,11 @@ class DD(Distiller):
         augmentation: DSA operations joined by `_`, one a mini-batch, for synthetic and real images; None for none.
         recompute: keep only the weights of the inner steps, and compute each step again on the way back, in place of
             keeping the graph of all steps; the same result in a fraction of the memory.
-        keep_every: with `recompute`, keep the weights of every so many inner steps only: still less memory for one more
-            forward pass.
         lr: learning rate of the images and of the parameters of the step sizes (Adam).
         momentum: Adam's first beta.
         halve_every: passes over the real images after which `lr` is halved; None for never.
-        clip_to_average: largest gradient of the images, as a multiple of the running average (0.9) of its norm.
+        clip_to_average: largest gradient of the images, as a multiple of the running average (0.9) of its norm,
+            the step's own included.
 
     Raises:
         UserError: an option is out of its range, or does not go with another.
@@ -97,7 +96,6 @@ class DD(Distiller):
         real_chunk: PositiveInt | None = None,
         real_augmentation: Literal["crop_flip"] | None = None,
         recompute: bool = True,
-        keep_every: PositiveInt = 1,
         lr: PositiveFloat = 0.01,
         momentum: Momentum = 0.5,
         halve_every: PositiveInt | None = 40,
@@ -126,7 +124,7 @@ class DD(Distiller):
         self.inner = Adam() if optimizer == "adam" else SGD(inner_momentum)
         self.fixed_weights = fixed_weights
         self.crop_flip = CropFlip() if real_augmentation else None
-        self.recompute, self.keep_every = recompute, keep_every
+        self.recompute = recompute
         self.clip_to_average = clip_to_average
         raw = torch.full((unroll,) if step_sizes == "per_step" else (), math.log(math.expm1(step_size)))
         if step_sizes == "fixed":
@@ -200,7 +198,6 @@ class DD(Distiller):
                 self.step_sizes[: window.stop],
                 window.start,
                 self.recompute,
-                self.keep_every,
             )
             losses.append(self.real_loss(trained, real, batch.labels))
         return torch.stack(losses).sum() / self.networks.per_step
@@ -212,11 +209,10 @@ class DD(Distiller):
             return
         gradient = self.synthetic.codec.images.grad
         norm = torch.linalg.vector_norm(gradient)
-        average = torch.where(self.average_norm < 0, norm, self.average_norm)
-        limited = torch.minimum(norm, self.clip_to_average * average)
+        before = torch.where(self.average_norm < 0, norm, self.average_norm)
+        self.average_norm.copy_(torch.lerp(norm, before, AVERAGE_DECAY))
+        limited = torch.minimum(norm, self.clip_to_average * self.average_norm)
         gradient.mul_(torch.where(norm > 0, limited / norm, 1.0))
-        # what is averaged is limited too: one wild step must not open the way for the next
-        self.average_norm.copy_(torch.lerp(limited, average, AVERAGE_DECAY))
 
     def recipe(self) -> dict[str, Any]:
         """Return how the inner steps use their gradient."""
@@ -235,8 +231,8 @@ class DD(Distiller):
         """Return what to do about a loss that is not finite."""
         smallest, largest = (value.item() for value in self.step_sizes.detach().aminmax())
         return (
-            f"lower {{lr}} (the outer learning rate, now {self.lr:g}) or {{step_size}} (the inner step sizes started at "
-            f"{self.step_size:g} and are now {smallest:.3g} to {largest:.3g})."
+            f"lower {{lr}} (the outer learning rate, now {self.lr:g}) or {{step_size}} (the inner step sizes started "
+            f"at {self.step_size:g} and are now {smallest:.3g} to {largest:.3g})."
         )
 
     def _mini_batch(self, inputs: Inputs, rows: Tensor, step: int) -> Inputs:

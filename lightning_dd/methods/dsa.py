@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from lightning_dd.methods.base import Init
 from lightning_dd.methods.dc import DC
+from lightning_dd.methods.preparation import Init
 from lightning_dd.runtime.options import PositiveInt
 
 

@@ -11,12 +11,12 @@ from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
 from lightning_dd.experts.segments import ExpertSegments, Segment
-from lightning_dd.losses.trajectory_distance import trajectory_distance
+from lightning_dd.losses import trajectory_distance
 from lightning_dd.methods.base import Distiller
 from lightning_dd.rng import generator
 from lightning_dd.runtime.options import Momentum, NonNegativeFloat, PositiveFloat, PositiveInt
 from lightning_dd.unroll import SGD, CrossEntropy, InnerStep
-from lightning_dd.unroll.chunked_order import permuted_chunks
+from lightning_dd.unroll.batch_order import permuted_chunks
 from lightning_dd.unroll.unroll import Batches, Inputs, unroll
 
 
@@ -48,11 +48,9 @@ class MTT(Distiller):
         segments_per_step: segments of trajectories whose losses are averaged in a step; shared out among processes.
         recompute: keep only the weights of the N steps, and compute each step again on the way back, in place of
             keeping the graph of all steps; the same result in a fraction of the memory.
-        keep_every: with `recompute`, keep the weights of every so many steps only.
         augmentation: DSA operations joined by `_`, one a mini-batch, with parameters for each image; digits leave out
             `flip`. None for none.
-        lr: learning rate of the images.
-        momentum: momentum of the images.
+        **options: those of `Preparation`.
 
     Raises:
         UserError: an option is out of its range; `setup` raises it where the experts do not go with the run.
@@ -79,7 +77,6 @@ class MTT(Distiller):
         log_step_size: bool = False,
         segments_per_step: PositiveInt = 1,
         recompute: bool = True,
-        keep_every: PositiveInt = 1,
         augmentation: str | None = "color_crop_cutout_flip_scale_rotate",
         lr: PositiveFloat = 1000.0,
         momentum: Momentum = 0.5,
@@ -96,7 +93,7 @@ class MTT(Distiller):
         self.step_size_lr = step_size_lr / step_size**2 if log_step_size else step_size_lr
         self.step_size_momentum = step_size_momentum
         self.segments_per_step = segments_per_step
-        self.recompute, self.keep_every = recompute, keep_every
+        self.recompute = recompute
         self.raw_step_size = nn.Parameter(torch.tensor(math.log(step_size) if log_step_size else step_size))
 
     @property
@@ -151,9 +148,7 @@ class MTT(Distiller):
             number: of the segment; the draws are keyed with it.
         """
         batches, step_sizes = self.batches(number)
-        return unroll(
-            self.step, start, inputs, batches, step_sizes, recompute=self.recompute, keep_every=self.keep_every
-        )
+        return unroll(self.step, start, inputs, batches, step_sizes, recompute=self.recompute)
 
     def batches(self, number: int) -> tuple[Batches, Tensor]:
         """Return the mini-batches of a segment, as a function of the inputs and the step, and step sizes `(N,)`."""

@@ -12,7 +12,7 @@ class LAMB(Optimizer):
     """Adam's direction, scaled to the norm of the tensor that it changes (arXiv 1904.00962), as optax has it.
 
     With Adam's bias-corrected moments, `u = m / (sqrt(v) + eps)` and `p <- p - lr (||p|| / ||u||) u`; the ratio is 1
-    where either norm is 0, and neither clamped nor skipped. Norms are over the whole tensor: for a set of images that is one ratio for all images.
+    where either norm is 0, and neither clamped nor skipped. Norms are over the whole tensor: one ratio for all images.
 
     Args:
         params: tensors or groups of them.

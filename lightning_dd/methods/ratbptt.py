@@ -11,24 +11,16 @@ class RaTBPTT(DD):
 
     DD with other choices: Adam for the inner steps, at a fixed step size; random mini-batches; T steps of which only W,
     from a random one on, are differentiated; the gradient of the images kept below twice its running average. The
-    paper learns labels where there are many classes; here they stay fixed and hard.
+    paper learns labels where there are many classes; here they stay fixed and hard. Other departures from the authors'
+    program: Adam's epsilon is 1e-8 and its root is kept above 1e-15, where a derivative would be infinite; whitening is
+    the data module's (`zca: frepo` is nearer to theirs than `mtt`: correlation 0.96 against 0.89); evaluation repeats T
+    steps (protocol `dd`), where theirs takes the best of 300, 600, 1,000 and 3,000.
 
     Args:
         ipc: images per class.
-        init: standard normal noise scaled to unit length per image, as published; or see `DD`.
-        unroll: T.
-        window: W.
-        images_per_step: images of each class in a mini-batch; None for all.
-        shuffle: whether mini-batches are random.
-        step_size: of Adam in the inner steps.
-        step_sizes: whether it is learned, see `DD`.
-        optimizer: of the inner steps.
-        real_batch: real images in a step.
+        init: standard normal noise scaled to unit length per image, as published.
         augmentation: one operation for each mini-batch and for the real images; digits leave `flip` out.
-        lr: learning rate of the images.
-        momentum: Adam's first beta, of the images.
-        halve_every: passes over the real images after which `lr` is halved; None for never.
-        clip_to_average: largest gradient of the images, as a multiple of its running average.
+        **options: those of `DD`, whose meaning is there.
 
     Raises:
         UserError: an option is out of its range, or does not go with another.

@@ -1,7 +1,7 @@
-"""What every network of the collection can do: features, logits, and fresh weights under a given generator."""
+"""The base of all networks: features, logits, and new weights under a given generator."""
 
 import math
-from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import torch
@@ -16,13 +16,14 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _NORMS = (*BATCH_NORMS, nn.GroupNorm, nn.LayerNorm)
 
 
-class Network(CheckedOptions, nn.Module, ABC):
-    """A classifier that also shows its features and can draw its weights anew.
+class Network(CheckedOptions, nn.Module):
+    """A classifier that also gives its features and can re-initialize itself.
 
-    A subclass defines `features` and either a `classifier` on top of them or its own `forward`.
+    A subclass defines `blocks` or `trunk`, and either a `classifier` on top of the features or its own `forward`. Its
+    constructor takes `image_shape`, `(C, H, W)`, and `num_classes`, the number of logits, before its own options.
 
     Shape:
-        - Input: `(N, C, H, W)` in normalised or whitened space.
+        - Input: `(N, C, H, W)` in normalized or whitened space.
         - Features: `(N, F)`.
         - Output: logits `(N, num_classes)`.
     """
@@ -30,11 +31,39 @@ class Network(CheckedOptions, nn.Module, ABC):
     option_group = None
     classifier: nn.Module
     variant: str = ""
-    """What sets the network apart from its default, for tables."""
+    """Options that differ from the defaults, for tables."""
 
-    @abstractmethod
-    def features(self, x: Tensor) -> Tensor:
-        """Return what the classifier sees, φ(x), flattened to `(N, F)`."""
+    def trunk(self) -> Iterable[nn.Module]:
+        """Return the modules that lead to the features, in order."""
+        return self.blocks
+
+    def flatten(self, maps: Tensor) -> Tensor:
+        """Return the last module's output as features `(N, F)`."""
+        return maps.flatten(1)
+
+    def features(self, x: Tensor, layers: Sequence[int] | None = None) -> Tensor | list[Tensor]:
+        """Return the classifier's input φ(x), `(N, F)`, or what chosen stages give.
+
+        Args:
+            x: `(N, C, H, W)`.
+            layers: indices of stages. A stage is a layer with weights (a convolution, a residual block) and what
+                follows it up to the next one: normalization, activation, pooling.
+
+        Returns:
+            Features, or a list with the output `(N, ...)` of each chosen stage.
+        """
+        if layers is None:
+            for module in self.trunk():
+                x = module(x)
+            return self.flatten(x)
+        outputs: list[Tensor] = []
+        for module in self.trunk():
+            x = module(x)
+            if _has_weights(module):
+                outputs.append(x)
+            elif outputs:
+                outputs[-1] = x
+        return [outputs[index] for index in layers]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits `(N, num_classes)`."""
@@ -42,33 +71,28 @@ class Network(CheckedOptions, nn.Module, ABC):
 
     @torch.no_grad()
     def initialize(self: _Self, generator: torch.Generator) -> _Self:
-        """Draw all weights anew, in place; the global generator is not touched.
+        """Re-initialize all weights in place and return the network; the global generator is not touched.
 
-        Weights and biases of convolutions and linear layers are uniform in ±1/sqrt(fan_in), PyTorch's default, unless
-        `draw_layer` says otherwise; norm layers get scale 1 and shift 0, and running statistics start again.
+        Convolutions and linear layers are initialized by `draw_layer`; norm layers get scale 1, shift 0 and new running
+        statistics.
 
         Args:
             generator: on the device of the parameters.
 
-        Returns:
-            The network itself.
-
         Raises:
-            TypeError: a layer with parameters of its own that this method does not know; its network overrides this.
+            TypeError: a layer of an unknown kind has parameters; its network overrides this.
         """
         for module in self.modules():
             if isinstance(module, _WEIGHTED):
                 self.draw_layer(module, generator)
             elif isinstance(module, _NORMS):
-                # neither scale nor shift is random, and the statistics start at mean 0, variance 1
                 module.reset_parameters()
             elif next(module.parameters(recurse=False), None) is not None:
                 raise TypeError(f"{type(self).__name__}.initialize does not know how to draw {type(module).__name__}.")
         return self
 
     def draw_layer(self, layer: nn.Module, generator: torch.Generator) -> None:
-        """Draw a convolution or a linear layer anew, in place; a network with another distribution overrides this."""
-        # kaiming_uniform with a = sqrt(5), PyTorch's default for weights, is this very bound
+        """Initialize a convolution or linear layer in place, uniformly in ±1/sqrt(fan_in), PyTorch's default."""
         bound = 1 / math.sqrt(layer.weight[0].numel())
         layer.weight.uniform_(-bound, bound, generator=generator)
         if layer.bias is not None:
@@ -76,16 +100,20 @@ class Network(CheckedOptions, nn.Module, ABC):
 
     @property
     def description(self) -> str:
-        """A short name for tables: the class, and in brackets what sets it apart from its default."""
+        """A short name for tables: the class, and in brackets its variant."""
         name = type(self).__name__
         return f"{name} ({self.variant})" if self.variant else name
 
     @property
     def mixes_examples(self) -> bool:
-        """Whether an example's output in training mode depends on the others of its batch (BatchNorm)."""
+        """Whether outputs in training mode depend on the other examples of the batch (BatchNorm)."""
         return has_batch_norm(self)
 
 
 def has_batch_norm(network: nn.Module) -> bool:
     """Return whether a network has batch normalization anywhere."""
     return any(isinstance(module, BATCH_NORMS) for module in network.modules())
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return any(parameter.ndim > 1 for parameter in module.parameters())

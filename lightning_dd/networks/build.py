@@ -21,15 +21,15 @@ def build(
 ) -> nn.Module:
     """Return a network on the device whose weights depend on the generator alone.
 
-    A `Network` is initialised under the generator, so it equals one rebuilt by `network.initialize(generator)`.
-    Any other module (torchvision's, say) is built again under a forked global generator seeded from the given one.
+    A `Network` is initialized under the generator; any other module is built under a forked global generator seeded
+    from it.
 
     Args:
-        factory: called with `(image_shape, num_classes)`.
+        factory: makes the network.
         image_shape: `(C, H, W)`.
         num_classes: number of logits.
         generator: on `device`.
-        device: where the network lives.
+        device: of the network.
 
     Example:
         >>> from lightning_dd.networks import ConvNet, build
@@ -51,16 +51,10 @@ def build(
 def sample(
     factory: NetworkFactory, image_shape: tuple[int, int, int], num_classes: int, name: str = "A network"
 ) -> nn.Module:
-    """Return a network to look at, on the CPU; the global generator is untouched.
-
-    Args:
-        factory: called with `(image_shape, num_classes)`.
-        image_shape: `(C, H, W)`.
-        num_classes: number of logits.
-        name: what the user calls it.
+    """Return a network to inspect, on the CPU; the global generator is untouched.
 
     Raises:
-        UserError: what makes it does not take such images or such options.
+        UserError: the network, called by its `name`, does not take such images or such options.
     """
     with torch.random.fork_rng(devices=[]):
         try:
@@ -70,11 +64,7 @@ def sample(
 
 
 def check_features(network: nn.Module) -> Network:
-    """Return the network, which shows its features.
-
-    Raises:
-        UserError: it has none.
-    """
+    """Return the network; raise a `UserError` where it has no features."""
     if not isinstance(network, Network):
         name = type(network).__name__
         raise UserError(f"The method needs a network with features, and {name} has none; use ConvNet.")

@@ -1,12 +1,12 @@
 """The ConvNet of DC, DSA, DM and MTT (arXiv 2006.05929)."""
 
-from typing import Literal
+from typing import Literal, get_args
 
-from torch import Tensor, nn
+from torch import nn
 
 from lightning_dd.errors import UserError
 from lightning_dd.networks.base import Network
-from lightning_dd.networks.options import MNIST_SHAPE, check_choice, check_depth, differences, norm_layers
+from lightning_dd.networks.options import check_choice, check_depth, differences, norm_layers, padded
 from lightning_dd.networks.pooling import AveragePool2x2
 from lightning_dd.runtime.options import PositiveInt
 
@@ -16,7 +16,7 @@ Pooling = Literal["avg", "max", "none"]
 
 _GROUPS = 4
 
-# In-place ReLU saves one activation map a block; what precedes it (norm or convolution) does not keep its output.
+# In-place ReLU saves one activation map a block; the norm or convolution before it does not keep its output.
 _ACTIVATIONS = {
     "relu": lambda: nn.ReLU(inplace=True),
     "leaky_relu": lambda: nn.LeakyReLU(0.01, inplace=True),
@@ -27,20 +27,18 @@ _POOLINGS = {"avg": AveragePool2x2, "max": lambda: nn.MaxPool2d(2)}
 
 
 class ConvNet(Network):
-    """Blocks of 3x3 convolution, normalisation, activation and pooling, then one linear layer.
+    """Blocks of 3x3 convolution, normalization, activation and pooling, then one linear layer.
 
     Args:
-        image_shape: `(C, H, W)`; any size that survives `depth` halvings.
-        num_classes: number of logits.
         width: channels of every block.
         depth: number of blocks.
-        activation: `relu`, `leaky_relu` (slope 0.01), `sigmoid` or `swish`.
+        activation: after each normalization; `leaky_relu` has slope 0.01.
         norm: `instance` is a GroupNorm with one channel a group: no running statistics, the same in training and
-            evaluation; `group` has 4 groups; `layer` normalises over `(C, H, W)`.
+            evaluation; `group` has 4 groups; `layer` normalizes over `(C, H, W)`.
         pooling: 2x2 average or maximum, or none.
 
     Shape:
-        - Input: `(N, C, H, W)`.
+        - Input: `(N, C, H, W)` of any size that survives `depth` halvings.
         - Features: `(N, width * H' * W')`, the last block's output; H' = H / 2^depth where there is pooling.
         - Output: `(N, num_classes)`.
 
@@ -64,39 +62,29 @@ class ConvNet(Network):
         pooling: Pooling = "avg",
     ) -> None:
         super().__init__()
-        check_choice("ConvNet", "activation", activation, tuple(_ACTIVATIONS))
-        check_choice("ConvNet", "norm", norm, ("none", "instance", "batch", "layer", "group"))
-        check_choice("ConvNet", "pooling", pooling, (*_POOLINGS, "none"))
+        check_choice("ConvNet", "activation", activation, get_args(Activation))
+        check_choice("ConvNet", "norm", norm, get_args(Norm))
+        check_choice("ConvNet", "pooling", pooling, get_args(Pooling))
         if norm == "group" and width % _GROUPS:
-            raise UserError(f"Group normalisation needs a width divisible by {_GROUPS}, but the width is {width}.")
-        channels, *size = image_shape
-        padding = 3 if tuple(image_shape) == MNIST_SHAPE else 1
-        size = [side + 2 * (padding - 1) for side in size]
-        check_depth("ConvNet", depth, size, halves=pooling != "none")
-
+            raise UserError(f"Group normalization needs a width divisible by {_GROUPS}, but the width is {width}.")
+        channels, (extra, size) = image_shape[0], padded(image_shape)
+        if pooling != "none":
+            check_depth("ConvNet", depth, size)
         layers: list[nn.Module] = []
-        for _ in range(depth):
-            layers += [nn.Conv2d(channels, width, 3, padding=padding)]
+        for block in range(depth):
+            layers += [nn.Conv2d(channels, width, 3, padding=1 if block else 1 + extra)]
             layers += _normalization(norm, width, size)
             layers += [_ACTIVATIONS[activation]()]
             if pooling != "none":
                 layers += [_POOLINGS[pooling]()]
                 size = [side // 2 for side in size]
-            channels, padding = width, 1
+            channels = width
         self.blocks = nn.Sequential(*layers)
         self.classifier = nn.Linear(width * size[0] * size[1], num_classes)
         self.variant = differences(ConvNet, width=width, depth=depth, activation=activation, norm=norm, pooling=pooling)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the flattened output of the last block, `(N, width * H' * W')`."""
-        return self.blocks(x).flatten(1)
-
 
 def _normalization(norm: Norm, width: int, size: list[int]) -> list[nn.Module]:
-    match norm:
-        case "group":
-            return [nn.GroupNorm(_GROUPS, width)]
-        case "layer":
-            return [nn.LayerNorm([width, *size])]
-        case _:
-            return norm_layers(norm, width)
+    if norm == "group":
+        return [nn.GroupNorm(_GROUPS, width)]
+    return [nn.LayerNorm([width, *size])] if norm == "layer" else norm_layers(norm, width)

@@ -1,7 +1,6 @@
-"""The two networks of Dataset Distillation (arXiv 1811.10959), and how their weights start.
+"""The two networks of Dataset Distillation (arXiv 1811.10959).
 
-Where maximum pooling follows ReLU there, it precedes it here: the same values and gradients, and ReLU has a quarter of
-the work.
+Maximum pooling precedes ReLU here, not follows it: the same values and gradients at a quarter of the work.
 """
 
 import torch
@@ -13,34 +12,19 @@ from lightning_dd.networks.base import Network
 
 
 class _XavierNetwork(Network):
-    """Convolutions and linear layers start Xavier-normal with gain 1, and their biases at 0."""
+    """A network whose weights start Xavier-normal with gain 1, and biases at 0."""
 
-    @torch.no_grad()
-    def initialize(self, generator: torch.Generator) -> "_XavierNetwork":
-        """Draw all weights anew, in place.
-
-        Args:
-            generator: on the device of the parameters.
-
-        Returns:
-            The network itself.
-        """
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.xavier_normal_(module.weight, generator=generator)
-                nn.init.zeros_(module.bias)
-        return self
+    def draw_layer(self, layer: nn.Module, generator: torch.Generator) -> None:
+        """Initialize a layer in place."""
+        nn.init.xavier_normal_(layer.weight, generator=generator)
+        nn.init.zeros_(layer.bias)
 
 
 class DDLeNet(_XavierNetwork):
-    """LeNet as DD has it: 61,706 parameters for ten classes of 28x28 gray images.
-
-    Args:
-        image_shape: `(C, H, W)` of at least 16x16; 28x28 images are padded to 32x32.
-        num_classes: number of logits.
+    """LeNet as DD has it: 61,706 parameters for ten classes of 28x28 gray images, which are padded to 32x32.
 
     Shape:
-        - Input: `(N, C, H, W)`.
+        - Input: `(N, C, H, W)`, 16x16 or larger.
         - Features: `(N, 84)`.
         - Output: `(N, num_classes)`.
 
@@ -70,17 +54,9 @@ class DDLeNet(_XavierNetwork):
         )
         self.classifier = nn.Linear(84, num_classes)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the last hidden layer, `(N, 84)`."""
-        return self.blocks(x)
-
 
 class AlexCifarNet(_XavierNetwork):
-    """DD's network for CIFAR-10: 1,756,426 parameters for ten classes of 32x32 colour images.
-
-    Args:
-        image_shape: `(C, H, W)`.
-        num_classes: number of logits.
+    """DD's network for CIFAR-10: 1,756,426 parameters for ten classes of 32x32 color images.
 
     Shape:
         - Input: `(N, C, H, W)`.
@@ -109,16 +85,12 @@ class AlexCifarNet(_XavierNetwork):
         )
         self.classifier = nn.Linear(192, num_classes)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the last hidden layer, `(N, 192)`."""
-        return self.blocks(x)
-
 
 class LocalResponseNorm(nn.Module):
     """`nn.LocalResponseNorm(4, alpha=0.001 / 9, beta=0.75, k=1)`: `x (1 + alpha / 4 * sum of 4 squares) ** -0.75`.
 
-    The library's form goes through a three-dimensional pooling and a general power, both slow on a CPU, forwards and
-    twice backwards; three additions and two roots give the same.
+    The library's three-dimensional pooling and general power are slow on a CPU, forwards and twice backwards; three
+    additions and two roots give the same.
     """
 
     size, alpha = 4, 0.001 / 9

@@ -1,8 +1,8 @@
 """Networks of other libraries, by name."""
 
 import difflib
-from abc import abstractmethod
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,15 +12,13 @@ from lightning_dd.errors import UserError
 from lightning_dd.networks.base import Network
 
 
-class ForeignNetwork(Network):
-    """A module of another library: its last linear layer is the classifier, what enters that are the features.
+class ForeignNetwork(Network, ABC):
+    """A module of another library: its last linear layer is the classifier, whose input is the features.
 
     A subclass writes `construct`.
 
     Args:
-        image_shape: `(C, H, W)`.
-        num_classes: number of logits.
-        name: what the library calls the network.
+        name: of the network in the library.
         options: more arguments of its constructor.
 
     Raises:
@@ -51,18 +49,15 @@ class ForeignNetwork(Network):
         """The library's name for the network."""
         return f"{type(self).__name__.lower()} {self.name}"
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return what enters the last linear layer, `(N, F)`."""
-        return self.body(x).flatten(1)
+    def trunk(self) -> Iterable[nn.Module]:
+        """Return the modules that lead to the last linear layer, in order: one, where the library has no sequence."""
+        return self.body if isinstance(self.body, nn.Sequential) else [self.body]
 
     def initialize(self, generator: torch.Generator) -> "ForeignNetwork":
-        """Draw all weights anew, in place, as the library draws them when it makes the network.
+        """Re-initialize all weights in place as the library does, and return the network.
 
         Args:
             generator: on the device of the parameters.
-
-        Returns:
-            The network itself.
         """
         seed = torch.randint(2**63 - 1, (), generator=generator, device=generator.device).item()
         with torch.random.fork_rng(devices=[]):  # the library knows no other generator than the global one
@@ -95,13 +90,9 @@ class ForeignNetwork(Network):
 
 
 class Torchvision(ForeignNetwork):
-    """A classification network of torchvision, with random weights.
-
-    Gray images go into its three channels alike. Networks made for large images may refuse small ones.
+    """A classification network of torchvision, with random weights, for images of one channel (repeated) or three.
 
     Args:
-        image_shape: `(C, H, W)`, C = 1 or 3.
-        num_classes: number of logits.
         name: as in `torchvision.models`, for example `resnet18`.
         options: more arguments of its constructor, for example `{image_size: 32, patch_size: 4}` of a transformer.
 
@@ -124,17 +115,15 @@ class Torchvision(ForeignNetwork):
         single = {"aux_logits": False} if self.name in ("googlenet", "inception_v3") else {}
         return models.get_model(self.name, weights=None, num_classes=self.num_classes, **single, **self.options)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return what enters the last linear layer, `(N, F)`."""
-        return super().features(x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x)
+    def features(self, x: Tensor, layers: Sequence[int] | None = None) -> Tensor | list[Tensor]:
+        """Return the features of gray or color images; see `Network.features`."""
+        return super().features(x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x, layers)
 
 
 class Timm(ForeignNetwork):
     """A network of timm (PyTorch Image Models), with random weights.
 
     Args:
-        image_shape: `(C, H, W)`.
-        num_classes: number of logits.
         name: as in `timm.list_models()`, for example `resnet18`.
         options: more arguments of `timm.create_model`, for example `{img_size: 32, patch_size: 4}` of a transformer.
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_dd.networks.base import Network
-from lightning_dd.networks.options import MNIST_SHAPE, Norm, check_choice, check_depth, differences, norm_layers
+from lightning_dd.networks.options import Norm, check_choice, check_depth, differences, norm_layers, padded
 from lightning_dd.networks.pooling import AveragePool2x2
 from lightning_dd.runtime.options import PositiveInt
 
@@ -16,26 +16,24 @@ _TRUNCATED_STD = 0.87962566103423978  # of a standard normal truncated at two st
 
 
 class FRePoNet(Network):
-    """Blocks of normalisation, 3x3 convolution, ReLU and average pooling, twice as wide each time; one linear layer.
+    """Blocks of normalization, 3x3 convolution, ReLU and average pooling, twice as wide each time; one linear layer.
 
-    Normalisation stands before a convolution: there is none on the image and none after the last block. The paper
-    distils with BatchNorm, in Flax's form, and evaluates without any (`norm: none`). Weights start as Flax draws them:
-    LeCun normal, truncated at two standard deviations, biases 0. MNIST's images are padded to 32x32.
+    There is no normalization of the image and none after the last block. The paper distills with BatchNorm, in Flax's
+    form, and evaluates without any (`norm: none`). Weights are initialized as in Flax: LeCun normal, truncated at two
+    standard deviations, biases 0. MNIST's images are padded to 32x32.
 
     Args:
-        image_shape: `(C, H, W)`; any size that survives `depth` halvings.
-        num_classes: number of logits.
         width: channels of the first block.
         depth: number of blocks; the paper takes 4 at 64 pixels a side.
         norm: between two blocks.
 
     Shape:
-        - Input: `(N, C, H, W)`.
+        - Input: `(N, C, H, W)` of any size that survives `depth` halvings.
         - Features: `(N, width * 2^(depth - 1) * H' * W')`, the last pooling's output, H' = H / 2^depth.
         - Output: `(N, num_classes)`.
 
     Raises:
-        UserError: the depth does not fit the image size, or there is no such normalisation.
+        UserError: the depth does not fit the image size, or there is no such normalization.
 
     Example:
         >>> import torch
@@ -53,40 +51,31 @@ class FRePoNet(Network):
     ) -> None:
         super().__init__()
         check_choice("FRePoNet", "norm", norm)
-        channels, *size = image_shape
-        padding = 3 if tuple(image_shape) == MNIST_SHAPE else 1
-        size = [side + 2 * (padding - 1) for side in size]
+        channels, (extra, size) = image_shape[0], padded(image_shape)
         check_depth("FRePoNet", depth, size)
-
         layers: list[nn.Module] = []
         for block in range(depth):
-            layers += _normalization(norm, channels) if block else []
-            layers += [nn.Conv2d(channels, width * 2**block, 3, padding=padding), nn.ReLU(inplace=True)]
-            layers += [AveragePool2x2()]
-            channels, padding = width * 2**block, 1
+            if block and norm == "batch":
+                layers += [_FlaxBatchNorm2d(channels, momentum=_BATCH_NORM_MOMENTUM)]
+            elif block:
+                layers += norm_layers(norm, channels)
+            wide = width * 2**block
+            padding = 1 if block else 1 + extra
+            layers += [nn.Conv2d(channels, wide, 3, padding=padding), nn.ReLU(inplace=True), AveragePool2x2()]
+            channels = wide
         self.blocks = nn.Sequential(*layers)
         self.classifier = nn.Linear(channels * (size[0] >> depth) * (size[1] >> depth), num_classes)
         self.variant = differences(FRePoNet, width=width, depth=depth, norm=norm)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the flattened output of the last pooling."""
-        return self.blocks(x).flatten(1)
-
     def draw_layer(self, layer: nn.Module, generator: torch.Generator) -> None:
-        """Draw weights from LeCun's truncated normal; biases are 0."""
+        """Initialize weights from LeCun's truncated normal; biases are 0."""
         std = 1 / math.sqrt(layer.weight[0].numel()) / _TRUNCATED_STD
         nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std, generator=generator)
         layer.bias.zero_()
 
 
-def _normalization(norm: Norm, channels: int) -> list[nn.Module]:
-    if norm == "batch":
-        return [_FlaxBatchNorm2d(channels, momentum=_BATCH_NORM_MOMENTUM)]
-    return norm_layers(norm, channels)
-
-
 class _FlaxBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation whose running variance averages biased variances, where PyTorch's averages unbiased ones.
+    """Batch normalization whose running variance averages biased variances, where PyTorch's averages unbiased ones.
 
     Features are taken under running statistics: at 20 images the difference changes their gradient by 0.3 %.
     """

@@ -1,24 +1,20 @@
 """LeNet, as DC's cross-architecture tables have it (arXiv 2006.05929)."""
 
-from torch import Tensor, nn
+from collections.abc import Iterable
+
+from torch import nn
 
 from lightning_dd.networks.base import Network
-from lightning_dd.networks.options import MNIST_SHAPE, check_side
-
-_SMALLEST = 16
+from lightning_dd.networks.options import check_side, padded
 
 
 class LeNet(Network):
     """Two 5x5 convolutions with ReLU and 2x2 maximum pooling, two hidden linear layers of 120 and 84 units, one more.
 
-    Without normalisation. MNIST's images are padded to 32x32.
-
-    Args:
-        image_shape: `(C, H, W)`, 16x16 or larger; the first hidden layer adapts to it.
-        num_classes: number of logits.
+    Without normalization. MNIST's images are padded to 32x32.
 
     Shape:
-        - Input: `(N, C, H, W)`.
+        - Input: `(N, C, H, W)`, 16x16 or larger.
         - Features: `(N, 84)`, the second hidden layer.
         - Output: `(N, num_classes)`.
 
@@ -28,18 +24,17 @@ class LeNet(Network):
 
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int) -> None:
         super().__init__()
-        check_side("LeNet", image_shape, _SMALLEST)
-        channels, height, width = image_shape
-        padding = 2 if tuple(image_shape) == MNIST_SHAPE else 0
+        check_side("LeNet", image_shape, 16)
+        padding, size = padded(image_shape)
         self.convolutions = nn.Sequential(
-            nn.Conv2d(channels, 6, 5, padding=padding),
+            nn.Conv2d(image_shape[0], 6, 5, padding=padding),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
             nn.Conv2d(6, 16, 5),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
         )
-        height, width = (((side + 2 * padding - 4) // 2 - 4) // 2 for side in (height, width))
+        height, width = (((side - 4) // 2 - 4) // 2 for side in size)
         self.hidden = nn.Sequential(
             nn.Linear(16 * height * width, 120),
             nn.ReLU(inplace=True),
@@ -48,6 +43,6 @@ class LeNet(Network):
         )
         self.classifier = nn.Linear(84, num_classes)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the second hidden layer, `(N, 84)`."""
-        return self.hidden(self.convolutions(x).flatten(1))
+    def trunk(self) -> Iterable[nn.Module]:
+        """Return the modules that lead to the features, in order."""
+        return [*self.convolutions, nn.Flatten(), *self.hidden]

@@ -1,8 +1,9 @@
 """The multilayer perceptron of DC's cross-architecture tables (arXiv 2006.05929)."""
 
 import math
+from collections.abc import Iterable
 
-from torch import Tensor, nn
+from torch import nn
 
 from lightning_dd.networks.base import Network
 from lightning_dd.networks.options import differences
@@ -13,8 +14,6 @@ class MLP(Network):
     """Two hidden layers with ReLU on the flattened image, then one linear layer.
 
     Args:
-        image_shape: `(C, H, W)`, of any size.
-        num_classes: number of logits.
         width: units of each hidden layer.
 
     Shape:
@@ -35,6 +34,6 @@ class MLP(Network):
         self.classifier = nn.Linear(width, num_classes)
         self.variant = differences(MLP, width=width)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the second hidden layer, `(N, width)`."""
-        return self.hidden(x)
+    def trunk(self) -> Iterable[nn.Module]:
+        """Return the modules that lead to the features, in order."""
+        return self.hidden

@@ -3,7 +3,6 @@
 import difflib
 import functools
 import inspect
-from collections.abc import Iterable
 
 import yaml
 from torch import nn
@@ -15,7 +14,7 @@ from lightning_dd.networks.build import NetworkFactory, sample
 
 
 def named_network(name: str) -> NetworkFactory:
-    """Return the factory that a compact name stands for.
+    """Return the factory of a compact name.
 
     Args:
         name: a class of `lightning_dd.networks`, and behind a colon its options, joined by commas.
@@ -28,7 +27,8 @@ def named_network(name: str) -> NetworkFactory:
         'ConvNet (norm none)'
     """
     kind, _, rest = name.partition(":")
-    known = [found for found in networks.__all__ if _is_network(found)]
+    classes = {found: getattr(networks, found) for found in networks.__all__ if found != "Network"}
+    known = [found for found, made in classes.items() if isinstance(made, type) and issubclass(made, Network)]
     library, _, model = kind.partition(".")
     if library in ("torchvision", "timm") and model:
         raise UserError(f"Networks of {library} are {library.capitalize()}:name={model.rpartition('.')[2]} here.")
@@ -41,29 +41,18 @@ def named_network(name: str) -> NetworkFactory:
         if not equals or not value:
             raise UserError(f"'{part}' of network {name} is not OPTION=VALUE, as in ConvNet:norm=none.")
         options[option] = yaml.safe_load(value)
-    _check_options(kind, options)
+        _check_option(kind, option)
     return functools.partial(getattr(networks, kind), **options)
 
 
 def sample_network(name: str, image_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
-    """Return a network of that name, to see whether it can be made and what it is; the global generator is untouched.
-
-    Raises:
-        UserError: the network does not take such images or such options.
-    """
+    """Return `sample` of a network by its compact name."""
     return sample(named_network(name), image_shape, num_classes, name)
 
 
-def _check_options(kind: str, options: Iterable[str]) -> None:
-    parameters = inspect.signature(getattr(networks, kind)).parameters
-    known = [name for name in parameters if name not in ("image_shape", "num_classes")]
-    for option in options:
-        if option not in known and "kwargs" not in known and "options" not in known:
-            near = difflib.get_close_matches(option, known, n=1)
-            said = f"; did you mean {near[0]}" if near else f"; there are {', '.join(known)}" if known else ""
-            raise UserError(f"{kind} has no option {option}{said}.")
-
-
-def _is_network(name: str) -> bool:
-    found = getattr(networks, name)
-    return isinstance(found, type) and issubclass(found, Network) and found is not Network
+def _check_option(kind: str, option: str) -> None:
+    known = list(inspect.signature(getattr(networks, kind)).parameters)[2:]  # after image_shape and num_classes
+    if option not in known and "options" not in known:
+        near = difflib.get_close_matches(option, known, n=1)
+        said = f"; did you mean {near[0]}" if near else f"; there are {', '.join(known)}" if known else ""
+        raise UserError(f"{kind} has no option {option}{said}.")

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 class AveragePool2x2(nn.Module):
     """The mean of 2x2 blocks, as `nn.AvgPool2d(2)`; a last odd row or column is left out likewise.
 
-    On a CPU PyTorch's own kernel is not vectorised: adding rows and then columns takes a quarter of its time. Compiled
+    On a CPU PyTorch's own kernel is not vectorized: adding rows and then columns takes a quarter of its time. Compiled
     code and GPUs do better with the library's operation.
     """
 
@@ -22,7 +22,7 @@ class AveragePool2x2(nn.Module):
 
 
 def _pairs(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Return the even and the odd places along a dimension, without a last one that has no partner."""
+    """Return the even and the odd places along a dimension, in pairs."""
     if x.shape[dim] % 2:
         x = x.narrow(dim, 0, x.shape[dim] - 1)
     # slices with a step would each fill a whole map with zeros on the way back; unbind puts the halves together once

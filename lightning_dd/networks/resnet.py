@@ -1,5 +1,7 @@
 """ResNet18 for small images, and its average-pooling variant (arXiv 2006.05929, 2203.11932)."""
 
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,21 +17,19 @@ class ResNet18(Network):
     """A 3x3 convolution, four stages of two residual blocks, the mean over pixels, one linear layer.
 
     Args:
-        image_shape: `(C, H, W)`, 9x9 or larger.
-        num_classes: number of logits.
         norm: after every convolution; `instance` is the plain name in the literature, `batch` its ResNet18BN.
 
     Shape:
-        - Input: `(N, C, H, W)`.
-        - Features: `(N, 512)`; the published pooling of 4x4 pixels is the mean over all of them at 28 and 32 pixels a
-            side, and that is what other sizes get.
+        - Input: `(N, C, H, W)`, 9x9 or larger.
+        - Features: `(N, 512)`; the published pooling of 4x4 pixels is this mean at 28 and 32 pixels a side.
         - Output: `(N, num_classes)`.
 
     Raises:
-        UserError: the images are too small, or there is no such normalisation.
+        UserError: the images are too small, or there is no such normalization.
     """
 
-    smallest = 9  # the last maps that are normalised then have 2x2 pixels
+    pools = False
+    smallest = 9  # the last maps that are normalized then have 2x2 pixels
 
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int, norm: Norm = "instance") -> None:
         super().__init__()
@@ -41,52 +41,41 @@ class ResNet18(Network):
         )
         blocks, channels = [], 64
         for width, halves in _STAGES:
-            blocks += [self.block(channels, width, norm, halves), self.block(width, width, norm)]
+            blocks += [ResidualBlock(channels, width, norm, halves, self.pools)]
+            blocks += [ResidualBlock(width, width, norm, halves=False)]
             channels = width
         self.blocks = nn.Sequential(*blocks)
-        self.classifier = nn.Linear(self.num_features(image_shape), num_classes)
+        pixels = (image_shape[1] // 8) * (image_shape[2] // 8) if self.pools else 1
+        self.classifier = nn.Linear(512 * pixels, num_classes)
         self.variant = differences(ResNet18, norm=norm)
 
-    def block(self, channels: int, width: int, norm: Norm, halves: bool = False) -> nn.Module:
-        """Return a residual block."""
-        return ResidualBlock(channels, width, norm, halves)
+    def trunk(self) -> Iterable[nn.Module]:
+        """Return the modules that lead to the features, in order."""
+        return [*self.stem, *self.blocks]
 
-    def num_features(self, image_shape: tuple[int, int, int]) -> int:
-        """Return how many features the classifier sees."""
-        return 512
-
-    def features(self, x: Tensor) -> Tensor:
-        """Return the last maps' mean over pixels, `(N, 512)`."""
-        return self.blocks(self.stem(x)).mean((2, 3))
+    def flatten(self, maps: Tensor) -> Tensor:
+        """Return the maps' mean over pixels, `(N, 512)`."""
+        return maps.mean((2, 3))
 
 
 class ResNet18_AP(ResNet18):  # noqa: N801 (the literature's name)
     """ResNet18 that halves maps by 2x2 average pooling in place of strides, without pooling at the end.
 
     Args:
-        image_shape: `(C, H, W)`, 16x16 or larger.
-        num_classes: number of logits.
         norm: after every convolution; `instance` is the plain name in the literature, `batch` its ResNet18BN_AP.
 
     Shape:
-        - Input: `(N, C, H, W)`.
+        - Input: `(N, C, H, W)`, 16x16 or larger.
         - Features: `(N, 512 * H' * W')`, the flattened last maps, H' = H // 8.
         - Output: `(N, num_classes)`.
     """
 
+    pools = True
     smallest = 16
 
-    def block(self, channels: int, width: int, norm: Norm, halves: bool = False) -> nn.Module:
-        """Return a residual block that pools."""
-        return ResidualBlock(channels, width, norm, halves, pools=True)
-
-    def num_features(self, image_shape: tuple[int, int, int]) -> int:
-        """Return how many features the classifier sees."""
-        return 512 * (image_shape[1] // 8) * (image_shape[2] // 8)
-
-    def features(self, x: Tensor) -> Tensor:
-        """Return the flattened last maps, `(N, 512 * H' * W')`."""
-        return self.blocks(self.stem(x)).flatten(1)
+    def flatten(self, maps: Tensor) -> Tensor:
+        """Return the maps as vectors, `(N, 512 * H' * W')`."""
+        return maps.flatten(1)
 
 
 class ResidualBlock(nn.Module):
@@ -97,7 +86,7 @@ class ResidualBlock(nn.Module):
         width: channels of the output.
         norm: after every convolution.
         halves: whether the output has half the height and width.
-        pools: halve by average pooling, after the first ReLU and before the shortcut's normalisation, not by strides.
+        pools: halve by average pooling, after the first ReLU and before the shortcut's normalization, not by strides.
     """
 
     def __init__(self, channels: int, width: int, norm: Norm, halves: bool, pools: bool = False) -> None:

@@ -68,11 +68,8 @@ def train_fast(network: Network, data: TrainingSet, epochs: int, seed: int, tick
     )
     steps = steps_per_epoch("fast", data)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR["fast"], epochs * steps, cycle_momentum=False)
-    forward, crop, mixed = (
-        compiled(network.train(), compile),
-        CropFlip(min(data.images.shape[2:]) // 8),
-        has_bf16(device),
-    )
+    forward, mixed = compiled(network.train(), compile), has_bf16(device)
+    crop = CropFlip(min(data.images.shape[2:]) // 8)
 
     def logits(images: Tensor) -> Tensor:
         # weights change in place, which a cache of their bf16 copies would not notice

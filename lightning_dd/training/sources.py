@@ -17,6 +17,8 @@ from lightning_dd.runtime.options import CheckedOptions, NonNegativeInt, Positiv
 from lightning_dd.training.loop import mini_batches, shuffled, train_network
 from lightning_dd.unroll.functional import FlatNetwork
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class SourceContext:
@@ -42,7 +44,7 @@ class SourceContext:
     image_shape: tuple[int, int, int]
     num_classes: int
     seed: int
-    device: torch.device | str = "cpu"
+    device: torch.device = CPU
     rank: int = 0
     world_size: int = 1
     trainable: bool = False

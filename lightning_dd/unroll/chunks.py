@@ -8,8 +8,6 @@ from torch import Tensor
 from lightning_dd.losses.surrogate import with_gradient
 from lightning_dd.unroll.step import Objective
 
-CHUNK_ON_CPU = 256
-
 Gradient = Callable[..., tuple[Tensor, Tensor]]
 """Called with weights, images and labels; returns the gradient with respect to the weights, and the value."""
 
@@ -33,8 +31,8 @@ def sum_in_chunks(gradient: Gradient, weights: Tensor, images: Tensor, labels: T
 
     Args:
         gradient: of the objective; see `gradient_of`.
-        weights: what the result is differentiable in.
-        images: `(N, C, H, W)`; without a gradient.
+        weights: the result is differentiable in them alone.
+        images: `(N, C, H, W)`.
         labels: `(N,)`.
         chunk: largest number of images at once.
     """

@@ -14,14 +14,14 @@ def class_gradients(network: nn.Module, images: Tensor, labels: Tensor, logits: 
     """Return the gradient of each class's mean cross-entropy with respect to the weights.
 
     One class goes through plain autograd; several go through one batched gradient, which a GPU takes with few launches.
-    The result has a graph where the images ask for gradients.
+    The result has a graph where the images require gradients.
 
     Args:
-        network: treats each image for itself (batch normalisation in eval mode); its parameters ask for gradients.
+        network: treats each image for itself (batch normalization in eval mode); its parameters require gradients.
         images: `(K, N, C, H, W)`.
         labels: `(K,)` class indices.
-        logits: what to call in place of the network for one class, for example its compiled form; without images that
-            ask for gradients only, since compiled code cannot be differentiated twice.
+        logits: called in place of the network for one class, for example its compiled form. Not used for images that
+            require gradients: compiled code cannot be differentiated twice.
 
     Returns:
         One tensor `(K, *shape)` for each parameter.
@@ -36,8 +36,7 @@ def class_gradients(network: nn.Module, images: Tensor, labels: Tensor, logits: 
     def loss_of(weights: dict[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(functional_call(network, weights, (images,)), labels)
 
-    gradients = vmap(grad(loss_of), in_dims=(None, 0, 0))(weights, images, labels)
-    return [gradients[name] for name in weights]
+    return list(vmap(grad(loss_of), in_dims=(None, 0, 0))(weights, images, labels).values())
 
 
 def class_gradients_in_chunks(
@@ -45,12 +44,7 @@ def class_gradients_in_chunks(
 ) -> list[Tensor]:
     """Return `class_gradients` of images without a graph, at most `chunk` images of a class in one forward.
 
-    Args:
-        network: as above.
-        images: `(K, N, C, H, W)`.
-        labels: `(K,)` class indices.
-        chunk: images of a class; trades time for memory, the result is the same to rounding.
-        logits: as above.
+    The chunk trades time for memory; the result is the same to rounding.
     """
     total: list[Tensor] = []
     for part in images.split(chunk, 1):

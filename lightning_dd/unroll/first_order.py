@@ -1,8 +1,8 @@
-"""Training whose gradient sees each step for itself, the weights before it taken as given (TESLA, arXiv 2211.10586).
+"""Training whose gradient sees each step by itself, with the weights before it held constant (TESLA, arXiv 2211.10586).
 
 With `θ_N = θ_0 - Σ η_n g_n`, g_n being the gradient at θ_n on batch n, the derivative through g_n alone is kept: how a
-batch moves its own step. How it moves the later steps, by way of the weights that they start from, is left out. So the
-result is not that of `unroll`, and costs less: no step is differentiated with respect to its weights.
+batch moves its own step, not how it moves the later ones through the weights. The result is not that of `unroll`, and
+costs less: no step is differentiated with respect to its weights.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from lightning_dd.unroll.step import Objective
+from lightning_dd.unroll.step import Objective, leaves_of
 from lightning_dd.unroll.unroll import Batches, Inputs
 
 
@@ -26,8 +26,8 @@ def unroll_first_order(
     Args:
         objective: a function of weights and batch, twice differentiable.
         weights: before the first step, `(W,)`; without a gradient.
-        inputs: what the batches are made of; a gradient goes to those that are floating.
-        batches: gives the batch of step n, the same one whenever it is asked.
+        inputs: source of the batches; a gradient goes to those that are floating.
+        batches: gives the batch of step n, the same one at every call.
         step_sizes: `(N,)`.
 
     Returns:
@@ -38,7 +38,7 @@ def unroll_first_order(
 
 
 class _FirstOrder(torch.autograd.Function):
-    """The steps forwards without a graph, and each once more, with one, in the backward pass."""
+    """The steps forward without a graph, and each once more, with one, in the backward pass."""
 
     @staticmethod
     def forward(
@@ -59,7 +59,7 @@ class _FirstOrder(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, cotangent: Tensor) -> tuple[Any, ...]:
         step_sizes, *inputs = ctx.saved_tensors
-        leaves = tuple(tensor.detach().requires_grad_(tensor.is_floating_point()) for tensor in inputs)
+        leaves = leaves_of(inputs)
         learned = [leaf for leaf in leaves if leaf.requires_grad]
         of_sizes = torch.zeros_like(step_sizes)
         with torch.autocast(cotangent.device.type, enabled=False), torch.enable_grad():

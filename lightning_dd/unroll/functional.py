@@ -1,8 +1,8 @@
-"""A network as a function of one vector of weights, so that a step of training is a few operations on that vector."""
+"""A network as a function of one vector of weights: a training step is a few operations on that vector."""
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call
 from torch.nn import functional as F
 
 
@@ -22,36 +22,30 @@ class FlatNetwork:
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
-        parameters = dict(network.named_parameters())
-        self.names = tuple(parameters)
-        self.shapes = tuple(parameter.shape for parameter in parameters.values())
-        self.sizes = tuple(parameter.numel() for parameter in parameters.values())
+        self.shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
+        self.sizes = [shape.numel() for shape in self.shapes.values()]
 
     def weights(self, network: nn.Module | None = None) -> Tensor:
-        """Return a copy of a network's weights, `(W,)`, in the order in which its parameters are defined.
+        """Return a copy of the weights, `(W,)`, in the order of definition.
 
         Args:
-            network: of the same architecture; None takes the one given at the start.
+            network: another one of the same architecture.
         """
         return torch.cat([p.detach().flatten() for p in (network or self.network).parameters()])
 
     def named(self, weights: Tensor) -> dict[str, Tensor]:
         """Return the parameters as views of a vector of weights `(W,)`."""
         parts = weights.split(self.sizes)
-        return {name: part.view(shape) for name, part, shape in zip(self.names, parts, self.shapes, strict=True)}
+        return {name: part.view(shape) for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)}
 
     def __call__(self, weights: Tensor, images: Tensor) -> Tensor:
-        """Return the logits under given weights: `(N, num_classes)` for `(W,)`, `(S, N, num_classes)` for `(S, W)`."""
-        if weights.ndim == 1:
-            return functional_call(self.network, {**self.named(weights), **self._buffers(weights)}, (images,))
-        return vmap(self, in_dims=(0, None))(weights, images)
-
-    def _buffers(self, weights: Tensor) -> dict[str, Tensor]:
-        """Return copies: a call is pure, and moves no running statistics."""
-        return {
+        """Return the logits `(N, num_classes)` under weights `(W,)`."""
+        # copies of the buffers: a call is pure, and moves no running statistics
+        buffers = {
             name: buffer.to(weights.dtype if buffer.is_floating_point() else buffer.dtype, copy=True)
             for name, buffer in self.network.named_buffers()
         }
+        return functional_call(self.network, {**self.named(weights), **buffers}, (images,))
 
 
 class CrossEntropy:
@@ -59,7 +53,7 @@ class CrossEntropy:
 
     Args:
         network: as a function of its weights.
-        reduction: over images, `"mean"` or `"sum"`; several networks are summed over.
+        reduction: over images, `"mean"` or `"sum"`.
     """
 
     def __init__(self, network: FlatNetwork, reduction: str = "mean") -> None:
@@ -70,14 +64,8 @@ class CrossEntropy:
         """Return a scalar.
 
         Args:
-            weights: `(W,)`, or `(S, W)` for S networks.
+            weights: `(W,)`.
             images: `(N, C, H, W)`.
             labels: `(N,)` class indices, or `(N, num_classes)` probabilities.
         """
-        logits = self.network(weights, images)
-        if weights.ndim == 1:
-            return F.cross_entropy(logits, labels, reduction=self.reduction)
-        stacked = len(weights)
-        repeated = labels.repeat(stacked, *[1] * (labels.ndim - 1))
-        loss = F.cross_entropy(logits.flatten(0, 1), repeated, reduction=self.reduction)
-        return loss * stacked if self.reduction == "mean" else loss
+        return F.cross_entropy(self.network(weights, images), labels, reduction=self.reduction)

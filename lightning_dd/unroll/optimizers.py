@@ -1,30 +1,12 @@
-"""Optimizers as pure functions of weights, gradient and step size: what an inner step does with its gradient."""
+"""Optimizers as pure functions of state, gradient and step size, differentiable in all three."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 State = tuple[Tensor, ...]
-"""The weights and, after them, what the optimizer remembers: all of one shape."""
-
-
-class InnerOptimizer(Protocol):
-    """A rule for one step."""
-
-    def start(self, weights: Tensor) -> State:
-        """Return the state before the first step."""
-
-    def update(self, state: State, gradient: Tensor, step_size: Tensor, number: Tensor) -> State:
-        """Return the state after a step, differentiable in state, gradient and step size.
-
-        Args:
-            state: what `start` or the step before returned.
-            gradient: of the loss, in the shape of the weights.
-            step_size: a scalar.
-            number: a scalar that counts the steps from 1.
-        """
+"""The weights and, after them, the optimizer's memory: all of one shape."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +24,14 @@ class SGD:
         return (weights, torch.zeros_like(weights)) if self.momentum else (weights,)
 
     def update(self, state: State, gradient: Tensor, step_size: Tensor, number: Tensor) -> State:
-        """Return `w - η v` and `v`, where `v <- μ v + g`."""
+        """Return `w - η v` and `v`, where `v <- μ v + g`.
+
+        Args:
+            state: from `start` or the step before.
+            gradient: of the loss, in the shape of the weights.
+            step_size: η, a scalar.
+            number: a scalar that counts the steps from 1.
+        """
         if not self.momentum:
             return (torch.addcmul(state[0], step_size, gradient, value=-1),)
         weights, velocity = state
@@ -77,3 +66,6 @@ class Adam:
         square = torch.lerp(square, gradient.square(), 1 - second)
         root = (square / (1 - second**number)).clamp_min(self.smallest).sqrt()
         return weights - step_size / (1 - first**number) * mean / (root + self.eps), mean, square
+
+
+InnerOptimizer = SGD | Adam

@@ -1,6 +1,6 @@
 """One step of training as a pure function, and its vector-Jacobian product."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch import Tensor
 from lightning_dd.unroll.optimizers import SGD, InnerOptimizer, State
 
 Batch = tuple[Tensor, ...]
-"""What the objective takes besides the weights: images, labels."""
+"""The objective's arguments besides the weights: images, labels."""
 
 Objective = Callable[..., Tensor]
 """Called with weights and a batch; returns a scalar."""
@@ -17,12 +17,12 @@ Objective = Callable[..., Tensor]
 class InnerStep:
     """A step of an optimizer on an objective.
 
-    Second derivatives of a compiled network cannot be had; those of a whole step can, where it is one pure function.
-    Compiled or not, the result is the same to rounding.
+    A compiled network cannot be differentiated twice; a whole step as one pure function can be compiled. The result is
+    the same to rounding.
 
     Args:
         objective: a pure function of weights and batch, twice differentiable.
-        optimizer: what is done with the gradient.
+        optimizer: SGD by default.
         compile: compile the step, and its vector-Jacobian product, with `torch.compile`.
     """
 
@@ -40,24 +40,21 @@ class InnerStep:
             return self._plain(state, batch, step_size, number)
 
     def with_graph(self, state: State, batch: Batch, step_size: Tensor, number: Tensor) -> State:
-        """Return the next state with the graph that leads to it; the weights must ask for gradients."""
+        """Return the next state with its graph; the weights must require gradients."""
         (gradient,) = torch.autograd.grad(self.objective(state[0], *batch), state[0], create_graph=True)
         return self.optimizer.update(state, gradient, step_size, number)
 
     def pull_back(
         self, state: State, batch: Batch, step_size: Tensor, number: Tensor, cotangents: State
     ) -> tuple[State, Batch, Tensor]:
-        """Return what the cotangents of the next state are for the state, the batch and the step size.
+        """Return the vector-Jacobian product: cotangents of state, floating tensors of the batch, and step size.
 
         Args:
             state: before the step.
-            batch: of the step; what is not floating (class indices) gets no cotangent.
+            batch: of the step.
             step_size: a scalar.
-            number: counts the steps from 1.
-            cotangents: gradient of something with respect to the next state.
-
-        Returns:
-            Cotangents of the state, of the floating tensors of the batch, and of the step size.
+            number: a scalar that counts the steps from 1.
+            cotangents: of the next state.
         """
         return self._pull_back(state, batch, step_size, number, cotangents)
 
@@ -70,7 +67,7 @@ class InnerStep:
     def _eager_pull_back(
         self, state: State, batch: Batch, step_size: Tensor, number: Tensor, cotangents: State
     ) -> tuple[State, Batch, Tensor]:
-        state, batch, (step_size,) = _leaves(state), _leaves(batch), _leaves((step_size,))
+        state, batch, (step_size,) = leaves_of(state), leaves_of(batch), leaves_of((step_size,))
         floating = [tensor for tensor in batch if tensor.requires_grad]
         with torch.enable_grad():
             after = self.with_graph(state, batch, step_size, number)
@@ -94,6 +91,6 @@ class InnerStep:
         return torch.func.vjp(step, state, tuple(batch[place] for place in places), step_size)[1](cotangents)
 
 
-def _leaves(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return the same values cut off from their graphs; what is floating asks for gradients."""
+def leaves_of(tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    """Return the same values without their graphs; floating ones require gradients."""
     return tuple(tensor.detach().requires_grad_(tensor.is_floating_point()) for tensor in tensors)

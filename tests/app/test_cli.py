@@ -76,7 +76,9 @@ def test_the_artefact_carries_the_whitening(zca, fit, product, tmp_path):
     distilled = product()
     folder = tmp_path / "dm_digits_ipc1" / "version_0"
     assert len(list(folder.glob("whitening-*.safetensors"))) == 1
-    learned = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]["synthetic.codec.images"]
+    learned = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"][
+        "synthetic.codec.images"
+    ]
     torch.testing.assert_close(distilled.prepared, learned, atol=1e-3, rtol=1e-3)
     assert not torch.allclose(distilled.images, learned, atol=0.1)
 

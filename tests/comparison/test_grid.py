@@ -12,7 +12,6 @@ from lightning_dd.comparison import grid, tables
 from lightning_dd.comparison.candidates import RealImages, fingerprint, from_sets, groups
 from lightning_dd.comparison.cells import Cells
 from lightning_dd.comparison.grid import Conditions, fill
-from lightning_dd.comparison.heat_map import save_heat_map
 from lightning_dd.data import Digits
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import evaluate, find_protocol
@@ -213,7 +212,7 @@ def _table():
     ]
 
 
-def test_forms_of_the_table(tmp_path):
+def test_forms_of_the_table():
     assert tables.markdown(_table()).splitlines() == [
         "| trained on | labels | images per class | `ConvNet` | `AlexNet:norm=batch` |",
         "| --- | --- | ---: | ---: | ---: |",
@@ -227,5 +226,3 @@ def test_forms_of_the_table(tmp_path):
         "DM           hard      1  55.0 ± 5.0        40.0",
         "random real  hard      1  30.5 ± 0.5        20.0",
     ]
-    save_heat_map(tmp_path / "map.png", _table(), "a title")
-    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")

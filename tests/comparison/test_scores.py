@@ -1,11 +1,7 @@
 """DD-Ranking's scores: the published anchors, and what goes into them."""
 
 import pytest
-import torch
 
-from lightning_dd.artifact.dataset import DistilledDataset
-from lightning_dd.artifact.preprocessing import Normalization
-from lightning_dd.comparison.dd_ranking import for_dd_ranking
 from lightning_dd.comparison.grid import Cell
 from lightning_dd.comparison.scores import Tables, augmentation_robust_score, label_robust_score
 from lightning_dd.errors import UserError
@@ -53,43 +49,3 @@ def test_a_set_with_soft_labels_is_judged_by_its_own_recipe():
     assert row["labels"] == "soft"
     assert row["lrs"] == pytest.approx(label_robust_score(0.8, 0.3, 0.6, 0.35), abs=0.01)
     assert row["ars"] == pytest.approx(augmentation_robust_score(0.6, 0.35, 0.5, 0.33), abs=0.01)
-
-
-def _distilled(**changes: object) -> DistilledDataset:
-    images = torch.rand(10, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    arguments = {"labels": torch.arange(10), "class_names": tuple("abcdefghij")}
-    arguments["preprocessing"] = Normalization([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010])
-    return DistilledDataset(images, **{**arguments, **changes})
-
-
-def test_the_form_that_dd_ranking_takes():
-    hard = _distilled()
-    assert set(for_dd_ranking(hard)) == {"image_tensor", "hard_labels"}
-    torch.testing.assert_close(for_dd_ranking(hard)["image_tensor"], hard.prepared)
-    with pytest.raises(UserError, match="hard labels only"):
-        for_dd_ranking(hard, "soft")
-    soft = _distilled(labels=torch.eye(10) * 4, label_kind="logits", recipe={"step_size": 0.02})
-    arguments = for_dd_ranking(soft, "soft", Normalization([0.0] * 3, [1.0] * 3))
-    assert torch.equal(arguments["image_tensor"], soft.images)
-    torch.testing.assert_close(arguments["soft_labels"].sum(1), torch.ones(10))
-    assert arguments["syn_lr"] == 0.02
-
-
-def test_dd_ranking_reads_it(tmp_path, monkeypatch):
-    hard_label = pytest.importorskip("ddranking.metrics.hard_label")
-    images = torch.randn(40, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    tiny = [(image, index % 10) for index, image in enumerate(images)]
-    same = {label: label for label in range(10)}
-    facts = (3, (32, 32), [0.5] * 3, [0.2] * 3, 10, tiny, tiny, tiny, same, same)
-    monkeypatch.setattr(hard_label, "get_dataset", lambda *arguments: facts)  # the real one downloads CIFAR-10
-    monkeypatch.setitem(hard_label.REAL_DATA_ACC_CACHE, "CIFAR10-ConvNet-3", 84.8)
-    monkeypatch.chdir(tmp_path)  # it writes its random images there
-    found: dict = {}  # release 0.2.0 has each score twice, and cannot write that table
-    monkeypatch.setattr(hard_label, "save_results", lambda results, path: found.update(results))
-    short = {"ipc": 1, "num_eval": 1, "num_epochs": 10, "step_size": 5, "num_workers": 0}  # it tests every ten epochs
-    score = hard_label.LabelRobustScoreHard(
-        **short, data_aug_func="none", device="cpu", save_path=str(tmp_path / "scores.csv")
-    )
-    score.compute_metrics(**for_dd_ranking(_distilled(recipe={"step_size": 0.01})))
-    (recovery,) = found["hard_label_recovery"]
-    assert 0 <= 84.8 - recovery <= 100  # the accuracy, in percent, of the network that was trained on our images

@@ -43,7 +43,7 @@ def test_schedule_of_the_dc_family(name, total, index, high, low):
 
 def test_what_is_alike():
     assert all(protocol.name == name for name, protocol in PROTOCOLS.items())
-    for protocol in (PROTOCOLS[name] for name in PROTOCOLS if name not in ("frepo", "kip", "datm")):
+    for protocol in (PROTOCOLS[name] for name in PROTOCOLS if name not in ("frepo", "datm")):
         assert (protocol.momentum, protocol.weight_decay, protocol.batch_size) == (0.9, 5e-4, 256)
 
 
@@ -60,7 +60,6 @@ def test_what_is_alike():
         ("common", "dsa"),
         ("common_soft", "dsa"),
         ("frepo", "frepo_flip_color_crop_rotate_translate_cutout"),
-        ("kip", None),
     ],
 )
 def test_augmentation(name, augmentation):
@@ -97,7 +96,7 @@ def test_shortest():
 def test_mistakes():
     with pytest.raises(
         UserError,
-        match=r"'dmm'.*dc, dsa, dm, mtt, datm, dd, frepo, kip, krr, dcbench, dcbench_dsa, common, common_soft",
+        match=r"'dmm'.*dc, dsa, dm, mtt, datm, dd, frepo, krr, dcbench, dcbench_dsa, common, common_soft",
     ):
         find_protocol("dmm")
     for epochs in (0, -5):
@@ -133,14 +132,6 @@ def test_frepo_s_learning_rate():
     assert factors[1999] == pytest.approx(0.01, abs=1e-5)
     short = [find_protocol("frepo", epochs=10).lr_factor(step, 100) for step in range(10)]
     assert max(short) == short[5] == 1  # the warm-up is at most half of all
-
-
-def test_kip():
-    kip = find_protocol("kip")
-    assert (kip.num_steps(10), kip.num_steps(500), kip.batch_size, kip.momentum) == (5001, 5001, 100, 0.9)
-    factors = [kip.lr_factor(step, 500) for step in range(5001)]
-    assert (factors[0], factors[2500], factors[5000]) == pytest.approx((1, 0.5, 0))
-    assert find_protocol("kip", epochs=1).lr_factor(0, 10) == 1
 
 
 def test_datm_trains_on_soft_labels_with_the_learned_step_size():

@@ -12,7 +12,6 @@ from lightning_dd.augmentation import DSA
 from lightning_dd.augmentation.dc import DCAugmentation
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import find_protocol
-from lightning_dd.evaluation.stable_rate import largest_stable_rate
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.training.loop import accuracy
 
@@ -221,21 +220,3 @@ def test_frepo_equals_a_plain_loop():
         optimizer.step()
     for ours, theirs in zip(network.parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
-
-
-def test_kip_equals_a_plain_loop():
-    images, _ = _data(6)
-    targets = torch.randn(6, 3, generator=_generator(7))
-    protocol = find_protocol("kip", epochs=4)
-    network, expected = _linear(), _linear()
-    protocol.train(network, images, targets, None, None, _generator())
-    rate, velocities = largest_stable_rate(expected, images), [0.0, 0.0]
-    for step in range(4):
-        loss = 0.5 * (expected(images) - targets).square().mean()
-        loss = loss + 0.5 * 1e-3 * sum(w.square().sum() for w in expected.parameters())
-        gradients = torch.autograd.grad(loss, list(expected.parameters()))
-        for index, (weight, gradient) in enumerate(zip(expected.parameters(), gradients, strict=True)):
-            velocities[index] = 0.9 * velocities[index] + gradient
-            weight.data -= rate * (1 + math.cos(math.pi * step / 3)) / 2 * velocities[index]
-    for ours, theirs in zip(network.parameters(), expected.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

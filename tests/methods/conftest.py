@@ -11,25 +11,10 @@ from lightning_dd.app.cli import main
 from lightning_dd.methods import MTT
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.rng import generator
+from tests.methods.steps import Walk
 
 CONF = Path(__file__).parents[1] / "conf"
 SHAPE = (2, 8, 6)
-
-
-class Walk:
-    """Experts that walk at random from the weights of a network."""
-
-    def __init__(self, network: torch.nn.Module, experts: int = 2, epochs: int = 5) -> None:
-        start = torch.nn.utils.parameters_to_vector(network.parameters()).detach().double()
-        draws = torch.Generator().manual_seed(3)
-        steps = 0.02 * torch.randn(experts, epochs + 1, len(start), generator=draws, dtype=torch.float64)
-        self.ways = start + steps.cumsum(1)
-
-    def __len__(self) -> int:
-        return len(self.ways)
-
-    def weights(self, index: int, epoch: int) -> torch.Tensor:
-        return self.ways[index, epoch].clone()
 
 
 def _matching(method: type[MTT] = MTT, ipc: int = 2, activation: str = "relu", **options) -> MTT:
@@ -38,9 +23,7 @@ def _matching(method: type[MTT] = MTT, ipc: int = 2, activation: str = "relu", *
     options = {"network": network, "num_classes": 3, "image_shape": SHAPE, "seed": 7, **defaults, **options}
     module = method(ipc, "experts", **options)
     with torch.no_grad():
-        module.synthetic.codec.images.copy_(
-            torch.randn(module.synthetic.codec.images.shape, generator=generator(0, "test"))
-        )
+        module.synthetic.codec.start_noise(generator(0, "test"))
     built = build(network, SHAPE, 3, torch.Generator().manual_seed(0)).double()
     module.networks.context = module.source_context()
     module.networks.use(Walk(built), built)

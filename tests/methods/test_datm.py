@@ -14,7 +14,7 @@ from lightning_dd.experts.labels import expert_logits, rows_that_experts_get_rig
 from lightning_dd.experts.trajectories import Trajectories
 from lightning_dd.methods import DATM
 from lightning_dd.rng import generator
-from tests.methods.steps import objective
+from tests.methods.steps import Walk, objective
 
 CONF = Path(__file__).parents[1] / "conf"
 BATCH = Batch(0, *[torch.tensor([])] * 3)
@@ -31,6 +31,7 @@ def _datm(matching, **options) -> DATM:
 
 def test_the_range_of_epochs_grows(matching):
     module = _datm(matching, min_start_epoch=1, first_max_start_epoch=2, max_start_epoch=12, expansion_steps=100)
+    module.networks.trajectories = Walk(module.networks.flat.network, epochs=14)
     ends, segments = [], module.networks
     for iteration in (0, 9, 10, 50, 99, 100, 5000):
         ends.append(segments.upper_end(iteration))

@@ -167,7 +167,7 @@ def test_labels_can_stay():
 def test_one_optimizer_with_named_groups():
     optimizer = _module(lr_decay=1.0).configure_optimizers()
     assert isinstance(optimizer, LAMB)
-    assert [group["name"] for group in optimizer.param_groups] == ["synthetic.codec.images", "synthetic.labels.values"]
+    assert [group["name"] for group in optimizer.param_groups] == ["images", "labels"]
 
 
 def test_networks_are_no_part_of_the_module():

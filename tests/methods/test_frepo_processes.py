@@ -30,7 +30,7 @@ def test_two_processes_equal_one(tmp_path):
     start = _fit(tmp_path / "start", "--trainer.max_steps", "1", "--model.lr", "1e-30")
     one = _fit(tmp_path / "one")
     two = _fit(tmp_path / "two", "--trainer.devices", "2", "--trainer.strategy", "ddp")
-    for name in ("images", "labels"):
+    for name in ("synthetic.codec.images", "synthetic.labels.values"):
         assert one[name].dtype == torch.float64
         largest_update = (one[name] - start[name]).abs().max()
         assert largest_update > 1e-5

@@ -79,7 +79,7 @@ def test_shares_of_classes_add_up():
 
 @pytest.mark.parametrize(
     ("labels", "learned"),
-    [("fixed", ["synthetic.codec.images"]), ("learned", ["synthetic.codec.images", "synthetic.labels.values"])],
+    [("fixed", ["images"]), ("learned", ["images", "labels"])],
 )
 def test_what_is_learned(labels, learned):
     optimizer = _module(labels=labels).configure_optimizers()

@@ -1,7 +1,6 @@
 """MTT: its loss against a naive training, its guards, and runs through the command line."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from lightning_dd.augmentation import DSA
 from lightning_dd.data.sampling import Batch
 from lightning_dd.methods import MTT
 from lightning_dd.rng import generator
-from lightning_dd.unroll.chunked_order import permuted_chunks
+from lightning_dd.unroll.batch_order import permuted_chunks
 from tests.methods.steps import objective
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -113,7 +112,7 @@ def test_several_segments_are_averaged_and_shared_out(matching):
     module = matching(segments_per_step=3)
     whole, shares = _gradients(module), []
     for rank in range(4):  # one more than there are segments
-        module.networks.context = replace(module.source_context(), rank=rank, world_size=4)
+        module.networks.context = module.source_context(rank=rank, world_size=4)
         shares.append(_gradients(module))
     for place, theirs in enumerate(whole):
         torch.testing.assert_close(sum(share[place] for share in shares), theirs)
@@ -219,7 +218,7 @@ def test_a_step_size_that_turns_negative_ends_the_run_with_what_was_before(fit, 
 @pytest.mark.parametrize(
     "options",
     [
-        "--model.synthetic_batch 7 --model.keep_every 2",
+        "--model.synthetic_batch 7",
         "--model.log_step_size true --model.segments_per_step 2 --model.clip 1",
         "--model.init noise --model.augmentation null --model.lr_decay 0.1 --trainer.precision bf16-mixed",
     ],

@@ -15,9 +15,7 @@ NEEDED = {"ipc": 1, "experts": "experts", "folder": "experts"}
 def _restricted(method: type) -> list[str]:
     hints = get_type_hints(method.__init__)
     return [
-        name
-        for name, hint in hints.items()
-        if any(hasattr(kind, "_restrictions") for kind in (hint, *get_args(hint)))
+        name for name, hint in hints.items() if any(hasattr(kind, "_restrictions") for kind in (hint, *get_args(hint)))
     ]
 
 

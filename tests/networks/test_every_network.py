@@ -13,7 +13,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.networks import Network, build
 from lightning_dd.networks.foreign import ForeignNetwork
 
-SMALL = {"ConvNet": {"width": 8}, "FRePoNet": {"width": 4}, "KIPConvNet": {"width": 8}, "MLP": {"width": 16}}
+SMALL = {"ConvNet": {"width": 8}, "FRePoNet": {"width": 4}, "MLP": {"width": 16}}
 FAMILIES = [
     family
     for family in (getattr(networks, name) for name in networks.__all__)
@@ -46,7 +46,7 @@ def _weights(network):
 
 def test_every_family_is_walked():
     assert {family.__name__ for family in OWN} >= {
-        *("MLP", "LeNet", "ConvNet", "AlexNet", "VGG11", "ResNet18", "ResNet18_AP", "FRePoNet", "KIPConvNet")
+        *("MLP", "LeNet", "ConvNet", "AlexNet", "VGG11", "ResNet18", "ResNet18_AP", "FRePoNet")
     }
 
 
@@ -113,7 +113,6 @@ def test_weights_depend_on_the_generator_alone(factory):
         ("ResNet18", 11_173_962, 11_173_962 - 2 * 9 * 64),
         ("ResNet18_AP", 11_173_962 + 15 * 5_120, 11_173_962 - 2 * 9 * 64 + 8 * 5_120),
         ("FRePoNet", 1_561_610, 1_559_306),
-        ("KIPConvNet", 28_672 + 3 * 9_438_208 + 163_850, 10_240 + 3 * 9_438_208 + 9 * 10_240 + 10),
     ],
 )
 def test_published_numbers_of_parameters(family, cifar, mnist):
@@ -133,7 +132,6 @@ def test_published_numbers_of_parameters(family, cifar, mnist):
         ("ResNet18", 512, 512, 512),
         ("ResNet18_AP", 512 * 16, 512 * 9, 512 * 64),
         ("FRePoNet", 8192, 8192, 512 * 64),
-        ("KIPConvNet", 1024 * 16, 1024 * 9, 1024 * 64),
     ],
 )
 def test_published_numbers_of_features(family, cifar, mnist, tiny):
@@ -214,11 +212,17 @@ def test_frepo_weights_are_lecun_s_truncated_normal():
         assert not layer.bias.any()
 
 
-def test_kip_weights_are_normal():
-    network = build(partial(networks.KIPConvNet, width=256), (3, 32, 32), 10, _generator())
-    kinds = [type(module).__name__ for module in network.blocks]
-    assert kinds == ["Conv2d", "ReLU", *["Conv2d", "ReLU", "AveragePool2x2"] * 3]
-    for layer in (network.blocks[0], network.blocks[2], network.classifier):
-        assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / layer.weight[0].numel()), rel=0.05)
-    assert network.blocks[2].bias.std().item() == pytest.approx(0.1, rel=0.2)
-    assert len(networks.KIPConvNet((3, 32, 32), 10, width=4, prepend=False).blocks) == 9
+@pytest.mark.parametrize("factory", VARIANTS)
+def test_intermediate_features_of_every_network(factory):
+    network = build(factory, (3, 32, 32), 5, _generator()).eval()
+    images = torch.randn(2, 3, 32, 32, generator=_generator(1))
+    first, last = network.features(images, layers=[0, -1])
+    assert torch.equal(network.flatten(last), network.features(images))
+    assert first.shape[0] == 2
+    assert not torch.equal(first, last)
+
+
+def test_a_stage_of_a_convnet_is_a_block():
+    network = build(partial(networks.ConvNet, width=4), (1, 16, 16), 2, _generator())
+    outputs = network.features(torch.zeros(1, 1, 16, 16), layers=[0, 1, 2])
+    assert [tuple(output.shape) for output in outputs] == [(1, 4, 8, 8), (1, 4, 4, 4), (1, 4, 2, 2)]

@@ -26,7 +26,7 @@ def _fit(config, root, *options):
         result = None
         assert main(arguments) == 0
     (folder,) = root.glob("*/version_*")  # rank zero alone writes
-    state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]["images"]
+    state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]["synthetic.codec.images"]
     return state, result, folder
 
 

@@ -46,7 +46,6 @@ def test_a_table_of_our_set_a_foreign_one_and_real_images(run, tmp_path, capsys)
     rows = list(csv.DictReader((out / "evaluation.csv").open()))
     assert len(rows) == 6
     assert (out / "evaluation.md").read_text().count("\n") == 5
-    assert (out / "evaluation.png").stat().st_size > 1000
     before = (out / "cells.json").read_text()
     assert _main(*command) == 0  # all cells are finished
     assert capsys.readouterr().out.count("(finished before)") == 6

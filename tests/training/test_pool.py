@@ -5,18 +5,29 @@ from functools import partial
 import pytest
 import torch
 
+from lightning_dd.artifact.codecs import Pixels
+from lightning_dd.artifact.labels import Labels
+from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.networks import FRePoNet, build
 from lightning_dd.rng import generator
 from lightning_dd.training.pool import NetworkPool
+from lightning_dd.training.sources import SourceContext
 
 SHAPE = (1, 8, 8)
-CPU = torch.device("cpu")
 FACTORY = partial(FRePoNet, width=4, depth=2)
 IMAGES = torch.randn(6, *SHAPE, generator=generator(0, "test"))
 
 
 def _pool(**options):
-    return NetworkPool(FACTORY, SHAPE, 3, seed=5, **{"size": 3, "max_age": 4, **options})
+    pool = NetworkPool(**{"size": 3, "max_age": 4, **options})
+    pool.setup(SourceContext(FACTORY, SHAPE, 3, 5, loss=lambda logits, targets: logits.square().mean()))
+    return pool
+
+
+def _synthetic():
+    codec = Pixels(3, 2, SHAPE)
+    codec.start(IMAGES)
+    return SyntheticSet(codec, Labels(torch.arange(3).repeat_interleave(2)))
 
 
 def _loss(network):
@@ -25,8 +36,8 @@ def _loss(network):
 
 def _advance(pool, iterations):
     for iteration in iterations:
-        pool.at(iteration, CPU)
-        pool.update(iteration, _loss)
+        pool.at(iteration)
+        pool.update(iteration, _synthetic(), None)
 
 
 def _state(network):
@@ -40,13 +51,13 @@ def _equal(ours, theirs):
 
 def test_ages_are_staggered():
     pool = _pool(size=4, max_age=100)
-    pool.at(0, CPU)
+    pool.at(0)
     assert pool.state_dict()["ages"].tolist() == [0, 25, 50, 75]
 
 
 def test_members_differ():
     pool = _pool()
-    pool.at(0, CPU)
+    pool.at(0)
     weights = pool.state_dict()["network.classifier.weight"]
     assert not torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[1], weights[2])
@@ -60,16 +71,16 @@ def test_every_member_is_drawn():
 
 def test_a_member_is_trained_as_by_plain_adam():
     pool = _pool(size=1, max_age=50)
-    network = build(FACTORY, SHAPE, 3, generator(5, "pool/start", 0), CPU)
+    network = build(FACTORY, SHAPE, 3, generator(5, "pool/start", 0))
     optimizer = torch.optim.Adam(network.parameters(), 3e-4)
     for iteration in range(4):
-        assert _equal(_state(pool.at(iteration, CPU)), _state(network))
-        pool.update(iteration, _loss)
+        assert _equal(_state(pool.at(iteration)), _state(network))
+        pool.update(iteration, _synthetic(), None)
         network.train()
         optimizer.zero_grad()
         _loss(network).backward()
         optimizer.step()
-    assert _equal(_state(pool.at(4, CPU)), _state(network))
+    assert _equal(_state(pool.at(4)), _state(network))
 
 
 def test_a_member_starts_again_when_it_is_older_than_the_largest_age():
@@ -79,14 +90,14 @@ def test_a_member_starts_again_when_it_is_older_than_the_largest_age():
         _advance(pool, [iteration])
         ages.append(pool.state_dict()["ages"].item())
     assert ages == [1, 2, 3, 0, 1, 2, 3, 0]
-    restarted = build(FACTORY, SHAPE, 3, generator(5, "pool/restart", 7), CPU)
-    assert _equal(_state(pool.at(8, CPU)), _state(restarted))
+    restarted = build(FACTORY, SHAPE, 3, generator(5, "pool/restart", 7))
+    assert _equal(_state(pool.at(8)), _state(restarted))
     assert not any(pool.state_dict()[f"exp_avg.{name}"].any() for name, _ in restarted.named_parameters())
     assert pool.state_dict()["updates"].item() == 0
 
 
 def test_the_objective_sees_frozen_weights_and_running_statistics():
-    network = _pool().at(0, CPU)
+    network = _pool().at(0)
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
     halves = torch.cat([network.features(IMAGES[:2]), network.features(IMAGES[2:])])
@@ -95,9 +106,9 @@ def test_the_objective_sees_frozen_weights_and_running_statistics():
 
 def test_training_moves_the_running_statistics_of_its_member_alone():
     pool = _pool()
-    pool.at(0, CPU)
+    pool.at(0)
     before = {name: tensor.clone() for name, tensor in pool.state_dict().items()}
-    pool.update(0, _loss)
+    pool.update(0, _synthetic(), None)
     member = pool._member(0)
     for name, tensor in pool.state_dict().items():
         changed = (tensor != before[name]).flatten(1).any(1) if tensor.ndim > 1 else tensor != before[name]
@@ -120,16 +131,16 @@ def test_resumes_bit_for_bit(stop):
 def test_state_is_tensors_only_and_empty_before_the_first_use():
     pool = _pool()
     assert pool.state_dict() == {}
-    pool.at(0, CPU)
+    pool.at(0)
     assert all(type(tensor) is torch.Tensor and not tensor.requires_grad for tensor in pool.state_dict().values())
 
 
 def test_one_object_serves_all_members():
     pool = _pool()
-    first = pool.at(0, CPU)
+    first = pool.at(0)
     pointers = [parameter.data_ptr() for parameter in first.parameters()]
     _advance(pool, range(10))
-    assert pool.at(10, CPU) is first
+    assert pool.at(10) is first
     assert [parameter.data_ptr() for parameter in first.parameters()] == pointers
 
 
@@ -140,7 +151,7 @@ def test_global_generator_is_untouched():
 
 
 def test_images_get_no_gradient_from_training():
-    pool, images = _pool(), IMAGES.clone().requires_grad_()
-    pool.at(0, CPU)
-    pool.update(0, lambda network: network(images.detach()).square().mean())
-    assert images.grad is None
+    pool, synthetic = _pool(), _synthetic()
+    pool.at(0)
+    pool.update(0, synthetic, None)
+    assert synthetic.codec.images.grad is None

@@ -6,10 +6,9 @@ from torch import nn
 
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.rng import generator
-from lightning_dd.training.sources import FreshNetworks
+from lightning_dd.training.sources import InitialWeights, RandomNetworks, SourceContext, TrainedNetworks
 
 SHAPE = (1, 8, 8)
-CPU = torch.device("cpu")
 
 
 def _conv(image_shape, num_classes):
@@ -27,7 +26,9 @@ FACTORIES = pytest.mark.parametrize("factory", [_conv, _Foreign])
 
 
 def _networks(factory, seed=0, trainable=False):
-    return FreshNetworks(factory, SHAPE, 3, seed, trainable)
+    networks = RandomNetworks()
+    networks.setup(SourceContext(factory, SHAPE, 3, seed, trainable=trainable))
+    return networks
 
 
 def _state(network):
@@ -42,9 +43,9 @@ def _equal(ours, theirs):
 @FACTORIES
 def test_an_iteration_has_its_weights(factory):
     networks = _networks(factory)
-    states = {iteration: _state(networks.at(iteration, CPU)) for iteration in (0, 1, 7)}
-    assert _equal(_state(networks.at(1, CPU)), states[1])
-    assert _equal(_state(networks.at(0, CPU)), states[0])
+    states = {iteration: _state(networks.at(iteration)) for iteration in (0, 1, 7)}
+    assert _equal(_state(networks.at(1)), states[1])
+    assert _equal(_state(networks.at(0)), states[0])
     weights = [name for name in states[0] if name.endswith("weight") and states[0][name].ndim > 1]
     assert len(weights) >= 2
     for name in weights:
@@ -55,43 +56,43 @@ def test_an_iteration_has_its_weights(factory):
 @FACTORIES
 def test_weights_do_not_depend_on_history(factory):
     """A resumed run starts at iteration 5; another got there with training on the way."""
-    resumed = _state(_networks(factory).at(5, CPU))
+    resumed = _state(_networks(factory).at(5))
     networks = _networks(factory, trainable=True)
     for iteration in range(5):
-        network = networks.at(iteration, CPU)
+        network = networks.at(iteration)
         optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
         network(torch.randn(4, *SHAPE)).square().sum().backward()  # moves running statistics as well
         optimizer.step()
         torch.rand(3)
-    assert _equal(_state(networks.at(5, CPU)), resumed)
+    assert _equal(_state(networks.at(5)), resumed)
 
 
 @FACTORIES
 def test_weights_are_those_of_the_key(factory):
-    expected = build(factory, SHAPE, 3, generator(4, "network", 9, CPU), CPU)
+    expected = build(factory, SHAPE, 3, generator(4, "network", 9))
     networks = _networks(factory, seed=4)
-    networks.at(2, CPU)
-    assert _equal(_state(networks.at(9, CPU)), _state(expected))
+    networks.at(2)
+    assert _equal(_state(networks.at(9)), _state(expected))
 
 
 @FACTORIES
 def test_seeds_differ(factory):
-    assert not _equal(_state(_networks(factory, 0).at(0, CPU)), _state(_networks(factory, 1).at(0, CPU)))
+    assert not _equal(_state(_networks(factory, 0).at(0)), _state(_networks(factory, 1).at(0)))
 
 
 @FACTORIES
 def test_global_generator_is_untouched(factory):
     networks, state = _networks(factory), torch.get_rng_state()
-    networks.at(0, CPU)
-    networks.at(1, CPU)
+    networks.at(0)
+    networks.at(1)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_one_object_serves_all_iterations():
     networks = _networks(_conv)
-    first = networks.at(0, CPU)
+    first = networks.at(0)
     storage = [parameter.data_ptr() for parameter in first.parameters()]
-    assert networks.at(1, CPU) is first
+    assert networks.at(1) is first
     assert [parameter.data_ptr() for parameter in first.parameters()] == storage  # compiled code keeps pointing at it
 
 
@@ -100,7 +101,7 @@ def test_one_object_serves_all_iterations():
 def test_frozen_or_trainable(factory, trainable):
     networks = _networks(factory, trainable=trainable)
     for iteration in (0, 1):
-        network = networks.at(iteration, CPU)
+        network = networks.at(iteration)
         assert all(parameter.requires_grad is trainable for parameter in network.parameters())
         images = torch.randn(4, *SHAPE, requires_grad=True)
         network(images)[:, 0].sum().backward()
@@ -112,6 +113,36 @@ def test_frozen_or_trainable(factory, trainable):
 def test_train_mode_whatever_was_done_to_it(factory):
     networks = _networks(factory)
     for iteration in range(2):
-        network = networks.at(iteration, CPU)
+        network = networks.at(iteration)
         assert all(module.training for module in network.modules())
         network.eval()
+
+
+def test_processes_share_out_initial_weights():
+    shares = []
+    for rank in range(2):
+        source = InitialWeights(per_step=3)
+        source.setup(SourceContext(_conv, SHAPE, 3, 0, rank=rank, world_size=2))
+        shares.append(source.at(5))
+    whole = InitialWeights(per_step=3)
+    whole.setup(SourceContext(_conv, SHAPE, 3, 0))
+    assert [len(share) for share in shares] == [2, 1]
+    for ours, theirs in zip([shares[0][0], shares[1][0], shares[0][1]], whole.at(5), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+class _Real:
+    """A data module with two images."""
+
+    train_labels = torch.tensor([0, 1])
+
+    def real_images(self, rows: torch.Tensor) -> torch.Tensor:
+        return torch.ones(len(rows), *SHAPE)
+
+
+def test_networks_can_be_trained_on_real_images():
+    networks = TrainedNetworks(lifetime=3, epochs=1, on="real")
+    networks.setup(SourceContext(_conv, SHAPE, 3, 0, data=_Real()))
+    before = _state(networks.at(0))
+    networks.update(0, None, None)
+    assert not _equal(_state(networks.at(1)), before)

@@ -4,7 +4,6 @@ import functools
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.unroll import CrossEntropy, FlatNetwork
@@ -34,18 +33,6 @@ def test_the_networks_own_weights_and_statistics_stay():
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     FlatNetwork(network)(FlatNetwork(network).weights(_network(1, "batch")), _images(4))
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
-
-
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("soft", [False, True])
-def test_cross_entropy_of_several_networks_is_their_sum(reduction, soft):
-    networks = [_network(seed) for seed in range(3)]
-    flat = FlatNetwork(networks[0])
-    labels = torch.arange(4) % 3
-    labels = F.one_hot(labels, 3) * 0.7 + 0.1 if soft else labels
-    expected = sum(F.cross_entropy(network(_images(4)), labels, reduction=reduction) for network in networks)
-    stacked = torch.stack([flat.weights(network) for network in networks])
-    torch.testing.assert_close(CrossEntropy(flat, reduction)(stacked, _images(4), labels), expected)
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 20])

@@ -1,4 +1,4 @@
-"""Which synthetic images each inner step is trained on, and which inner steps are differentiated."""
+"""The synthetic images of each inner step, and the inner steps that are differentiated."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,10 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightning_dd.errors import UserError, check_number
+from lightning_dd.errors import OptionError, check_number
 from lightning_dd.rng import generator
-
-Where = Literal["pass", "step", "end"]
 
 
 @dataclass(frozen=True)
@@ -20,16 +18,16 @@ class Schedule:
         num_classes: K.
         ipc: images of each class; the set is class-major.
         steps: T.
-        per_class: k, images of each class in a mini-batch.
-        shuffle: random mini-batches, anew for every iteration (arXiv 2311.07025), in place of mini-batches that take
-            turns in one order (arXiv 1811.10959).
+        per_class: images of each class in a mini-batch.
+        shuffle: sample the mini-batches for every iteration (arXiv 2311.07025) instead of cycling through them in one
+            order (arXiv 1811.10959).
         classes: with `shuffle`, how many random classes a mini-batch has; None for all.
         window: W; None for all steps.
-        where: the window's place, drawn once for a pass over the real images or for each step, or at the end.
+        where: the window's place: sampled once for a pass over the real images or for each step, or at the end.
         seed: of the draws.
 
     Raises:
-        UserError: a number is out of its range, or does not go with another.
+        OptionError: a number is out of its range, or does not go with another.
     """
 
     num_classes: int
@@ -39,7 +37,7 @@ class Schedule:
     shuffle: bool = False
     classes: int | None = None
     window: int | None = None
-    where: Where = "pass"
+    where: Literal["pass", "step", "end"] = "pass"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -48,14 +46,14 @@ class Schedule:
         check_number("classes_per_step", self.classes, self.num_classes)
         check_number("window", self.window, self.steps)
         if self.classes is not None and not self.shuffle:
-            raise UserError("--model.classes_per_step draws classes at random; set --model.shuffle true as well.")
+            raise OptionError("classes_per_step", "samples classes at random; set {shuffle} true as well")
 
     def order(self, iteration: int, purpose: str = "order") -> Tensor:
         """Return the rows of each step's images, `(T, B)`, on the CPU.
 
         Args:
             iteration: of the method.
-            purpose: keys the draw, where there is one.
+            purpose: key of the draw.
 
         Example:
             >>> Schedule(num_classes=2, ipc=3, steps=4).order(0)
@@ -88,6 +86,27 @@ class Schedule:
             return range(self.steps)
         first = self.steps - self.window
         if self.where != "end":
-            drawn_for = iteration if self.where == "step" else iteration // steps_per_pass
-            first = torch.randint(first + 1, (), generator=generator(self.seed, "window", drawn_for)).item()
+            key = iteration if self.where == "step" else iteration // steps_per_pass
+            first = torch.randint(first + 1, (), generator=generator(self.seed, "window", key)).item()
         return range(first, first + self.window)
+
+
+def permuted_chunks(images: int, batch: int, steps: int, generator: torch.Generator) -> list[Tensor]:
+    """Return the rows of each step: chunks of a random permutation, and of another when it is used up.
+
+    Chunks are taken from the end, the incomplete one first, as in the official code of MTT (arXiv 2203.11932).
+
+    Args:
+        images: N, the number of rows.
+        batch: rows in a chunk.
+        steps: number of chunks.
+        generator: a CPU generator.
+
+    Example:
+        >>> [len(rows) for rows in permuted_chunks(5, 2, 4, torch.Generator().manual_seed(0))]
+        [1, 2, 2, 1]
+    """
+    chunks: list[Tensor] = []
+    while len(chunks) < steps:
+        chunks += reversed(torch.randperm(images, generator=generator).split(batch))
+    return chunks[:steps]

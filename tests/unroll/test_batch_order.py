@@ -1,10 +1,10 @@
-"""Which images each inner step is trained on, and which steps are differentiated."""
+"""The images of each inner step, and the steps that are differentiated."""
 
 import pytest
 import torch
 
-from lightning_dd.errors import UserError
-from lightning_dd.unroll import Schedule
+from lightning_dd.errors import OptionError
+from lightning_dd.unroll.batch_order import Schedule, permuted_chunks
 
 
 def test_mini_batches_take_turns():
@@ -55,8 +55,34 @@ def test_without_a_window_every_step_is_differentiated():
 
 @pytest.mark.parametrize(
     "options",
-    [{"steps": 0}, {"per_class": 0}, {"per_class": 3}, {"window": 0}, {"window": 5}, {"classes": 4, "shuffle": True}],
+    [
+        {"steps": 0},
+        {"per_class": 0},
+        {"per_class": 3},
+        {"window": 0},
+        {"window": 5},
+        {"classes": 4, "shuffle": True},
+        {"classes": 2},
+    ],
 )
 def test_numbers_out_of_range(options):
-    with pytest.raises(UserError, match="cannot be"):
+    with pytest.raises(OptionError, match=r"must be|set shuffle true"):
         Schedule(**{"num_classes": 3, "ipc": 2, "steps": 4, **options})
+
+
+def _chunks(*arguments: int) -> list[torch.Tensor]:
+    return permuted_chunks(*arguments, torch.Generator().manual_seed(0))
+
+
+def test_each_pass_shows_every_row_once_and_the_incomplete_chunk_first():
+    chunks = _chunks(7, 3, 6)
+    assert [len(rows) for rows in chunks] == [1, 3, 3, 1, 3, 3]
+    for start in (0, 3):
+        assert torch.cat(chunks[start : start + 3]).sort().values.tolist() == list(range(7))
+    assert not torch.equal(torch.cat(chunks[:3]), torch.cat(chunks[3:]))
+
+
+def test_whole_chunks_and_steps_that_end_within_a_pass():
+    assert [len(rows) for rows in _chunks(6, 3, 3)] == [3, 3, 3]
+    assert [len(rows) for rows in _chunks(4, 4, 2)] == [4, 4]
+    assert all(torch.equal(a, b) for a, b in zip(_chunks(7, 3, 2), _chunks(7, 3, 6), strict=False))
