@@ -27,7 +27,9 @@ class Cells:
             try:
                 self._cells = dict(json.loads(self.path.read_text())["cells"])
             except (ValueError, KeyError, TypeError):
-                raise UserError(f"{self.path} is not a file of finished cells; move it away or give --out.") from None
+                raise UserError(
+                    f"{self.path} is not a file of finished cells; move it away or name another output."
+                ) from None
 
     def get(self, what: dict[str, Any]) -> dict[str, Any]:
         """Return the result of a cell, by everything it depends on in plain values; empty where there is none."""
