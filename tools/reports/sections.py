@@ -20,10 +20,8 @@ def heading(record: Record, distilled: DistilledDataset) -> str:
     """Return the title and what matters most."""
     height, width = distilled.image_shape[1:]
     about = f"{len(distilled)} images of {height}x{width} pixels, {distilled.num_classes} classes"
-    facts = [
-        ("images per class", record["ipc"]),
-        ("steps (published)", f"{record['steps']:,} ({record['published_steps']:,})"),
-    ]
+    steps = f"{record['steps']:,} ({record['published_steps']:,})"
+    facts = [("images per class", record["ipc"]), ("steps (published)", steps)]
     for last in record["evaluations"][-1:]:
         facts.insert(0, (f"accuracy, {last['num_networks']} x {last['network']}, {last['protocol']}", _accuracy(last)))
         if last["random_real_mean"] is not None:
