@@ -1,6 +1,7 @@
 """Time a method's step against the plain form of the same algorithm: `python tools/benchmark.py dm`.
 
-Each run has a fresh process, and the sides take turns: no state of an allocator and no slow minute favors one.
+Every run of every side has a fresh process, and the sides take turns, so that neither the state of an allocator nor a
+slow minute of the machine favours one. Tasks are the files of `tools/benchmarks/tasks`.
 """
 
 import argparse
@@ -8,7 +9,6 @@ import json
 import os
 import sys
 import tempfile
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -52,12 +52,15 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser(task: ModuleType, name: str) -> argparse.ArgumentParser:
-    about = {"prog": f"benchmark.py {name}", "description": task.__doc__.split("\n")[0]}
-    parser = argparse.ArgumentParser(**about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=f"benchmark.py {name}",
+        description=task.__doc__.split("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
     add = parser.add_argument
     add("--repeats", type=_count, default=5, help="runs of each side")
     add("--steps", type=_count, default=8, help="measured steps of a run")
-    add("--warmup", type=partial(_count, least=0), default=2, help="steps before those; compilation happens here")
+    add("--warmup", type=_count_or_none, default=2, help="steps before those; compilation happens here")
     add("--sides", nargs="+", metavar="SIDE", help="only these, each in quotes")
     add("--sweep", action="store_true", help="try chunk sizes in place of the usual sides")
     add("--grid", action="store_true", help="every combination of precision, compilation and memory format instead")
@@ -72,7 +75,7 @@ def _parser(task: ModuleType, name: str) -> argparse.ArgumentParser:
     for option, (default, text) in task.OPTIONS.items():
         kind = {"action": "store_true"} if default is False else {"type": _count, "default": default}
         add(f"--{option}", help=text, **kind)
-    parser.set_defaults(**getattr(task, "DEFAULTS", {}))
+    parser.set_defaults(**task.DEFAULTS)
     return parser
 
 
@@ -85,10 +88,16 @@ def _sides(task: ModuleType, options: argparse.Namespace) -> dict[str, Side]:
 def _compare(arguments: list[str], sides: dict[str, Side], options: argparse.Namespace) -> None:
     command = [sys.executable, str(HERE), *arguments]
     with tempfile.TemporaryDirectory() as folder:
-        rows = driver.compare(command, sides, options, Path(folder))
+        runs = driver.run_all(command, sides, options, Path(folder))
+        environments = [run.pop("environment") for side in runs.values() for run in side]
+        rows = driver.summarise(runs, sides, Path(folder))
     settings = {name: value for name, value in vars(options).items() if name not in ("worker", "answer", "out")}
-    about = {"task": arguments[0], "settings": settings, "environment": environment(torch.device(options.device))}
-    report = {**about, "sides": rows}
+    report = {
+        "task": arguments[0],
+        "settings": settings,
+        "environment": environments[0],
+        "sides": rows,
+    }
     print(table.render(report))
     if options.out:
         table.write(report, options.out)
@@ -101,6 +110,7 @@ def _work(task: ModuleType, options: argparse.Namespace) -> int:
     if side.tuned and options.device == "cpu":
         keep_freed_memory()
     result = task.run(side, options) if hasattr(task, "run") else worker.run(task, side, options)
+    result["environment"] = environment(torch.device(options.device))
     answer = result.pop("answer", None)
     if answer is not None and options.answer:
         torch.save(answer, options.answer)
@@ -115,10 +125,14 @@ def _shape(text: str) -> tuple[int, ...]:
     return tuple(map(_count, numbers))
 
 
-def _count(text: str, least: int = 1) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above {least - 1}")
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+def _count_or_none(text: str) -> int:
+    return 0 if text == "0" else _count(text)
 
 
 def _fail(sentence: str, code: int = 2) -> int:

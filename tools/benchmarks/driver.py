@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks.sides import Side, references
 
@@ -22,10 +23,10 @@ class WorkerError(Exception):
     """A run ended without a result; the message is the end of what it printed."""
 
 
-def compare(
+def run_all(
     command: Sequence[str], sides: Mapping[str, Side], options: Namespace, folder: Path
-) -> dict[str, dict[str, Any]]:
-    """Run every side `options.repeats` times, taking turns; return the medians of each, and how it compares.
+) -> dict[str, list[dict[str, Any]]]:
+    """Run every side `options.repeats` times, taking turns, and return the runs of each.
 
     Args:
         command: starts a worker, given `--worker SIDE --answer FILE` besides.
@@ -37,32 +38,49 @@ def compare(
         WorkerError: a run failed.
     """
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
-    answers = {name: folder / f"answer_{number}.pt" for number, name in enumerate(sides)}
     for repeat in range(options.repeats):
-        for name in sides:
+        for number, name in enumerate(sides):
             print(f"run {repeat + 1} of {options.repeats}: {name}", file=sys.stderr, flush=True)
-            runs[name].append(_run([*command, "--worker", name, "--answer", str(answers[name])], folder))
+            answer = answer_file(folder, number)
+            runs[name].append(_run([*command, "--worker", name, "--answer", str(answer)], folder))
+    return runs
+
+
+def answer_file(folder: Path, number: int) -> Path:
+    """Return where the runs of a side leave their answer."""
+    return folder / f"answer_{number}.pt"
+
+
+def summarise(
+    runs: Mapping[str, list[dict[str, Any]]], sides: Mapping[str, Side], folder: Path
+) -> dict[str, dict[str, Any]]:
+    """Return for each side the median over runs of each run's median, what it is compared with, and the ratios."""
     rows = {name: _middle(runs[name]) for name in sides}
+    answers = {name: answer_file(folder, number) for number, name in enumerate(sides)}
     for name, row in rows.items():
         baselines = references(sides, sides[name].group)
         for allocator in ("default", "tuned"):
             baseline = rows.get(baselines.get(allocator, ""))
             row[f"speedup_over_{allocator}"] = baseline and baseline["seconds"] / row["seconds"]
         reference = answers.get(baselines.get("tuned", baselines.get("default", "")))
-        row.update(_agreement(answers[name], reference))
+        row.update(agreement(answers[name], reference))
     return rows
 
 
-def _agreement(answer: Path, reference: Path | None) -> dict[str, float | None]:
+def agreement(answer: Path, reference: Path | None) -> dict[str, float | None]:
     """Return cosine and relative error of two saved tensors; None for both where either is missing."""
     if reference is None or not answer.exists() or not reference.exists():
         return {"cosine": None, "relative_error": None}
-    ours, theirs = (torch.load(path, weights_only=True).double().flatten() for path in (answer, reference))
+    ours, theirs = (_flat(path) for path in (answer, reference))
     size = theirs.norm().clamp_min(torch.finfo(torch.float64).tiny)
     return {
         "cosine": torch.nn.functional.cosine_similarity(ours, theirs, dim=0, eps=1e-300).item(),
         "relative_error": ((ours - theirs).norm() / size).item(),
     }
+
+
+def _flat(path: Path) -> Tensor:
+    return torch.load(path, weights_only=True).double().flatten()
 
 
 def _middle(runs: list[dict[str, Any]]) -> dict[str, Any]:

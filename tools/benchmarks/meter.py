@@ -13,7 +13,7 @@ from lightning_dd.runtime.memory import peak_memory
 STAT = Path("/proc/stat")
 
 
-class _Usage(NamedTuple):
+class Usage(NamedTuple):
     """What the process has used so far, and the whole machine (None where that is not known)."""
 
     wall: float
@@ -27,9 +27,9 @@ class Meter:
     """Times steps from end to end, so that loading data and the trainer's own work count.
 
     Args:
-        warmup: first steps, reported apart.
+        warmup: first steps that are not measured; their time is reported apart.
         device: waited for before the clock is read.
-        units: how many of what is reported make one step, such as epochs of a training.
+        units: how many of what is reported make one step, for example epochs of a training.
     """
 
     def __init__(self, warmup: int, device: torch.device, units: int = 1) -> None:
@@ -42,11 +42,11 @@ class Meter:
             torch.cuda.synchronize(self.device)
         self._ends.append(time.perf_counter())
         if len(self._ends) == self.warmup + 1:
-            self._before = _usage()
+            self._before = usage()
 
     def report(self) -> dict[str, Any]:
         """Return what the measured steps took, each, and what came before."""
-        before, after = self._before, _usage()
+        before, after = self._before, usage()
         seconds = [end - start for start, end in zip(self._ends, self._ends[1:], strict=False)]
         steps = (len(seconds) - self.warmup) * self.units
         own = after.user + after.system - before.user - before.system
@@ -62,9 +62,10 @@ class Meter:
         }
 
 
-def _usage() -> _Usage:
+def usage() -> Usage:
+    """Return what was used up to now."""
     own = resource.getrusage(resource.RUSAGE_SELF)
-    return _Usage(time.perf_counter(), own.ru_utime, own.ru_stime, own.ru_minflt, _machine())
+    return Usage(time.perf_counter(), own.ru_utime, own.ru_stime, own.ru_minflt, _machine())
 
 
 def _machine() -> float | None:

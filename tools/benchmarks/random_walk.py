@@ -1,4 +1,4 @@
-"""Experts that walk at random: where an expert goes does not matter to a clock."""
+"""Experts that walk at random, in place of recorded ones: where an expert goes does not matter to a clock."""
 
 import torch
 from torch import Tensor

@@ -1,7 +1,7 @@
 """What is compared: the sides of a task."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -18,7 +18,7 @@ class Side:
         tuned: whether the process keeps freed memory (CPU only).
         compile: whether `torch.compile` is used.
         precision: of the Trainer; `bf16-mixed` is autocast elsewhere.
-        channels_last: whether the channels of a pixel lie side by side in weights and activations.
+        channels_last: whether the network's weights and activations have the channels of a pixel side by side.
         group: sides of one group do the same work.
         unroll: inner steps; None takes the option's.
         more: options of the method that only this side sets.
@@ -42,20 +42,12 @@ USUAL = {
     "ours, bf16": Side(precision="bf16-mixed"),
     "ours, compile + bf16": Side(compile=True, precision="bf16-mixed"),
 }
+"""The sides of most tasks, in the order of their tables; others put theirs together from the same parts."""
 
 
 def sweep(option: str, *values: int) -> dict[str, Side]:
     """Return ours with each value of an option."""
     return {f"ours, {option} {value}": Side(more={option: value}) for value in values}
-
-
-def unrolled(lengths: tuple[int, ...], more: Mapping[str, Side] | None = None) -> dict[str, Side]:
-    """Return the sides, and `more`, of a method that unrolls training, and rows for its memory at some lengths."""
-    full, more = {"ours, full graph": Side(more={"recompute": False})}, more or {}
-    sides = {**PLAINS, **full, **OURS, **more}
-    for steps, (name, side) in product(lengths, {"plain": Side("plain"), **full, "ours": Side(), **more}.items()):
-        sides[f"{steps} steps, {name}"] = replace(side, group=f"memory {steps}", unroll=steps)
-    return sides
 
 
 def grid() -> dict[str, Side]:

@@ -30,9 +30,3 @@ class RandomImages(ImageData):
     def load(self, split: str) -> tuple[Tensor, Tensor]:
         """Return images `(N, C, H, W)` and labels `(N,)`."""
         return self._images, self._labels
-
-    def prepared(self, device: str) -> tuple[Tensor, Tensor]:
-        """Return all images, prepared, and labels on a device."""
-        self.setup()
-        everything = torch.arange(len(self.train_labels))
-        return self.real_images(everything).to(device), self.train_labels.to(device)

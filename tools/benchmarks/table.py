@@ -38,15 +38,20 @@ others' cores: CPU cores that other processes kept busy meanwhile; above 0.1 do 
 
 
 def render(report: Mapping[str, Any], markdown: bool = False) -> str:
-    """Return a report of `task`, `settings`, `environment` and `sides` as text."""
+    """Return the whole report as text.
+
+    Args:
+        report: `task`, `settings`, `environment` and `sides`.
+        markdown: with the table's bars and rules.
+    """
     cells = [["side", *COLUMNS]]
     cells += [[name, *(column(row) for column in COLUMNS.values())] for name, row in report["sides"].items()]
     lines = _aligned(cells, " | " if markdown else "  ")
     if markdown:
+        rule = ["---", *["---:"] * len(COLUMNS)]
         lines = [f"| {line} |" for line in lines]
-        lines.insert(1, f"| {' | '.join(['---', *['---:'] * len(COLUMNS)])} |")
-    parts = (report["settings"], report["environment"])
-    about = [", ".join(f"{name} {value}" for name, value in part.items()) for part in parts]
+        lines.insert(1, f"| {' | '.join(rule)} |")
+    about = [_described(report[part]) for part in ("settings", "environment")]
     return "\n".join([f"benchmark {report['task']}", "", *lines, "", LEGEND, "", *about])
 
 
@@ -63,3 +68,7 @@ def _aligned(rows: list[list[str]], separator: str) -> list[str]:
         separator.join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
         for row in rows
     ]
+
+
+def _described(part: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in part.items())

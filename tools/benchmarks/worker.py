@@ -9,9 +9,10 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from torch import Tensor, nn
 
+from benchmarks.channels_last import ChannelsLast
 from benchmarks.meter import Meter
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
@@ -19,35 +20,18 @@ from lightning_dd.coresets import random_real
 from lightning_dd.data.batches import RealBatches
 from lightning_dd.data.sampling import Batch
 from lightning_dd.methods import Distiller
-from lightning_dd.networks import ConvNet, build
+from lightning_dd.networks import ConvNet
 from lightning_dd.networks.dd_networks import LocalResponseNorm
 from lightning_dd.networks.pooling import AveragePool2x2
 from lightning_dd.rng import generator
 
 
-class ChannelsLast(ConvNet):
-    """A ConvNet of the same weights whose activations follow its weights' memory format."""
-
-    def initialize(self, generator: torch.Generator) -> "ChannelsLast":
-        """Draw in the usual format first: a draw fills memory in its order, and would give other weights."""
-        self.to(memory_format=torch.contiguous_format)
-        return super().initialize(generator).to(memory_format=torch.channels_last)
-
-
 def run(task: ModuleType, side: Side, options: Namespace) -> dict[str, Any]:
     """Return the measurements of one run, and as `answer` the gradient of the images in the first step."""
-    method, count = task.method(side, options)
-    data = RandomImages(count, options)
+    data, method = RandomImages(task.real_images(options), options), task.method(side, options)
     if side.form == "plain":
         return plain(task, method, data, options)
     return fit(method, data, side, options, lambda: method.synthetic.codec.images)
-
-
-def new_network(options: Namespace) -> nn.Module:
-    """Return the network that the tasks without a method train."""
-    weights = generator(options.seed, "network", 0, options.device)
-    factory = partial(ConvNet, width=options.width)
-    return build(factory, options.shape, options.classes, weights, torch.device(options.device))
 
 
 def common(side: Side, options: Namespace) -> dict[str, Any]:
@@ -66,16 +50,26 @@ def common(side: Side, options: Namespace) -> dict[str, Any]:
 def plain(task: ModuleType, method: Distiller, data: RandomImages, options: Namespace) -> dict[str, Any]:
     """Run the plain form: what is sampled and the layout of the network are ours, so that gradients can be compared.
 
-    The task's `networks(method)`, if it has that, is the plain form of what gives and trains the networks.
+    Args:
+        task: `loss(method, network, batch)` is the plain objective, and `networks(method)`, if it has that, the plain
+            form of what gives and trains the networks.
+        method: has the synthetic set, the optimizer and the source of networks.
+        data: the real images; all of them are prepared before the first step.
+        options: of the tool.
     """
-    real, labels = data.prepared(options.device)
-    draws, codec = generator(options.seed, "init"), method.synthetic.codec
+    data.setup()
+    everything, draws, codec = (
+        torch.arange(len(data.train_labels)),
+        generator(options.seed, "init"),
+        method.synthetic.codec,
+    )
     with torch.no_grad():
         if method.init == "noise":
             codec.start_noise(draws)
         else:
             codec.start(data.real_images(random_real(data.train_labels, options.classes, options.ipc, draws)))
     method.to(options.device)
+    real, labels = data.real_images(everything).to(options.device), data.train_labels.to(options.device)
     networks = task.networks(method) if hasattr(task, "networks") else method.networks
     networks.setup(method.source_context())
     if hasattr(networks, "flat"):
@@ -97,32 +91,38 @@ def plain(task: ModuleType, method: Distiller, data: RandomImages, options: Name
     return timed(step, lambda: codec.images.grad, options)
 
 
-def timed(
-    step: Callable[[int], None], result: Callable[[], Tensor], options: Namespace, units: int = 1
-) -> dict[str, Any]:
-    """Run the warm-up and the measured steps and return what their meter reports, with the first step's result.
+def timed(step: Callable[[int], None], gradient: Callable[[], Tensor], options: Namespace) -> dict[str, Any]:
+    """Run the warm-up and the measured steps and return what their meter reports, with the first step's gradient.
 
     Args:
         step: does one, given its number.
-        result: reads what the last step left, such as a gradient.
+        gradient: reads what the last step left.
         options: of the tool.
-        units: of the meter.
     """
-    meter, answer = Meter(options.warmup, torch.device(options.device), units), None
+    meter, answer = Meter(options.warmup, torch.device(options.device)), None
     meter.tick()
     for iteration in range(options.warmup + options.steps):
         step(iteration)
         meter.tick()
-        answer = result().detach().cpu().clone() if answer is None else answer
+        answer = gradient().cpu().clone() if answer is None else answer
     return {**meter.report(), "answer": answer}
 
 
 def fit(
-    module: LightningModule, data: RandomImages, side: Side, options: Namespace, learned: Callable[[], Tensor]
+    module: LightningModule,
+    data: LightningDataModule,
+    side: Side,
+    options: Namespace,
+    learned: Callable[[], Tensor],
 ) -> dict[str, Any]:
     """Run a module without evaluation, logging and checkpoints, and return what its meter reports.
 
-    The gradient of what `learned` gives is compared with the plain form's.
+    Args:
+        module: as users run it.
+        data: the data module.
+        side: for the precision.
+        options: of the tool.
+        learned: what has the gradient that the plain form's is compared with.
     """
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -163,7 +163,11 @@ class _Timer(Callback):
 
 
 def with_library_operations(network: Any) -> Any:
-    """Replace our pooling and normalization by PyTorch's, in place: how quick ours are is measured too."""
+    """Replace our pooling and normalization by PyTorch's, in place: that ours are quick is a part of what is measured.
+
+    Args:
+        network: with its layers in `blocks`; what is no module is left as it is.
+    """
     for index, block in enumerate(network.blocks if isinstance(network, nn.Module) else ()):
         if isinstance(block, AveragePool2x2):
             network.blocks[index] = nn.AvgPool2d(2)

@@ -7,6 +7,9 @@ from torch import Tensor
 from .dd import Batches, train
 
 
+Network = Callable[[Tensor, Tensor], Tensor]
+
+
 def loss(
     network: Callable[[Tensor, Tensor], Tensor],
     start: Tensor,

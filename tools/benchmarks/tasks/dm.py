@@ -14,12 +14,17 @@ from reference import dm
 SIDES, GRID = USUAL, grid()
 SWEEP = {PLAIN: Side("plain"), **sweep("real_chunk", 32, 64, 128, 256, 512, 2560)}
 OPTIONS = {"real_per_class": (256, "real images of each class in a step")}
+DEFAULTS: dict[str, object] = {}
 
 
-def method(side: Side, options: Namespace) -> tuple[DM, int]:
-    """Return the method and how many real images there are."""
-    module = DM(real_per_class=options.real_per_class, **common(side, options))
-    return module, options.classes * max(1000, options.real_per_class)
+def real_images(options: Namespace) -> int:
+    """Return how many real images there are."""
+    return options.classes * max(1000, options.real_per_class)
+
+
+def method(side: Side, options: Namespace) -> DM:
+    """Return the method."""
+    return DM(real_per_class=options.real_per_class, **common(side, options))
 
 
 def loss(method: DM, network: Network, batch: Batch) -> Tensor:

@@ -4,16 +4,19 @@ A step is one pass over the test images, or one epoch of training.
 """
 
 from argparse import Namespace
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.meter import Meter
 from benchmarks.sides import PLAIN, PLAINS, Side, sweep
 from benchmarks.synthetic import RandomImages
-from benchmarks.worker import new_network, timed, with_library_operations
+from benchmarks.worker import common, with_library_operations
 from lightning_dd.evaluation.protocols import find_protocol
+from lightning_dd.networks import build
 from lightning_dd.rng import generator
 from lightning_dd.training.loop import accuracy
 from reference import training
@@ -40,14 +43,18 @@ def run(side: Side, options: Namespace) -> dict[str, Any]:
     """Return the measurements of one run, and as `answer` the accuracy, or the last layer after the first training."""
     work, units = (_train, options.epochs) if side.group == TRAINING else (_test, 1)
     data = RandomImages(options.classes * options.ipc if side.group == TRAINING else options.test_images, options)
-    images, labels = data.prepared(options.device)
-    found: list[Tensor] = []
-
-    def step(number: int) -> None:
-        found.append(work(side, options, images, labels, number))
-
-    with torch.autocast(options.device, torch.bfloat16, enabled=side.precision == "bf16-mixed"):
-        return timed(step, lambda: found[0], options, units)
+    data.setup()
+    images = data.real_images(torch.arange(len(data.train_labels))).to(options.device)
+    labels, answer = data.train_labels.to(options.device), None
+    autocast = torch.autocast(options.device, torch.bfloat16) if side.precision == "bf16-mixed" else nullcontext()
+    meter = Meter(options.warmup, images.device, units)
+    with autocast:
+        meter.tick()
+        for number in range(options.warmup + options.steps):
+            found = work(side, options, images, labels, number)
+            meter.tick()
+            answer = found if answer is None else answer
+    return {**meter.report(), "answer": answer}
 
 
 def _test(side: Side, options: Namespace, images: Tensor, labels: Tensor, number: int) -> Tensor:
@@ -68,5 +75,7 @@ def _train(side: Side, options: Namespace, images: Tensor, labels: Tensor, numbe
 
 
 def _network(side: Side, options: Namespace) -> nn.Module:
-    network = new_network(options)
+    weights = generator(options.seed, "network", 0, options.device)
+    factory = common(Side(), options)["network"]
+    network = build(factory, options.shape, options.classes, weights, torch.device(options.device))
     return with_library_operations(network) if side.form == "plain" else network

@@ -9,14 +9,16 @@ from torch import Tensor, nn
 
 from benchmarks.sides import OURS, PLAIN, PLAINS, Side
 from benchmarks.synthetic import RandomImages
-from benchmarks.worker import common, fit, new_network, timed, with_library_operations
+from benchmarks.worker import common, fit, timed, with_library_operations
 from lightning_dd.methods import Experts
+from lightning_dd.networks import build
 from lightning_dd.rng import generator
 from reference import training
 
 SIDES = {**PLAINS, **OURS}
 SWEEP = {PLAIN: Side("plain")}
 OPTIONS = {"batch": (256, "images in a step")}
+DEFAULTS: dict[str, object] = {}
 
 
 def run(side: Side, options: Namespace) -> dict[str, Any]:
@@ -33,8 +35,12 @@ def run(side: Side, options: Namespace) -> dict[str, Any]:
 
 def plain(module: Experts, data: RandomImages, options: Namespace) -> dict[str, Any]:
     """Train as everybody does, with nothing of ours but augmentation and the network's layout."""
-    network = with_library_operations(new_network(options))
-    images, labels = data.prepared(options.device)
+    data.setup()
+    weights = generator(options.seed, "network", 0, options.device)
+    network = build(module.network, options.shape, options.classes, weights, torch.device(options.device))
+    with_library_operations(network)
+    images, labels = data.real_images(torch.arange(len(data.train_labels))), data.train_labels
+    images, labels = images.to(options.device), labels.to(options.device)
     order = torch.randperm(len(labels), generator=generator(options.seed, "expert 0/order", 0)).to(options.device)
     optimizer, batches = torch.optim.SGD(network.parameters(), module.lr), order.split(options.batch)
 

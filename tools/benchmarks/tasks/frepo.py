@@ -26,11 +26,16 @@ OPTIONS = {
 DEFAULTS = {"steps": 4, "warmup": 2}
 
 
-def method(side: Side, options: Namespace) -> tuple[FRePo, int]:
-    """Return the method (small images survive two poolings) and how many real images there are."""
+def real_images(options: Namespace) -> int:
+    """Return how many real images there are."""
+    return max(10_000, options.real_batch)
+
+
+def method(side: Side, options: Namespace) -> FRePo:
+    """Return the method; small images survive two poolings."""
     network = partial(FRePoNet, width=options.width, depth=2 if min(options.shape[1:]) < 16 else 3)
     settings = {"real_batch": options.real_batch, "flip": not options.no_flip, "lr_decay": 1.0}
-    return FRePo(**settings, **{**common(side, options), "network": network}), max(10_000, options.real_batch)
+    return FRePo(**settings, **{**common(side, options), "network": network})
 
 
 def loss(method: FRePo, network: nn.Module, batch: Batch) -> Tensor:
@@ -40,17 +45,27 @@ def loss(method: FRePo, network: nn.Module, batch: Batch) -> Tensor:
     return frepo.loss(network.features, batch.images, targets, images, labels, method.flip)
 
 
+def networks(method: FRePo) -> "Pool":
+    """Return the plain form of the method's pool."""
+    return Pool(method)
+
+
 class Pool(NetworkSource):
-    """The method's pool as a list of networks, each with an optimizer of its own."""
+    """The pool as a list of networks, each with an optimizer of its own.
+
+    Args:
+        method: has its size and the learning rate and the largest age of its members.
+    """
 
     def __init__(self, method: FRePo) -> None:
         self.method = method
 
     def setup(self, context: SourceContext) -> None:
         """Make the members."""
-        self.context, size = context, self.method.pool_size
-        stride = self.method.max_age // size
-        starts = [generator(context.seed, "pool/start", member, context.device) for member in range(size)]
+        self.context, stride = context, self.method.max_age // self.method.pool_size
+        starts = [
+            generator(context.seed, "pool/start", member, context.device) for member in range(self.method.pool_size)
+        ]
         self.members = [self._member(context.build(start), member * stride) for member, start in enumerate(starts)]
 
     def at(self, iteration: int) -> nn.Module:
@@ -71,6 +86,3 @@ class Pool(NetworkSource):
     def _place(self, iteration: int) -> int:
         draw = generator(self.context.seed, "pool/member", iteration)
         return int(torch.randint(self.method.pool_size, (), generator=draw))
-
-
-networks = Pool

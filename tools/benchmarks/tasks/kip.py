@@ -17,12 +17,17 @@ OPTIONS = {
     "real_batch": (5000, "real images in a step"),
     "depth": (1, "hidden layers of the infinitely wide network"),
 }
+DEFAULTS: dict[str, object] = {}
 
 
-def method(side: Side, options: Namespace) -> tuple[KIP, int]:
-    """Return the method, with learned labels, and how many real images there are."""
-    settings = {"depth": options.depth, "real_batch": options.real_batch, "labels": "learned"}
-    return KIP(**settings, **common(side, options)), 2 * options.real_batch
+def real_images(options: Namespace) -> int:
+    """Return how many real images there are."""
+    return 2 * options.real_batch
+
+
+def method(side: Side, options: Namespace) -> KIP:
+    """Return the method, with learned labels."""
+    return KIP(depth=options.depth, real_batch=options.real_batch, labels="learned", **common(side, options))
 
 
 def loss(method: KIP, network: None, batch: Batch) -> Tensor:

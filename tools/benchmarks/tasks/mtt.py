@@ -9,7 +9,7 @@ from argparse import Namespace
 from torch import Tensor
 
 from benchmarks.random_walk import RandomWalk
-from benchmarks.sides import PLAIN, Side, sweep, unrolled
+from benchmarks.sides import OURS, PLAIN, PLAINS, Side, sweep
 from benchmarks.worker import common
 from lightning_dd.data.sampling import Batch
 from lightning_dd.experts.segments import Segment
@@ -17,18 +17,38 @@ from lightning_dd.methods import MTT, TESLA
 from lightning_dd.rng import generator
 from reference import mtt
 
-SIDES = unrolled((10, 50), {"tesla": Side("tesla")})
+GRAPH = {"recompute": False}
+SIDES = {
+    **PLAINS,
+    "ours, full graph": Side(more=GRAPH),
+    **OURS,
+    "tesla": Side("tesla"),
+    **{
+        f"{steps} steps, {name}": Side(form, group=f"memory {steps}", unroll=steps, more=more)
+        for steps in (10, 50)
+        for name, form, more in (
+            ("plain", "plain", {}),
+            ("ours, full graph", "ours", GRAPH),
+            ("ours", "ours", {}),
+            ("tesla", "tesla", {}),
+        )
+    },
+}
 SWEEP = {PLAIN: Side("plain"), **sweep("keep_every", 1, 2, 5, 10)}
 OPTIONS = {"unroll": (50, "synthetic steps, all synthetic images in each")}
 DEFAULTS = {"ipc": 1}
 
 
-def method(side: Side, options: Namespace) -> tuple[MTT, int]:
-    """Return the method, with experts that walk at random, and how many real images there are."""
+def real_images(options: Namespace) -> int:
+    """Return how many real images there are."""
+    return options.classes * max(10, options.ipc)
+
+
+def method(side: Side, options: Namespace) -> MTT:
+    """Return the method, with experts that walk at random."""
     settings = {"synthetic_steps": side.unroll or options.unroll, "step_size_lr": 1e-7, "lr": 100.0}
     kind, own = (TESLA, {"half_gradient": False}) if side.form == "tesla" else (MTT, {})
-    module = kind(experts="", networks=RandomWalk(), **settings, **own, **common(side, options))
-    return module, options.classes * max(10, options.ipc)
+    return kind(experts="", networks=RandomWalk(), **settings, **own, **common(side, options))
 
 
 def loss(method: MTT, segments: list[Segment], batch: Batch) -> Tensor:
