@@ -6,17 +6,10 @@ from torch import Tensor
 
 from .dd import Batches, train
 
-
 Network = Callable[[Tensor, Tensor], Tensor]
 
 
-def loss(
-    network: Callable[[Tensor, Tensor], Tensor],
-    start: Tensor,
-    target: Tensor,
-    batches: Batches,
-    sizes: Iterable[Tensor],
-) -> Tensor:
+def loss(network: Network, start: Tensor, target: Tensor, batches: Batches, sizes: Iterable[Tensor]) -> Tensor:
     """Return `|| w_N - target ||^2 / || start - target ||^2`, w_N the weights after the synthetic steps.
 
     Args:
