@@ -1,9 +1,8 @@
 """Evaluate distilled sets under many networks: `python tools/evaluate.py ARTEFACT... --networks ... --protocol ...`.
 
 An artefact is a run's folder, a distilled.safetensors, or a `.pt` file of images and labels as the code of DC, MTT and
-DATM writes it; NAME=ARTEFACT gives it a name. Random real images of the same number stand beside them. The table goes
-to the screen and, as CSV, JSON and Markdown, into a folder, where the same command later finds the cells that are
-finished and goes on; `tools/report.py` shows it as a heat map.
+DATM writes it. Random real images of the same number stand beside them. The table goes to the screen and into a folder,
+where the same command later goes on from the cells that are finished; `tools/report.py` shows it as a heat map.
 """
 
 import argparse
@@ -50,7 +49,7 @@ def main(arguments: list[str]) -> int:
     keep_freed_memory()
     try:
         cells, scores = evaluate(options)
-        write(cells, scores, options, arguments)
+        _write(cells, scores, options, arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -95,7 +94,7 @@ def evaluate(options: argparse.Namespace) -> tuple[list[Cell], list[dict[str, An
     find_protocol(options.protocol, options.epochs)
     sources = [Source.parse(text) for text in options.artefacts]
     data = find_data([source.info for source in sources], options.data, options.root, options.zca)
-    check_networks(counts, data)
+    _check_networks(counts, data)
     conditions = _conditions(options, data)
     candidates, beside = _candidates(options, sources, data, conditions)
     cells = Cells(options.out / "cells.json")
@@ -127,11 +126,7 @@ class _Progress:
 
 
 def counts_of(networks: list[str], numbers: list[str]) -> dict[str, int]:
-    """Return how many of each network a cell has.
-
-    Args:
-        networks: compact names.
-        numbers: one number for all, and NAME=N for those of a class or for one network.
+    """Return how many of each network a cell has: a number is for all, NAME=N for those of a class or for one network.
 
     Raises:
         UserError: something is not a number, or names no network of the table.
@@ -150,12 +145,8 @@ def counts_of(networks: list[str], numbers: list[str]) -> dict[str, int]:
     return {name: special.get(name, special.get(name.partition(":")[0], general)) for name in networks}
 
 
-def check_networks(names: Iterable[str], data: ImageData) -> None:
-    """Refuse a table with networks that cannot be made for the images, and name all of them, before any is trained.
-
-    Raises:
-        UserError: a network does not take such images or such options.
-    """
+def _check_networks(names: Iterable[str], data: ImageData) -> None:
+    """Refuse a table with networks that do not take the images or options, and name all, before any is trained."""
     wrong = []
     for name in names:
         try:
@@ -166,7 +157,7 @@ def check_networks(names: Iterable[str], data: ImageData) -> None:
         raise UserError(f"{'; '.join(wrong)}: change --networks; nothing has been trained.")
 
 
-def write(cells: list[Cell], scores: list[dict[str, Any]], options: argparse.Namespace, arguments: list[str]) -> None:
+def _write(cells: list[Cell], scores: list[dict[str, Any]], options: argparse.Namespace, arguments: list[str]) -> None:
     """Print the table and write it in all its forms."""
     about = f"{options.protocol} protocol" + (f", {options.epochs} epochs" if options.epochs else "")
     print(f"\naccuracy (%), {about}\n\n{tables.screen(cells)}\n")

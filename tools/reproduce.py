@@ -34,15 +34,7 @@ INTERRUPTED = 128 + signal.SIGINT
 
 @dataclass(frozen=True)
 class Cell:
-    """One config with options.
-
-    Attributes:
-        config: path from the project's root.
-        options: as on the command line.
-        minutes: how long it is expected to take.
-        value: how instructive it is.
-        experts: config and options of the experts that it needs.
-    """
+    """An entry of a grid; the config's path is from the project's root."""
 
     config: str
     options: tuple[str, ...]
@@ -121,7 +113,7 @@ def run_all(
         budget: minutes.
         runs: where the runs go.
         more: options for every command.
-        clock: seconds.
+        clock: gives seconds.
     """
     end = clock() + 60 * budget
     failed = False
@@ -137,13 +129,9 @@ def run_all(
 
 
 def run(cell: Cell, folder: Path, more: list[str], seconds: float) -> bool:
-    """Run one cell and record it; return whether it came to its end or can go on later.
+    """Run a cell for so many seconds, less a minute for saving, and record it; return whether it did not fail.
 
-    Args:
-        cell: what to run.
-        folder: where its runs go.
-        more: options for every command.
-        seconds: it is interrupted after these, less a minute for saving.
+    Its runs go into `folder`; `more` are options for every command.
     """
     end = time.monotonic() + seconds
     print(f"running: {cell.name}", flush=True)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from benchmarks.sides import Side, references
 
@@ -51,7 +50,7 @@ def answer_file(folder: Path, number: int) -> Path:
     return folder / f"answer_{number}.pt"
 
 
-def summarise(
+def summarize(
     runs: Mapping[str, list[dict[str, Any]]], sides: Mapping[str, Side], folder: Path
 ) -> dict[str, dict[str, Any]]:
     """Return for each side the median over runs of each run's median, what it is compared with, and the ratios."""
@@ -68,19 +67,15 @@ def summarise(
 
 
 def agreement(answer: Path, reference: Path | None) -> dict[str, float | None]:
-    """Return cosine and relative error of two saved tensors; None for both where either is missing."""
-    if reference is None or not answer.exists() or not reference.exists():
+    """Return cosine and relative error of two saved tensors; None for both without a reference."""
+    if reference is None:
         return {"cosine": None, "relative_error": None}
-    ours, theirs = (_flat(path) for path in (answer, reference))
+    ours, theirs = (torch.load(path, weights_only=True).double().flatten() for path in (answer, reference))
     size = theirs.norm().clamp_min(torch.finfo(torch.float64).tiny)
     return {
         "cosine": torch.nn.functional.cosine_similarity(ours, theirs, dim=0, eps=1e-300).item(),
         "relative_error": ((ours - theirs).norm() / size).item(),
     }
-
-
-def _flat(path: Path) -> Tensor:
-    return torch.load(path, weights_only=True).double().flatten()
 
 
 def _middle(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -92,7 +87,7 @@ def _middle(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float | None:
-    return (statistics.median(value) if value else None) if isinstance(value, list) else value
+    return statistics.median(value) if isinstance(value, list) else value
 
 
 def _median(values: list[float | None]) -> float | None:

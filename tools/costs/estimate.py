@@ -11,17 +11,10 @@ SPARE = 0.9
 
 
 def expected(measured: Mapping[int, float], ipc: int) -> float | None:
-    """Return the value at a number of images per class on the line through the two nearest smaller ones.
+    """Return the value at a larger number of images per class, on the line through the two nearest measured ones.
 
-    Time and memory of most methods grow no more than linearly; where they grow faster, this is too low, and the cell is
-    tried. One measurement alone says nothing about the growth.
-
-    Args:
-        measured: values by images per class.
-        ipc: larger than all of them.
-
-    Returns:
-        None with fewer than two smaller measurements.
+    None with fewer than two of these. Time and memory of most methods grow no more than linearly; where they grow
+    faster, this is too low, and the cell is tried.
 
     Example:
         >>> expected({1: 10.0, 10: 19.0}, 50)

@@ -30,22 +30,13 @@ FULL_BATCH = ("batch_size", "pool_batch", "synthetic_batch")
 
 def known_methods() -> dict[str, type[Distiller]]:
     """Return the methods that learn images, by name; a coreset's step does nothing that could be measured."""
-    found = {name: getattr(methods, name) for name in methods.__all__}
-    return {
-        name: method
-        for name, method in found.items()
-        if inspect.isclass(method) and issubclass(method, Distiller) and method.objective is not Distiller.objective
-    }
+    classes = {name: kind for name in methods.__all__ if inspect.isclass(kind := getattr(methods, name))}
+    distillers = {name: kind for name, kind in classes.items() if issubclass(kind, Distiller)}
+    return {name: kind for name, kind in distillers.items() if kind.objective is not Distiller.objective}
 
 
 def run(method: str, ipc: int, options: Namespace) -> dict[str, Any]:
-    """Return what a cell costs, or under `failed` why it could not be measured.
-
-    Args:
-        method: name of its class.
-        ipc: images per class.
-        options: of the tool.
-    """
+    """Return what a cell costs, or under `failed` why it could not be measured."""
     keep_freed_memory()
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
