@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from jsonargparse import dict_to_namespace
 
+from lightning_dd.artifact.files import newest_run
 from lightning_dd.callbacks.run_paths import CHECKPOINT, CONFIG
 from lightning_dd.errors import UserError
 
@@ -49,18 +50,6 @@ def with_own_config(words: Sequence[str]) -> list[str]:
     return [command, *(["--config", str(found[0])] if found else []), *rest]
 
 
-def find_last(folder: Path) -> Path:
-    """Return the newest checkpoint among the runs in a folder.
-
-    Raises:
-        UserError: there is none.
-    """
-    checkpoints = sorted(folder.glob(f"version_*/{CHECKPOINT}"), key=lambda path: path.stat().st_mtime)
-    if not checkpoints:
-        raise UserError(f"--ckpt_path last finds no checkpoint in {folder}; start without it.")
-    return checkpoints[-1]
-
-
 def find_checkpoint(given: str, runs: Path) -> tuple[Path, str | None]:
     """Return the checkpoint that a user means, and the name of its folder where a run goes on in that.
 
@@ -71,14 +60,13 @@ def find_checkpoint(given: str, runs: Path) -> tuple[Path, str | None]:
     Raises:
         UserError: there is none.
     """
-    if given == "last":
-        path = find_last(runs)
-    elif not Path(given).is_dir():
-        return Path(given), None
-    elif not (path := Path(given) / CHECKPOINT).is_file():
-        path = max(Path(given).glob(f"version_*/{CHECKPOINT}"), key=lambda path: path.stat().st_mtime, default=None)
+    folder = runs if given == "last" else Path(given)
+    if given != "last" and not folder.is_dir():
+        return folder, None
+    path = newest_run(folder, str(CHECKPOINT))
     if path is None:
-        raise UserError(f"There is no checkpoint in {given}; give the folder of a run, which holds {CHECKPOINT}.")
+        remedy = "start without --ckpt_path" if given == "last" else f"give the folder of a run, which holds {CHECKPOINT}"
+        raise UserError(f"There is no checkpoint in {folder}; {remedy}.")
     return path, path.parents[1].name if path.parents[2].resolve() == runs.resolve() else None
 
 
