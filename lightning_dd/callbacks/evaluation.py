@@ -188,7 +188,7 @@ def _what_is_left(steps: int, made_up: bool, enabled: bool) -> str:
     if made_up:
         return f"The run has its {steps:,} steps; its final evaluation is left to do."
     done = f"the run has its {steps:,} steps{' and its evaluation' if enabled else ''}"
-    return f"Nothing is left to do: {done}; use `test` to evaluate it again, or give a larger --trainer.max_steps."
+    return f"Nothing is left to do: {done}; use `test` to evaluate it again, or set a larger trainer.max_steps."
 
 
 def _training(trainer: Trainer) -> AbstractContextManager:

@@ -11,10 +11,7 @@ from lightning_dd.errors import UserError
 
 
 class Cells:
-    """Results by everything they depend on, written after each change, so that an interrupted table resumes.
-
-    Args:
-        path: a JSON file; it is made with the first result.
+    """Results by everything they depend on, in a JSON file written after each, so that an interrupted table resumes.
 
     Raises:
         UserError: the file is not one of these.
@@ -27,7 +24,9 @@ class Cells:
             try:
                 self._cells = dict(json.loads(self.path.read_text())["cells"])
             except (ValueError, KeyError, TypeError):
-                raise UserError(f"{self.path} is not a file of finished cells; move it away or give --out.") from None
+                raise UserError(
+                    f"{self.path} is not a file of finished cells; move it away or name another output."
+                ) from None
 
     def get(self, what: dict[str, Any]) -> dict[str, Any]:
         """Return the result of a cell, by everything it depends on in plain values; empty where there is none."""

@@ -149,16 +149,10 @@ def test_an_evaluation_that_cannot_be_is_refused_before_the_first_step(config, o
     assert not list(tmp_path.iterdir())  # nor is an empty folder left behind
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["--model.network.width", "64"], "There is no option --model.network.width of KIP; there are "),
-        (["--evaluation.protocol", "krr", "--evaluation.enabled", "true"], "leave --evaluation.epochs out"),
-    ],
-)
-def test_options_that_would_do_nothing_are_refused(options, words, fit, capsys):
+def test_an_option_that_would_do_nothing_is_refused(fit, capsys):
+    options = ("--evaluation.protocol", "krr", "--evaluation.enabled", "true")
     assert fit(*options, config=ELSEWHERE / "kip_digits.yaml") == 1
-    assert words in capsys.readouterr().err
+    assert "leave --evaluation.epochs out" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_finite_keeps_the_images(fit, product, capsys):

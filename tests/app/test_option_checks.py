@@ -51,7 +51,7 @@ OPTIONS = list(_options())
 
 def test_the_options_are_found():
     found = {f"{owner.__name__}.{name}" for owner, name, _ in OPTIONS}
-    assert found >= {"Agreement.every_n_steps", "Evaluation.epochs", "ImageData.held_out", "ConvNet.depth"}
+    assert found >= {"ReplicaSyncCheck.every_n_steps", "Evaluation.epochs", "ImageData.held_out", "ConvNet.depth"}
 
 
 @pytest.mark.parametrize(("owner", "name", "value"), OPTIONS, ids=[f"{o.__name__}.{name}" for o, name, _ in OPTIONS])

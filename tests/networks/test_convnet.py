@@ -173,11 +173,6 @@ def test_initialize_refuses_a_layer_it_does_not_know():
         Strange().initialize(_generator())
 
 
-def test_network_is_abstract():
-    with pytest.raises(TypeError):
-        Network()
-
-
 def test_build_foreign_module():
     def factory(image_shape, num_classes):
         return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image_shape), num_classes))
