@@ -87,11 +87,10 @@ def _sides(task: ModuleType, options: argparse.Namespace) -> dict[str, Side]:
 def _compare(arguments: list[str], sides: dict[str, Side], options: argparse.Namespace) -> None:
     command = [sys.executable, str(HERE), *arguments]
     with tempfile.TemporaryDirectory() as folder:
-        runs = driver.run_all(command, sides, options, Path(folder))
-        environments = [run.pop("environment") for side in runs.values() for run in side]
-        rows = driver.summarize(runs, sides, Path(folder))
+        rows = driver.compare(command, sides, options, Path(folder))
     settings = {name: value for name, value in vars(options).items() if name not in ("worker", "answer", "out")}
-    report = {"task": arguments[0], "settings": settings, "environment": environments[0], "sides": rows}
+    where = environment(torch.device(options.device))
+    report = {"task": arguments[0], "settings": settings, "environment": where, "sides": rows}
     print(table.render(report))
     if options.out:
         table.write(report, options.out)
@@ -104,7 +103,6 @@ def _work(task: ModuleType, options: argparse.Namespace) -> int:
     if side.tuned and options.device == "cpu":
         keep_freed_memory()
     result = task.run(side, options) if hasattr(task, "run") else worker.run(task, side, options)
-    result["environment"] = environment(torch.device(options.device))
     torch.save(result.pop("answer"), options.answer)
     print(json.dumps(result))
     return 0

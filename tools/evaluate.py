@@ -7,6 +7,7 @@ where the same command later goes on from the cells that are finished; `tools/re
 
 import argparse
 import functools
+import re
 import shlex
 import sys
 from collections.abc import Iterable
@@ -83,11 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def evaluate(options: argparse.Namespace) -> tuple[list[Cell], list[dict[str, Any]]]:
-    """Return the table and, where they are asked for, DD-Ranking's scores.
-
-    Raises:
-        UserError: an option, an artefact or the data cannot be used.
-    """
+    """Return the table and, where they are asked for, DD-Ranking's scores."""
     counts = counts_of(options.networks, options.num_networks)
     if options.real_accuracy is not None and options.no_random_real:
         raise UserError("--real_accuracy asks for scores, which compare with random real images: leave these in.")
@@ -105,10 +102,8 @@ def evaluate(options: argparse.Namespace) -> tuple[list[Cell], list[dict[str, An
     own = table(conditions)
     if options.real_accuracy is None:
         return own, []
-    augmented, plain = (
-        table(replace(conditions, augmented=which), f", {word} augmentation")
-        for which, word in ((True, "with"), (False, "without"))
-    )
+    augmented = table(replace(conditions, augmented=True), ", with augmentation")
+    plain = table(replace(conditions, augmented=False), ", without augmentation")
     return own, Tables(own, augmented, plain).scores(beside, options.real_accuracy / 100)
 
 
@@ -229,9 +224,7 @@ def _device() -> str:
 
 def _command(arguments: list[str]) -> str:
     """Return the command with DATA for the data folder."""
-    before = ["", *arguments]
-    words = ["DATA" if previous == "--data.root" else word for previous, word in zip(before, arguments, strict=False)]
-    words = ["--data.root=DATA" if word.startswith("--data.root=") else word for word in words]
+    words = re.sub(r"(--data\.root[\0=])[^\0]*", r"\1DATA", "\0".join(arguments)).split("\0")
     return shlex.join(["python", "tools/evaluate.py", *words])
 
 

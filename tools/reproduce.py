@@ -27,8 +27,7 @@ from lightning_dd.errors import UserError
 from results_table import PLACES, options_but
 
 HERE = Path(__file__).resolve().parent.parent
-GRACE = 60
-"""Seconds that an interrupted cell has to save."""
+GRACE = 60  # seconds that an interrupted cell has to save
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -91,7 +90,7 @@ def read(path: Path) -> list[Cell]:
 
 
 def ordered(cells: list[Cell]) -> list[Cell]:
-    """Return the cells in order of value per minute."""
+    """Return the cells by value per minute."""
     return sorted(cells, key=lambda cell: -cell.value / cell.minutes)
 
 
@@ -106,15 +105,7 @@ def finished(cell: Cell, more: Collection[str] = (), root: Path = HERE) -> bool:
 def run_all(
     cells: list[Cell], budget: float, runs: Path, more: list[str], clock: Callable[[], float] = time.monotonic
 ) -> bool:
-    """Run what fits into the budget and return whether a cell failed.
-
-    Args:
-        cells: in order.
-        budget: minutes.
-        runs: where the runs go.
-        more: options for every command.
-        clock: gives seconds.
-    """
+    """Run what fits into a budget of minutes and return whether a cell failed; `more` are options of every command."""
     end = clock() + 60 * budget
     failed = False
     for cell in cells:

@@ -6,8 +6,7 @@ from pathlib import Path
 import torch
 
 MEMINFO = Path("/proc/meminfo")
-SPARE = 0.9
-"""Of what is free; the rest is for others."""
+SPARE = 0.9  # of what is free; the rest is for others
 
 
 def expected(measured: Mapping[int, float], ipc: int) -> float | None:

@@ -13,8 +13,7 @@ from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.picture import page_of
 
 IMAGES_PER_CLASS = 10
-LARGEST_GRID = 1000
-"""Images on a page; a page of more would be slow to open."""
+LARGEST_GRID = 1000  # images; a page of more would be slow to open
 
 
 def strips(distilled: DistilledDataset) -> list[tuple[str, str, int]]:

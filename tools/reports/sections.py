@@ -12,8 +12,7 @@ from results_table import TITLES, commands, method_of
 
 Record = dict[str, Any]
 
-LEAST = 1e-4
-"""Seconds; what takes less does nothing."""
+LEAST = 1e-4  # seconds; what takes less does nothing
 
 
 def heading(record: Record, distilled: DistilledDataset) -> str:
@@ -86,20 +85,18 @@ def cross_architecture(report: Record | None) -> str:
     if not report:
         return ""
     cells = report["cells"]
-    networks = list(dict.fromkeys(cell["network"] for cell in cells))
-    rows = list(dict.fromkeys((cell["set"], cell["labels"], cell["ipc"]) for cell in cells))
-    found = {(cell["set"], cell["labels"], cell["ipc"], cell["network"]): cell for cell in cells}
+    found = {((cell["set"], cell["labels"], cell["ipc"]), cell["network"]): cell for cell in cells}
+    rows, networks = map(dict.fromkeys, zip(*found, strict=True))
     means = [cell["accuracy_mean"] for cell in cells]
     low, span = min(means), (max(means) - min(means)) or 1
     head = "".join(f"<th>{_network(name)}</th>" for name in networks)
     body = []
     for row in rows:
-        about = f"{row[2]} per class, {row[1]} labels"
-        line = [f"<th>{escape(row[0])}<small>{about}</small></th>"]
+        body.append(f"<tr><th>{escape(row[0])}<small>{row[2]} per class, {row[1]} labels</small></th>")
         for name in networks:
-            cell = found.get((*row, name))
-            line.append(_shaded(name, cell, (cell["accuracy_mean"] - low) / span) if cell else "<td>-</td>")
-        body.append(f"<tr>{''.join(line)}</tr>")
+            cell = found.get((row, name))
+            body.append(_shaded(name, cell, (cell["accuracy_mean"] - low) / span) if cell else "<td>-</td>")
+        body.append("</tr>")
     what = f"Accuracy (%) under protocol {escape(report['protocol'])}"
     what += f", {report['epochs']} epochs" if report["epochs"] else ""
     what += f", {report['test_images']:,} test images" if report.get("test_images") else ""
