@@ -24,22 +24,13 @@ class KernelProtocol(Protocol):
     """
 
     trains_networks = False
+    without_epochs = "trains no network"
 
     epochs: int | None = None
     labels: Literal["hard", "soft", "targets"] = "targets"
     function: str = "fc_ntk"
     depth: int = 1
     ridge: float = 1e-6
-
-    def with_epochs(self, epochs: int | None) -> "KernelProtocol":
-        """Return the protocol as it is.
-
-        Raises:
-            UserError: there is a number of epochs.
-        """
-        if epochs is not None:
-            raise UserError(f"Protocol {self.name} trains no network: leave {{evaluation.epochs}} out.")
-        return self
 
     def bind(self, recipe: dict[str, Any]) -> "KernelProtocol":
         """Return the protocol with the recipe's kernel.

@@ -1,6 +1,5 @@
 """Training by exactly the steps that a set was learned with (DD, arXiv 1811.10959)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,15 +20,7 @@ _NO_STEPS = "The set brings no steps of its own to train with; use {evaluation.p
 class LearnedScheduleProtocol(Protocol):
     """The set brings its own steps, and nothing of what other protocols fix matters but `random_real`."""
 
-    def with_epochs(self, epochs: int | None) -> "LearnedScheduleProtocol":
-        """Return the protocol as it is.
-
-        Raises:
-            UserError: there is a number of epochs.
-        """
-        if epochs is not None:
-            raise UserError(f"Protocol {self.name} trains with the set's own steps: leave {{evaluation.epochs}} out.")
-        return self
+    without_epochs = "trains with the set's own steps"
 
     def bind(self, recipe: dict[str, Any]) -> "LearnedScheduleProtocol":
         """Return the protocol as it is.
@@ -86,22 +77,17 @@ class LearnedScheduleProtocol(Protocol):
         initial = {name.removeprefix(INITIAL): tensors[name] for name in tensors if name.startswith(INITIAL)}
         self.check_network(network, initial)
         network.load_state_dict(initial, strict=False)  # without running statistics
-        optimizer = _optimizer(network, **distilled.recipe["inner"])
+        optimizer, step_sizes = _optimizer(network, **distilled.recipe["inner"]), tensors["step_sizes"].tolist()
+
+        def schedule(step: int, optimizer: torch.optim.Optimizer) -> None:
+            optimizer.param_groups[0]["lr"] = step_sizes[step]
+
         batches = mini_batches(images, labels, tensors["order"].to(images.device), augment, generator)
-        train_network(network.train(), batches, self.loss, optimizer, _with(tensors["step_sizes"].tolist()))
+        train_network(network.train(), batches, self.loss, optimizer, schedule)
 
     def length(self, num_images: int) -> str:
         """Return how long a network trains, for the screen."""
         return "the steps it was learned with"
-
-
-def _with(step_sizes: list[float]) -> Callable[[int, torch.optim.Optimizer], None]:
-    """Return the schedule that gives each step its size."""
-
-    def schedule(step: int, optimizer: torch.optim.Optimizer) -> None:
-        optimizer.param_groups[0]["lr"] = step_sizes[step]
-
-    return schedule
 
 
 def _optimizer(network: nn.Module, optimizer: str, momentum: float | None = None) -> torch.optim.Optimizer:

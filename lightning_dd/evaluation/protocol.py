@@ -15,11 +15,10 @@ from lightning_dd.augmentation import DSA
 from lightning_dd.augmentation.dc import DCAugmentation
 from lightning_dd.augmentation.frepo import FRePoAugmentation
 from lightning_dd.errors import UserError, check_number
+from lightning_dd.training.data import NOT_MIRRORED
 from lightning_dd.training.loop import Augmentation, Classifier, mini_batches, train_network
 
 ALL_OPERATIONS = "color_crop_cutout_flip_scale_rotate"
-DIGITS = ("digits", "mnist", "svhn")
-"""Data sets whose images mean something else, or nothing, in a mirror."""
 
 _Self = TypeVar("_Self", bound="Protocol")
 
@@ -46,6 +45,8 @@ class Protocol:
     """
 
     trains_networks: ClassVar[bool] = True
+    without_epochs: ClassVar[str] = ""
+    """Why a number of epochs has no meaning; empty where it has one."""
 
     name: str
     source: str
@@ -65,7 +66,7 @@ class Protocol:
             data: name of the data set.
             batch_norm: whether the networks have batch normalization.
         """
-        if self.augmentation == "dsa" and data in DIGITS:
+        if self.augmentation == "dsa" and data in NOT_MIRRORED:
             return replace(self, augmentation="dsa_color_crop_cutout_scale_rotate")
         return self
 
@@ -76,7 +77,11 @@ class Protocol:
             UserError: the number is not positive, or has no meaning here.
         """
         check_number("evaluation.epochs", epochs)
-        return self if epochs is None else replace(self, epochs=epochs)
+        if epochs is None:
+            return self
+        if self.without_epochs:
+            raise UserError(f"Protocol {self.name} {self.without_epochs}: leave {{evaluation.epochs}} out.")
+        return replace(self, epochs=epochs)
 
     def bind(self: _Self, recipe: dict[str, Any]) -> _Self:
         """Return the protocol with what a set's own recipe has to say in it.
