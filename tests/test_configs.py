@@ -21,9 +21,10 @@ def _identity(path: Path) -> str:
 def parser():
     """The parser of `fit`, built once: that is most of a start of the program."""
     found = []
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DistillationCLI, "parse_arguments", lambda cli, *_: sys.exit(found.append(cli._parser("fit"))))
-        main(["fit"])
+        with pytest.raises(SystemExit):
+            main(["fit"])
     return found[0]
 
 

@@ -187,9 +187,12 @@ def load(path: str | os.PathLike) -> DistilledDataset:
     if path is None or not path.is_file():
         where = f"The folder {given} holds no distilled set" if path is None else f"There is nothing at {given}"
         raise UserError(f"{where}; give the folder of a run that has ended, or its {FILE}.")
-    tensors, metadata = _read(path)
     try:
-        return _restore(tensors, metadata, path.parent)
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return _restore(tensors, file.metadata() or {}, path.parent)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} cannot be read as a distilled data set ({error}).") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
@@ -237,11 +240,3 @@ def _check(distilled: DistilledDataset) -> None:
     if not isinstance(distilled.recipe, dict) or not isinstance(distilled.info, dict):
         raise UserError("The recipe and the info of a distilled set are tables.")
     distilled.preprocessing.check(distilled.image_shape)
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} cannot be read as a distilled data set ({error}).") from None

@@ -120,10 +120,8 @@ def _pairs(content: Any) -> list[tuple[Any, Any]]:
 
 def _checked(images: Tensor, labels: Tensor, step_size: float | None, path: Path) -> ForeignSet:
     if images.ndim != 4 or labels.ndim not in (1, 2) or len(images) != len(labels) or not len(images):
-        raise UserError(
-            f"{path} holds images of shape {tuple(images.shape)} and labels of shape {tuple(labels.shape)}; "
-            "wanted are (N, C, H, W) and (N,) or (N, classes)."
-        )
+        shapes = f"images of shape {tuple(images.shape)} and labels of shape {tuple(labels.shape)}"
+        raise UserError(f"{path} holds {shapes}; wanted are (N, C, H, W) and (N,) or (N, classes).")
     images = images.detach().float()
     if labels.ndim == 1:
         return ForeignSet(images, labels.detach().long(), "index", step_size)

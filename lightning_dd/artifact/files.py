@@ -87,12 +87,7 @@ def tensor_digest(tensors: dict[str, Tensor]) -> str:
 
 
 def newest_run(folder: Path, file: str) -> Path | None:
-    """Return a file of a run, or of the newest run that has it; None where there is none.
-
-    Args:
-        folder: of the run, or of several runs `version_0`, `version_1` and so on.
-        file: its path inside a run's folder.
-    """
+    """Return a file of a run's folder, or of the newest of several runs `version_N` in a folder; None where none is."""
     if (folder / file).is_file():
         return folder / file
     runs = {path.relative_to(folder).parts[0][len("version_") :]: path for path in folder.glob(f"version_*/{file}")}

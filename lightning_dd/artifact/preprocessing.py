@@ -1,6 +1,7 @@
 """From pixels to the space in which networks are trained, and back."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,25 +74,25 @@ class Normalization:
         return self._tensors[place]
 
 
+@dataclass(eq=False, repr=False)
 class Whitening:
     """ZCA whitening `((x - mean) / std - center) @ matrix`, with its inverse.
 
     The channel normalization comes first and is the identity (mean 0, std 1) in MTT's recipe.
 
     Args:
-        normalization: what happens before whitening.
+        normalization: before whitening.
         center: `(D,)` mean of the normalized training images, D = C*H*W.
         matrix: `(D, D)` symmetric whitening matrix.
         inverse_matrix: `(D, D)` its inverse.
     """
 
-    kind = "whitening"
+    normalization: Normalization
+    center: Tensor
+    matrix: Tensor
+    inverse_matrix: Tensor
 
-    def __init__(self, normalization: Normalization, center: Tensor, matrix: Tensor, inverse_matrix: Tensor) -> None:
-        self.normalization = normalization
-        self.center = center
-        self.matrix = matrix
-        self.inverse_matrix = inverse_matrix
+    kind = "whitening"
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -142,8 +143,8 @@ def save_preprocessing(preprocessing: Preprocessing, folder: Path) -> dict[str, 
     """
     description = preprocessing.describe()
     if isinstance(preprocessing, Whitening):
-        file = _whitening_file(folder, description["whitening"])
-        if _read_whitening(file, description["whitening"]) is None:
+        file, parts = _read_whitening(folder, description["whitening"])
+        if parts is None:
             save_tensors(file, preprocessing.tensors)
     return description
 
@@ -158,23 +159,19 @@ def restore_preprocessing(description: dict[str, Any], folder: Path) -> Preproce
     normalization = Normalization(description["mean"], description["std"])
     if "whitening" not in description:
         return normalization
-    file = _whitening_file(folder, description["whitening"])
+    file, parts = _read_whitening(folder, description["whitening"])
     if not file.is_file():
         raise UserError(f"The distilled set was whitened and needs {file.name} beside it; copy that file too.")
-    parts = _read_whitening(file, description["whitening"])
     if parts is None:
         raise UserError(f"{file} is damaged: its content does not fit the hash in its name; copy it again.")
     return Whitening(normalization, **parts)
 
 
-def _whitening_file(folder: Path, name: str) -> Path:
-    return folder / f"whitening-{name}.safetensors"
-
-
-def _read_whitening(file: Path, name: str) -> dict[str, Tensor] | None:
-    """Return the matrices in a file; None where it is not there or its content does not fit the digest."""
+def _read_whitening(folder: Path, digest: str) -> tuple[Path, dict[str, Tensor] | None]:
+    """Return the file of a whitening and its matrices; None where it is missing or does not fit the digest."""
+    file = folder / f"whitening-{digest}.safetensors"
     try:
         parts = load_file(file)
     except (SafetensorError, OSError):
-        return None
-    return parts if tensor_digest(parts) == name else None
+        return file, None
+    return file, parts if tensor_digest(parts) == digest else None

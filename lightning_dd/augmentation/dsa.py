@@ -66,7 +66,10 @@ class DSA:
         self.names = tuple(strategy.split("_"))
         for name in self.names:
             if name not in OPERATIONS:
-                raise UserError(_unknown(name, strategy))
+                near = difflib.get_close_matches(name, OPERATIONS, n=1)
+                hint = f' (did you mean "{near[0]}"?)' if near else ""
+                known = f"{hint}: the operations are {', '.join(OPERATIONS)}"
+                raise UserError(f'"{name}" in the augmentation strategy "{strategy}" is unknown{known}.')
         self._operations = {name: OPERATIONS[name]() for name in self.names}
 
     def draw(
@@ -144,10 +147,3 @@ def _by_operation(names: tuple[str, ...]) -> dict[str, list[int]]:
     for group, name in enumerate(names):
         members.setdefault(name, []).append(group)
     return members
-
-
-def _unknown(name: str, strategy: str) -> str:
-    near = difflib.get_close_matches(name, OPERATIONS, n=1)
-    hint = f' (did you mean "{near[0]}"?)' if near else ""
-    known = ", ".join(OPERATIONS)
-    return f'"{name}" in the augmentation strategy "{strategy}" is unknown{hint}: the operations are {known}.'

@@ -1,5 +1,6 @@
-"""What stands in a row of a table: distilled sets, and the real images that they are compared with."""
+"""The rows of a table: distilled sets, and the real images that they are compared with."""
 
+import functools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -17,10 +18,10 @@ from lightning_dd.rng import generator
 from lightning_dd.training.features import TrainedFeatures
 
 Regime = Literal["hard", "soft", "targets"]
-"""What a network is trained on: class indices, one distribution over classes for each image, or regression targets."""
+"""Labels in training: class indices, one distribution over classes for each image, or regression targets."""
 
 Trained = Callable[[], TrainedFeatures]
-"""Called for a network trained on the whole training set, by those that need one."""
+"""Returns features and probabilities of a network trained on the whole training set; called on demand."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Candidate:
     Attributes:
         name: for people.
         ipc: images per class.
-        labels: the label regime; it takes the place of the protocol's.
+        labels: the label regime, in place of the protocol's.
         key: everything that the images and labels depend on, in plain values.
         make: called with a network's index.
     """
@@ -47,9 +48,9 @@ class Candidate:
 
 
 def from_sets(name: str, sets: list[DistilledDataset], wanted: Regime) -> list[Candidate]:
-    """Return the rows of a distilled set, or of several that one experiment gave: networks take them in turns.
+    """Return the rows of a distilled set, or of several of one experiment: networks cycle through them.
 
-    A set with soft labels has two rows under a protocol of hard labels, for both are fair questions.
+    A set with soft labels has two rows under a protocol of hard labels: both are fair questions.
 
     Args:
         name: for people.
@@ -67,10 +68,10 @@ def from_sets(name: str, sets: list[DistilledDataset], wanted: Regime) -> list[C
 
 @dataclass(frozen=True)
 class RealImages:
-    """Real images in the form of a distilled set: of its number, preprocessing and recipe.
+    """Real images with the number, preprocessing and recipe of a distilled set.
 
     Attributes:
-        data: the real images, set up.
+        data: the real images, after `setup`.
         like: the distilled set.
         seed: of the draws.
         suffix: of the names.
@@ -83,39 +84,35 @@ class RealImages:
 
     def random(self, wanted: Regime) -> Candidate:
         """Return fresh random images for each network; the draws are those of `lightning_dd test`."""
-        regime: Regime = "targets" if wanted == "targets" else "hard"
-        return self._row("random real", regime, self._key("random"), lambda index: self._set(self._draw(index)))
+        return self._row("random real", _hard(wanted), self._key("random"), lambda index: self._set(self._draw(index)))
 
     def coreset(self, rule: Selection, trained: Trained, about: dict[str, Any], wanted: Regime) -> Candidate:
-        """Return the images that a rule chooses, as `--model Coreset` with the same seed does.
+        """Return the images that a rule selects, as `--model Coreset` with the same seed does.
 
         Args:
             rule: of the coreset.
             trained: gives the feature network.
-            about: how that was trained, in plain values.
+            about: training of the feature network, in plain values.
             wanted: labels of the protocol.
         """
-        chosen: list[DistilledDataset] = []  # made when it is asked for, and once
 
-        def make(index: int) -> DistilledDataset:
-            if not chosen:
-                data, draw = self.data, generator(self.seed, "init")
-                classes = data.num_classes, self.like.ipc
-                rows = select(rule, data.train_labels, *classes, draw, trained, data.class_names, repeat=True)
-                chosen.append(self._set(rows))
-            return chosen[0]
+        @functools.cache
+        def chosen() -> DistilledDataset:
+            data, draw = self.data, generator(self.seed, "init")
+            classes = data.num_classes, self.like.ipc
+            return self._set(select(rule, data.train_labels, *classes, draw, trained, data.class_names, repeat=True))
 
-        regime: Regime = "targets" if wanted == "targets" else "hard"
-        return self._row(f"coreset {rule}", regime, {**self._key(rule), "network": about}, make)
+        key = {**self._key(rule), "network": about}
+        return self._row(f"coreset {rule}", _hard(wanted), key, lambda index: chosen())
 
     def soft_random(self, trained: Trained, about: dict[str, Any]) -> Candidate:
-        """Return the same random images with the class probabilities that a trained network gives them as labels.
+        """Return the same random images, labelled with a trained network's class probabilities.
 
-        No image is learned here, and yet this beats several published methods (arXiv 2406.10485).
+        No image is learned, and yet this beats several published methods (arXiv 2406.10485).
 
         Args:
             trained: gives the network.
-            about: how that was trained, in plain values.
+            about: its training, in plain values.
         """
 
         def make(index: int) -> DistilledDataset:
@@ -145,9 +142,7 @@ class RealImages:
 
 
 def groups(sets: Iterable[tuple[str, DistilledDataset]], protocol: Protocol) -> list[dict[str, DistilledDataset]]:
-    """Return named sets in groups of one number of images and one way to prepare and train.
-
-    Each group has real images of its own to stand beside it.
+    """Return named sets in groups of one number of images, preprocessing and training, which share a baseline.
 
     Args:
         sets: with their names.
@@ -162,6 +157,10 @@ def groups(sets: Iterable[tuple[str, DistilledDataset]], protocol: Protocol) -> 
     return list(found.values())
 
 
+def _hard(wanted: Regime) -> Regime:
+    return "targets" if wanted == "targets" else "hard"
+
+
 def fingerprint(distilled: DistilledDataset) -> dict[str, Any]:
     """Return plain values that differ where networks trained on a set could differ."""
     content = tensor_digest({"images": distilled.images, "labels": distilled.labels, **distilled.tensors})
@@ -173,5 +172,5 @@ def _preparation(distilled: DistilledDataset) -> list[Any]:
 
 
 def _shared(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return what a recipe says besides the protocol, which the table decides."""
+    """Return a recipe without its protocol, which the table decides."""
     return {name: value for name, value in recipe.items() if name != "protocol"}

@@ -1,4 +1,4 @@
-"""Finished cells of a table, in a file: what was measured once is not measured again."""
+"""Finished cells of a table, kept in a file and measured once."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from lightning_dd.errors import UserError
 
 
 class Cells:
-    """Results by what they depend on, written after each change, so that an interrupted table goes on where it stopped.
+    """Results by everything they depend on, written after each change, so that an interrupted table resumes.
 
     Args:
         path: a JSON file; it is made with the first result.
@@ -30,15 +30,11 @@ class Cells:
                 raise UserError(f"{self.path} is not a file of finished cells; move it away or give --out.") from None
 
     def get(self, what: dict[str, Any]) -> dict[str, Any]:
-        """Return the result of a cell; empty where there is none.
-
-        Args:
-            what: everything that the result depends on, in plain values.
-        """
+        """Return the result of a cell, by everything it depends on in plain values; empty where there is none."""
         return self._cells.get(_digest(what), {}).get("result", {})
 
     def put(self, what: dict[str, Any], result: dict[str, Any]) -> None:
-        """Keep the result of a cell, in the file too."""
+        """Keep the result of a cell, and write the file."""
         self._cells[_digest(what)] = {"what": what, "result": result}
         write_json(self.path, {"cells": self._cells})
 

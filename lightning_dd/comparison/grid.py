@@ -28,7 +28,7 @@ class Cell:
         ipc: its images per class.
         network: name of the column.
         accuracies: in percent, one a network.
-        seconds: how long all of them took.
+        seconds: duration of all of them.
         parameters: of the network.
     """
 
@@ -68,7 +68,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What all cells of a table have in common.
+    """The settings that all cells of a table share.
 
     Attributes:
         protocol: its name.
@@ -79,7 +79,7 @@ class Conditions:
         epochs: in place of the protocol's.
         seed: of every draw.
         device: where networks are trained.
-        augmented: whether to augment, by DSA where the protocol does not say how; None leaves that to the protocol.
+        augmented: whether to augment, by DSA where the protocol has none; None leaves that to the protocol.
     """
 
     protocol: str
@@ -93,7 +93,7 @@ class Conditions:
     augmented: bool | None = None
 
     def protocol_for(self, network: nn.Module) -> Protocol:
-        """Return the protocol in the form that it has for a network."""
+        """Return the protocol for a network."""
         protocol = find_protocol(self.protocol, self.epochs, self.data, lambda: network)
         if self.augmented is None:
             return protocol
@@ -108,16 +108,16 @@ def fill(
     cells: Cells,
     report: Callable[[Cell, bool], None] = lambda cell, kept: None,
 ) -> list[Cell]:
-    """Train and test whatever is not among the finished cells, and return the table, set by set.
+    """Measure the cells that are not finished, and return the table, set by set.
 
-    A cell is kept after each of its networks. More networks later go on from those that are there.
+    A cell is kept after each of its networks; a later call with more networks adds to them.
 
     Args:
         candidates: the rows.
-        networks: how many of each network, by compact name; the columns.
-        conditions: what all cells have in common.
+        networks: the columns: number of each network, by compact name.
+        conditions: shared by all cells.
         cells: those finished before.
-        report: called with each cell when it is complete, and whether it was so before.
+        report: called with each complete cell, and whether it was so before.
     """
     candidates = list(candidates)
     prepared = _Prepared(conditions)
@@ -132,8 +132,10 @@ def fill(
             missing = [index for index in range(count) if str(index) not in done]
             for index in missing:
                 _measure(candidate, network, protocol, index, prepared, cells, what)
-            cell = _cell(candidate, network, cells.get(what), count, parameters)
-            table[row, network] = cell
+            result = cells.get(what)
+            accuracies, seconds = ([result[part][str(i)] for i in range(count)] for part in ("accuracies", "seconds"))
+            about = candidate.name, candidate.labels, candidate.ipc, network
+            table[row, network] = cell = Cell(*about, accuracies, sum(seconds), parameters)
             report(cell, not missing)
     return [table[row, network] for row in range(len(candidates)) for network in networks]
 
@@ -157,12 +159,6 @@ def _measure(
     cells.put(what, result)
 
 
-def _cell(candidate: Candidate, network: str, result: dict[str, Any], count: int, parameters: int) -> Cell:
-    accuracies, seconds = ([result[part][str(i)] for i in range(count)] for part in ("accuracies", "seconds"))
-    labels = candidate.labels
-    return Cell(candidate.name, labels, candidate.ipc, network, accuracies, sum(seconds), parameters)
-
-
 def _what(candidate: Candidate, network: str, protocol: Protocol, conditions: Conditions) -> dict[str, Any]:
     return {
         "set": candidate.key,
@@ -174,14 +170,14 @@ def _what(candidate: Candidate, network: str, protocol: Protocol, conditions: Co
 
 
 class _Prepared:
-    """The test images as a set wants them prepared; sets that follow each other mostly want the same."""
+    """The test images under a set's preprocessing; successive sets mostly share it."""
 
     def __init__(self, conditions: Conditions) -> None:
         self.conditions = conditions
         self._last: tuple[Preprocessing, TestSet] | None = None
 
     def for_set(self, distilled: DistilledDataset) -> TestSet:
-        """Return prepared images and labels on the device."""
+        """Return preprocessed images and labels on the device."""
         if self._last is None or self._last[0] is not distilled.preprocessing:
             device = self.conditions.device
             images = distilled.preprocess(self.conditions.test_images).to(device)

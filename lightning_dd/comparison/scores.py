@@ -1,4 +1,4 @@
-"""DD-Ranking's scores (arXiv 2505.13300): what is left of a set's lead when labels and augmentation are taken away.
+"""DD-Ranking's scores (arXiv 2505.13300): a set's lead without its labels and without augmentation.
 
 Both turn a difference `x` of accuracies into `(e^x - e^-1) / (e - e^-1)`, which is 0 at -1 and 1 at 1, and are shown
 times 100. Accuracies are fractions: the package `ddranking` 0.2.0 puts percent into the exponentials, where they
@@ -19,15 +19,15 @@ def label_robust_score(
 ) -> float:
     """Return LRS in percent, from `weight * IOR - (1 - weight) * HLR`.
 
-    The hard-label recovery `HLR = real_hard - set_hard` says how much of the whole training set's accuracy is lost; the
-    improvement over random `IOR = set_own - random_own` how much the method's own recipe gains.
+    The hard-label recovery `HLR = real_hard - set_hard` is the loss against the whole training set, the improvement
+    over random `IOR = set_own - random_own` the gain of the method's own recipe.
 
     Args:
         real_hard: accuracy of networks trained on the whole training set with hard labels, a fraction.
         set_hard: of networks trained on the distilled images with hard labels, without augmentation.
         set_own: of networks trained on the distilled set by the method's own recipe.
         random_own: of networks trained on as many random real images by that recipe.
-        weight: of the second.
+        weight: of the improvement over random.
 
     Raises:
         UserError: an accuracy is not a fraction.
@@ -80,10 +80,10 @@ class Tables:
     def scores(self, random: Mapping[str, str], real_accuracy: float) -> list[dict[str, Any]]:
         """Return both scores of every distilled set under every network.
 
-        A set with soft labels is judged by these where its own recipe is meant, random images by their hard ones.
+        The own recipe of a set with soft labels uses these; random images have hard labels.
 
         Args:
-            random: names of the distilled sets and of the random real images that stand beside them.
+            random: names of the distilled sets and of their random real baselines.
             real_accuracy: of networks trained on the whole training set with hard labels, a fraction.
         """
         own, augmented, plain = map(_means, (self.own, self.augmented, self.plain))

@@ -10,16 +10,16 @@ ABOUT = ("set", "labels", "ipc")
 HEADINGS = {"set": "trained on", "labels": "labels", "ipc": "images per class"}
 
 Row = tuple[str, str, int]
-"""What makes a row: the set, its label regime, images per class."""
+"""The set, its label regime, images per class."""
 
 
 def rows_of(cells: Sequence[Cell]) -> list[Row]:
-    """Return the rows of a table in their order."""
+    """Return the rows of a table in order."""
     return list(dict.fromkeys((cell.set, cell.labels, cell.ipc) for cell in cells))
 
 
 def networks_of(cells: Sequence[Cell]) -> list[str]:
-    """Return the columns of a table in their order."""
+    """Return the columns of a table in order."""
     return list(dict.fromkeys(cell.network for cell in cells))
 
 
@@ -31,13 +31,13 @@ def figure(cell: Cell | None) -> str:
 
 
 def screen(cells: Sequence[Cell]) -> str:
-    """Return the table for a terminal; a network's options stand below its name."""
+    """Return the table for a terminal; a network's options are below its name."""
     networks = networks_of(cells)
     names = [network.partition(":") for network in networks]
     heading = [*ABOUT, *(name for name, _, _ in names)]
     lines = [heading, ["", "", "", *(options for _, _, options in names)], *_body(cells)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    left = 2  # columns of words; numbers stand on the right
+    left = 2  # columns of words; numbers are right-aligned
     return "\n".join(
         "  ".join(
             text.ljust(width) if place < left else text.rjust(width)

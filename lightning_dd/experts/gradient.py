@@ -12,7 +12,7 @@ def gsam(gradient: Gradient, rho: float, alpha: float) -> Gradient:
     """Return a function that gives the direction of adaptive GSAM (arXiv 2203.08065) in place of a gradient.
 
     With g the gradient at w, the perturbed weights are `w + ρ w² g / |w g|`, and g' the gradient there. The direction
-    is `g' - α g⊥`, g⊥ being the part of g at right angles to g'. FTD's and DATM's experts are trained by it.
+    is `g' - α g⊥`, g⊥ being the part of g orthogonal to g'. FTD's and DATM's experts are trained by it.
 
     Args:
         gradient: called with weights `(W,)` and a batch.

@@ -1,4 +1,4 @@
-"""Logits of finished experts: which images they get right, and labels from their predictions."""
+"""Logits of finished experts, and images that they classify correctly."""
 
 from collections.abc import Callable
 
@@ -22,9 +22,9 @@ def expert_logits(
         trajectories: of the experts.
         network: as a function of its weights.
         images: `(N, C, H, W)` in the space in which networks are trained.
-        classes: `(N,)`; an image's logits are the mean over the experts that get it right, or over all where none
-            does. None takes those of the first expert.
-        device: where it is computed.
+        classes: `(N,)`; an image's logits are the mean over the experts that classify it correctly, or over all where
+            none does. None takes those of the first expert.
+        device: of the computation.
 
     Returns:
         `(N, num_classes)` on the CPU.
@@ -49,17 +49,17 @@ def rows_that_experts_get_right(
     generator: torch.Generator,
     device: torch.device,
 ) -> Tensor:
-    """Return random rows of images that an expert gets right after its last epoch, class-major.
+    """Return random rows of images that an expert classifies correctly after its last epoch, class-major.
 
     Args:
         trajectories: of the experts.
         network: as a function of its weights.
-        images: gives images `(n, C, H, W)`, prepared, of rows `(n,)`.
+        images: gives preprocessed images `(n, C, H, W)` of rows `(n,)`.
         labels: `(N,)` class indices of all rows.
-        ipc: images per class. The first expert chooses; where it gets fewer right, the next one adds to them, and
-            where all together do, the class's other images.
+        ipc: images per class. Where the first expert has fewer, those of the next ones are added, and then the
+            class's other images.
         generator: a CPU generator for the order of the rows.
-        device: where it is computed.
+        device: of the computation.
 
     Returns:
         `(num_classes * ipc,)` rows.

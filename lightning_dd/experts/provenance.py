@@ -1,27 +1,30 @@
-"""What a trajectory belongs to: the data, what they went through, and the network; and whether a run is of the same."""
+"""`experts.json`: the data, preprocessing, network and training of the experts in a folder, and their accuracies."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from lightning_dd.artifact.files import write_json
 from lightning_dd.artifact.preprocessing import Preprocessing
+from lightning_dd.errors import UserError
+from lightning_dd.experts.recording import read_facts
 from lightning_dd.networks import Network
 from lightning_dd.rng import generator
 
+DESCRIPTION = "experts.json"
+FORMAT, FORMAT_VERSION = "lightning_dd.experts", 1
 PROBE_LENGTH = 8
 TOLERANCE = 1e-3  # fitted on another machine, a whitening differs in its last digits
 
 
 def describe_network(network: nn.Module) -> dict[str, Any]:
     """Return the name of a network and the shapes of its parameters, in plain values."""
+    name = network.description if isinstance(network, Network) else type(network).__name__
     shapes = {name: "x".join(map(str, parameter.shape)) for name, parameter in network.named_parameters()}
-    return {"name": name_of(network), "parameters": shapes}
-
-
-def name_of(network: nn.Module) -> str:
-    """Return what a network is called in tables and messages."""
-    return network.description if isinstance(network, Network) else type(network).__name__
+    return {"name": name, "parameters": shapes}
 
 
 def describe_preprocessing(preprocessing: Preprocessing, image_shape: tuple[int, int, int]) -> dict[str, Any]:
@@ -32,8 +35,8 @@ def describe_preprocessing(preprocessing: Preprocessing, image_shape: tuple[int,
         image_shape: `(C, H, W)`.
 
     Returns:
-        Its `kind`, `mean` and `std`, the digest of a `whitening` (the one in the name of an artifact's file), and what
-        it makes of the first pixels of a `probe`: the same numbers wherever it was fitted, up to rounding.
+        Its `kind`, `mean` and `std`, the digest of a `whitening` (the one in the name of an artifact's file), and the
+        first pixels of a preprocessed `probe`: the same numbers wherever it was fitted, up to rounding.
     """
     probe = preprocessing(torch.rand(image_shape, generator=generator(0, "probe")))
     return {
@@ -48,3 +51,58 @@ def same_preprocessing(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
     """Whether two descriptions are of the same preprocessing, up to rounding."""
     probes = torch.tensor(ours["probe"]), torch.tensor(theirs["probe"])
     return ours["kind"] == theirs["kind"] and torch.allclose(*probes, atol=TOLERANCE)
+
+
+def read_description(folder: Path) -> dict[str, Any] | None:
+    """Return the content of `experts.json`; None where there is no such file.
+
+    Raises:
+        UserError: it is damaged, or of a newer version.
+    """
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        return None
+    try:
+        description = json.loads(path.read_text())
+        version = description["format_version"] if description["format"] == FORMAT else None
+    except (ValueError, KeyError, TypeError):
+        version = None
+    if version is None:
+        raise UserError(f"{path} does not describe experts of this program, or is damaged; give another folder.")
+    if version > FORMAT_VERSION:
+        raise UserError(f"{path} has format version {version}, newer than this program; install a newer release.")
+    return description
+
+
+def write_description(folder: Path, ours: dict[str, Any]) -> None:
+    """Write `experts.json` with the facts of each finished expert in the folder.
+
+    Args:
+        folder: of the experts.
+        ours: what they have in common: `data`, `preprocessing`, `network`, `training`.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    experts = [read_facts(file) for file in sorted(folder.glob("expert_*.safetensors"))]
+    about = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    write_json(folder / DESCRIPTION, {**about, **ours, "experts": experts})
+
+
+def check_description(folder: Path, ours: dict[str, Any]) -> None:
+    """Refuse to add experts to a folder that holds those of another kind.
+
+    Raises:
+        UserError: it does.
+    """
+    theirs = read_description(folder)
+    if theirs is None:
+        return
+    if not same_preprocessing(ours["preprocessing"], theirs["preprocessing"]):
+        raise UserError(f"{folder} holds experts that saw other inputs; give another {{folder}}.")
+    for part in ("data", "network", "training"):
+        for name, value in ours[part].items():
+            given = theirs[part].get(name)
+            if given != value:
+                values = " of another kind" if name == "parameters" else f" {given}, not {value}"
+                raise UserError(f"{folder} holds experts with {part} {name}{values}; give another {{folder}}.")

@@ -1,6 +1,6 @@
 """Writing expert trajectories: a snapshot after each epoch, and one file when the expert is finished.
 
-A run that is interrupted leaves whole snapshots behind, and goes on after the last of them.
+An interrupted run leaves whole snapshots behind, and resumes from the last of them.
 """
 
 import json
@@ -17,8 +17,18 @@ from lightning_dd.artifact.files import save_tensors
 
 
 def expert_file(folder: Path, number: int) -> Path:
-    """Return where the trajectory of a finished expert lies."""
+    """Return the path of a finished expert's trajectory."""
     return folder / f"expert_{number:04d}.safetensors"
+
+
+def read_facts(file: Path) -> dict[str, Any]:
+    """Return the facts of a finished expert.
+
+    Raises:
+        SafetensorError: the file is damaged.
+    """
+    with safe_open(file, "pt") as opened:
+        return json.loads((opened.metadata() or {})["expert"])
 
 
 class Recording:
@@ -27,16 +37,14 @@ class Recording:
     Args:
         folder: of all experts.
         number: of this one.
-        keep_epochs: epochs whose weights are kept, after those at the start; the last ones are kept in any case.
-        storage: of the trajectory in the finished file.
+        keep_epochs: epochs whose weights are kept, besides those at the start; the last ones are kept in any case.
     """
 
-    def __init__(self, folder: Path, number: int, keep_epochs: int, storage: torch.dtype = torch.float32) -> None:
+    def __init__(self, folder: Path, number: int, keep_epochs: int) -> None:
         self.number = number
         self.file = expert_file(folder, number)
         self.keep_epochs = keep_epochs
-        self.storage = storage
-        self._parts = folder / f"expert_{number:04d}.parts"
+        self._parts = self.file.with_suffix(".parts")
 
     @property
     def finished(self) -> bool:
@@ -45,7 +53,7 @@ class Recording:
 
     @property
     def epochs_done(self) -> int | None:
-        """The last epoch on disk; 0 has the weights at the start, None has nothing."""
+        """The last epoch on disk; 0 is the start, None is nothing."""
         epochs = [int(path.stem.removeprefix("epoch_")) for path in self._parts.glob("epoch_*.safetensors")]
         return max(epochs, default=None)
 
@@ -73,43 +81,17 @@ class Recording:
         Args:
             epochs: the last epoch.
             weights: `(W,)` after it.
-            facts: of this expert, in plain values; a measure of what the storage costs is added to them.
+            facts: of this expert, in plain values.
 
         Raises:
             UserError: the file cannot be written.
         """
         weights = weights.detach().cpu()
         kept = [self.weights(epoch) for epoch in range(min(self.keep_epochs, epochs - 1) + 1)]
-        exact = torch.stack([*kept, weights] if self.keep_epochs >= epochs else kept)
-        stored = exact.to(self.storage)
-        facts = {"number": self.number, **facts, "largest_normaliser_error": normaliser_error(exact, stored)}
-        tensors = {"trajectory": stored, "final": weights}
+        tensors = {"trajectory": torch.stack([*kept, weights] if self.keep_epochs >= epochs else kept)}
         # one key: the library writes several in an order of its own, and files would differ
-        save_tensors(self.file, tensors, {"expert": json.dumps(facts)})
+        save_tensors(self.file, {**tensors, "final": weights}, {"expert": json.dumps({"number": self.number, **facts})})
         shutil.rmtree(self._parts)
 
     def _part(self, epoch: int) -> Path:
         return self._parts / f"epoch_{epoch:04d}.safetensors"
-
-
-def normaliser_error(exact: Tensor, stored: Tensor) -> float:
-    """Return the largest relative error that storage brings to the squared distance of successive epochs.
-
-    Args:
-        exact: `(E, W)`.
-        stored: the same, as it is stored.
-    """
-    if len(exact) == 1:
-        return 0.0
-    true, rounded = (tensor.float().diff(dim=0).square().sum(1).double() for tensor in (exact, stored))
-    return ((rounded - true).abs() / true.clamp_min(torch.finfo(torch.float64).tiny)).max().item()
-
-
-def read_facts(file: Path) -> dict[str, Any]:
-    """Return what is known of a finished expert.
-
-    Raises:
-        SafetensorError: the file is damaged.
-    """
-    with safe_open(file, "pt") as opened:
-        return json.loads((opened.metadata() or {})["expert"])

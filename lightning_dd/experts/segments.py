@@ -1,4 +1,4 @@
-"""Segments of expert trajectories, as trajectory matching takes them for its networks."""
+"""Segments of expert trajectories: the networks of trajectory matching."""
 
 from typing import NamedTuple
 
@@ -18,8 +18,8 @@ class Segment(NamedTuple):
     """A part of an expert's trajectory.
 
     Attributes:
-        number: counts the segments of the run; the student's random draws are keyed with it.
-        start: `(W,)`, the expert's weights where the student starts.
+        number: counts the segments of the run; key of the student's random draws.
+        start: `(W,)`, the weights at which the student starts.
         target: `(W,)`, the expert's weights some epochs later.
     """
 
@@ -29,7 +29,7 @@ class Segment(NamedTuple):
 
 
 class ExpertSegments(NetworkSource):
-    """Segments of recorded experts: these take turns in a random order, and epochs are random (MTT, arXiv 2203.11932).
+    """Segments of recorded experts, which take turns in a random order, from random epochs (MTT, arXiv 2203.11932).
 
     Args:
         folder: of the experts.
@@ -83,12 +83,7 @@ class ExpertSegments(NetworkSource):
         self.trajectories.check(data.name, data.preprocessing, context.image_shape, self.flat.network, last)
 
     def use(self, trajectories: Trajectories, network: Network) -> None:
-        """Take experts, and make a function of the network whose weights they have.
-
-        Args:
-            trajectories: of the experts.
-            network: of their architecture; its own weights are not used.
-        """
+        """Take experts, and a network of their architecture whose own weights are not used."""
         self.trajectories, self.flat = trajectories, FlatNetwork(network.train())
 
     def at(self, iteration: int) -> list[Segment]:
@@ -97,12 +92,7 @@ class ExpertSegments(NetworkSource):
         return [self.segment(iteration * self.per_step + number, iteration) for number in numbers]
 
     def segment(self, number: int, iteration: int) -> Segment:
-        """Return a segment of the run.
-
-        Args:
-            number: of the segment.
-            iteration: of the method, which the range of epochs may depend on.
-        """
+        """Return a segment of the run; the range of epochs may depend on the iteration."""
         seed, experts = self.context.seed, len(self.trajectories)
         turn, place = divmod(number, experts)
         expert = torch.randperm(experts, generator=generator(seed, "experts", turn))[place].item()

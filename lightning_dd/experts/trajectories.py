@@ -1,4 +1,4 @@
-"""Reading expert trajectories: a folder of files, mapped into memory, and `experts.json` that says what they are."""
+"""Reading expert trajectories: a folder of files, mapped into memory, and its `experts.json`."""
 
 from pathlib import Path
 from typing import Any
@@ -9,19 +9,23 @@ from torch import Tensor, nn
 
 from lightning_dd.artifact.preprocessing import Preprocessing
 from lightning_dd.errors import UserError
-from lightning_dd.experts.description import read_description
-from lightning_dd.experts.provenance import describe_network, describe_preprocessing, same_preprocessing
+from lightning_dd.experts.provenance import (
+    describe_network,
+    describe_preprocessing,
+    read_description,
+    same_preprocessing,
+)
 from lightning_dd.experts.recording import expert_file
 
 
 class Trajectories:
-    """The weights of experts after each epoch, read when they are asked for.
+    """The weights of experts after each epoch, read on demand.
 
     Args:
-        folder: what `fit` with `--model Experts` made.
+        folder: made by `fit --model Experts`.
 
     Attributes:
-        description: what the experts are, in plain values.
+        description: the content of `experts.json`.
         numbers: of the finished experts.
         epochs: the last epoch that was kept of each.
 
@@ -34,8 +38,8 @@ class Trajectories:
         self.description = read_description(self.folder)
         if self.description is None or not self.description["experts"]:
             raise UserError(
-                f"{folder} holds no finished experts; give --model.experts the folder that a run with "
-                "configs/experts/ made (its --model.folder)."
+                f"{folder} holds no finished experts: record some with configs/experts/ and give their {{folder}} as "
+                "{experts}."
             )
         self.numbers = [expert["number"] for expert in self.description["experts"]]
         self.epochs = self.description["training"]["keep_epochs"]
@@ -52,7 +56,7 @@ class Trajectories:
         return self._read(index, lambda file: file.get_slice("trajectory")[epoch])
 
     def final(self, index: int) -> Tensor:
-        """Return an expert's weights after its last epoch, `(W,)` float32, whether that epoch was kept or not.
+        """Return an expert's weights after its last epoch, kept or not, `(W,)` float32.
 
         Raises:
             UserError: the file is missing or damaged.
@@ -75,35 +79,34 @@ class Trajectories:
         network: nn.Module,
         last_epoch: int,
     ) -> None:
-        """Refuse experts that are not of a run's kind.
+        """Refuse experts of another data set, preprocessing or network than a run's, or with too few epochs.
 
         Args:
-            data: name of the run's data set.
-            preprocessing: of the run's images, on the CPU.
+            data: name of the data set.
+            preprocessing: of the images, on the CPU.
             image_shape: `(C, H, W)`.
             network: of the run.
-            last_epoch: the latest epoch that the run may ask for.
+            last_epoch: the latest epoch that the run may read.
 
         Raises:
-            UserError: of another data set, preprocessing or network, or with too few epochs.
+            UserError: they are.
         """
-        theirs = self.description
+        theirs, experts = self.description, f"The experts in {self.folder}"
+        name, kind = theirs["network"]["name"], theirs["preprocessing"]["kind"]
         if theirs["data"]["name"] != data:
+            raise UserError(f"{experts} learned {theirs['data']['name']}, but this run is on {data}.")
+        if (ours := describe_network(network)) != theirs["network"]:
             raise UserError(
-                f"The experts in {self.folder} learned {theirs['data']['name']}, but this run is on {data}."
-            )
-        if describe_network(network) != theirs["network"]:
-            raise UserError(
-                f"The experts in {self.folder} are networks {theirs['network']['name']}, this run's is another "
-                f"({describe_network(network)['name']}); give the same --model.network."
+                f"{experts} are networks {name}, this run's is another ({ours['name']}); give the same "
+                "{model.network}."
             )
         if not same_preprocessing(describe_preprocessing(preprocessing, image_shape), theirs["preprocessing"]):
             raise UserError(
-                f"The experts in {self.folder} saw other inputs (theirs: {theirs['preprocessing']['kind']}, ours: "
-                f"{preprocessing.kind}); give the --data options zca, normalization and held_out that they had."
+                f"{experts} saw other inputs (theirs: {kind}, ours: {preprocessing.kind}); give {{data.zca}}, "
+                "{data.normalization} and {data.held_out} as they had them."
             )
         if self.epochs < last_epoch:
             raise UserError(
-                f"The experts in {self.folder} have {self.epochs} epochs, and --model.max_start_epoch with "
-                f"--model.expert_epochs reaches epoch {last_epoch}; lower these, or record more epochs."
+                f"{experts} have {self.epochs} epochs, and {{max_start_epoch}} with {{expert_epochs}} reaches epoch "
+                f"{last_epoch}; lower these, or record more epochs."
             )

@@ -8,13 +8,13 @@ from lightning_dd.losses.distances import (
     squared_distance,
     trajectory_distance,
 )
-from lightning_dd.losses.kernel_ridge import centred_targets, label_margin, solve_ridge, squared_error
+from lightning_dd.losses.kernel_ridge import centered_targets, label_margin, solve_ridge, squared_error
 from lightning_dd.losses.ntk import fc_ntk
 from lightning_dd.losses.surrogate import with_gradient
 
 __all__ = [
     "DISTANCES",
-    "centred_targets",
+    "centered_targets",
     "cosine_distance",
     "fc_ntk",
     "feature_mean_distance",

@@ -38,7 +38,7 @@ def solve_ridge(kernel: Tensor, labels: Tensor, ridge: float = 1e-6) -> RidgeSol
         ridge: relative to the mean of the kernel's diagonal; above 0.
 
     Returns:
-        A solution that is differentiable once in both arguments.
+        A solution, once differentiable in both tensors.
 
     Example:
         >>> solve_ridge(torch.eye(2), torch.tensor([[3.0], [6.0]]), ridge=0.5).weights
@@ -75,13 +75,13 @@ def label_margin(labels: Tensor) -> Tensor:
         tensor(-0.3500)
     """
     num_classes = labels.shape[1]
-    if num_classes < 2:  # nothing to be kept apart
+    if num_classes < 2:
         return labels.sum() * 0
     largest, second = labels.topk(2, dim=1).values.unbind(1)
     return -(largest - second).clamp(max=1 / num_classes).mean()
 
 
-def centred_targets(labels: Tensor, num_classes: int) -> Tensor:
+def centered_targets(labels: Tensor, num_classes: int) -> Tensor:
     """Return `onehot - 1/C` for class indices `(B,)`: `(B, C)` in the default floating-point type."""
     return torch.nn.functional.one_hot(labels, num_classes).to(torch.get_default_dtype()) - 1 / num_classes
 

@@ -11,31 +11,21 @@ COINCIDENT = 1e-13
 """Images whose cosine is closer to 1 count as equal: the angle's derivative is infinite there."""
 
 
-def fc_ntk(
-    first: Tensor,
-    second: Tensor | None = None,
-    depth: int = 1,
-    weight_variance: float = WEIGHT_VARIANCE,
-    bias_variance: float = BIAS_VARIANCE,
-) -> Tensor:
-    """Return the kernel between two sets of images.
+def fc_ntk(first: Tensor, second: Tensor | None = None, depth: int = 1) -> Tensor:
+    """Return the kernel between two sets of images, `(N, M)` float64.
 
     With covariance S and kernel Θ of a dense layer's outputs and angle φ = arccos(S / sqrt(ab)), a and b being the two
     images' own variances, a ReLU and the dense layer after it give
 
         S' = w sqrt(ab) (sin φ + (π - φ) cos φ) / 2π + v,    Θ' = S' + w Θ (π - φ) / 2π,
 
-    from `S = Θ = w <x, x'> / D + v` on, with variances w of the weights and v of the biases.
+    from `S = Θ = w <x, x'> / D + v` on, with variances w of the weights and v of the biases. The angle between equal
+    images has derivative 0.
 
     Args:
         first: `(N, ...)`, flattened to D values an image.
         second: `(M, ...)`; None takes `first` again, whose angles with itself are then exactly 0.
         depth: hidden layers.
-        weight_variance: w.
-        bias_variance: v.
-
-    Returns:
-        `(N, M)` float64; differentiable, with derivative 0 of the angle between equal images.
 
     Example:
         >>> fc_ntk(torch.eye(2), depth=1).diagonal()  # a = 1.01 and Θ = 2 a + 0.01 on the diagonal
@@ -44,32 +34,28 @@ def fc_ntk(
     same = second is None
     first = first.flatten(1).double()
     second = first if same else second.flatten(1).double()
-    size = first.shape[1]
-    covariance = weight_variance * (first @ second.T) / size + bias_variance
-    variances = [weight_variance * x.square().mean(1) + bias_variance for x in (first, second)]
-    kernel = covariance
-    equal = torch.eye(len(first), dtype=torch.bool, device=first.device) if same else None
+    kernel = covariance = WEIGHT_VARIANCE * (first @ second.T) / first.shape[1] + BIAS_VARIANCE
+    variances = [WEIGHT_VARIANCE * x.square().mean(1) + BIAS_VARIANCE for x in (first, second)]
+    equal = torch.eye(len(first), dtype=torch.bool, device=first.device) if same else False
     for _ in range(depth):
         scale = (variances[0][:, None] * variances[1]).sqrt()
         expected, slope = _relu_expectations(covariance, scale, equal)
-        covariance = weight_variance * expected + bias_variance
-        kernel = covariance + weight_variance * kernel * slope
-        variances = [weight_variance * variance / 2 + bias_variance for variance in variances]
+        covariance = WEIGHT_VARIANCE * expected + BIAS_VARIANCE
+        kernel = covariance + WEIGHT_VARIANCE * kernel * slope
+        variances = [WEIGHT_VARIANCE * variance / 2 + BIAS_VARIANCE for variance in variances]
     return kernel
 
 
-def _relu_expectations(covariance: Tensor, scale: Tensor, equal: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def _relu_expectations(covariance: Tensor, scale: Tensor, equal: Tensor | bool) -> tuple[Tensor, Tensor]:
     """Return `E[relu(u) relu(v)]` and `E[relu'(u) relu'(v)]` for Gaussian pairs (u, v).
 
     Args:
         covariance: of each pair.
         scale: product of the two standard deviations.
-        equal: pairs of a number with itself, whose angle is exactly 0; None is none.
+        equal: pairs of a number with itself, whose angle is exactly 0.
     """
     cosine = covariance / scale
-    coincident = cosine > 1 - COINCIDENT
-    if equal is not None:
-        coincident = coincident | equal
+    coincident = (cosine > 1 - COINCIDENT) | equal
     opposite = cosine < COINCIDENT - 1
     # both selections are needed: the gradient of what is not selected is multiplied by 0, and infinity times 0 is NaN
     angle = torch.arccos(cosine.masked_fill(coincident | opposite, 0))

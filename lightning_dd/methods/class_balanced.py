@@ -16,8 +16,10 @@ class ClassBalancedDistiller(Distiller):
 
     Args:
         ipc: images per class.
-        real_per_class: real images of each class in a step.
-        real_chunk: real images in one forward; None leaves it to the method.
+        real_per_class: real images of each class in a step (the papers' batch of 256).
+        real_chunk: real images in one forward; trades time for memory without changing the result. None takes what was
+            measured as best: on CPU 256 of 32x32 pixels or fewer larger ones, all at once on a GPU. Refused for
+            networks with batch normalization.
     """
 
     def __init__(

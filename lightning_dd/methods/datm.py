@@ -23,8 +23,6 @@ class DATM(MTT):
     with the learned step size (protocol `datm`).
 
     Args:
-        ipc: images per class.
-        experts: the folder of the experts (their `--model.folder`).
         init: how the images start: those of a class that the first expert gets `correct`, in random order (where it
             does not get as many, those of the next experts); or `real` or `noise` as in `MTT`, with labels from the
             first expert.
@@ -35,8 +33,7 @@ class DATM(MTT):
         label_lr: learning rate of the logits.
         label_momentum: momentum of the logits.
         largest_loss: a step with a larger loss changes nothing; None for no limit.
-        synthetic_steps: N.
-        lr: learning rate of the images.
+        **options: those of `MTT`.
 
     Raises:
         UserError: an option is out of its range; `setup` raises it where the experts do not go with the run.

@@ -43,7 +43,6 @@ class DC(ClassBalancedDistiller):
 
     Args:
         ipc: images per class.
-        real_per_class: real images of each class in a step (256 in the paper).
         outer_loops: updates of the images per network; None takes the published number for this `ipc`.
         inner_epochs: epochs of training on the images between two updates; None takes the published number.
         lr_network: learning rate of that training (SGD without momentum).
@@ -68,7 +67,6 @@ class DC(ClassBalancedDistiller):
     def __init__(
         self,
         ipc: PositiveInt,
-        real_per_class: PositiveInt = 256,
         outer_loops: PositiveInt | None = None,
         inner_epochs: NonNegativeInt | None = None,
         lr_network: PositiveFloat = 0.01,
@@ -81,7 +79,7 @@ class DC(ClassBalancedDistiller):
         lr: PositiveFloat = 0.1,
         **options: Any,
     ) -> None:
-        super().__init__(ipc, real_per_class, real_chunk, init=init, augmentation=augmentation, lr=lr, **options)
+        super().__init__(ipc, real_chunk=real_chunk, init=init, augmentation=augmentation, lr=lr, **options)
         loops = default_loops(ipc)
         self.outer_loops = loops[0] if outer_loops is None else outer_loops
         self.inner_epochs = loops[1] if inner_epochs is None else inner_epochs

@@ -29,12 +29,9 @@ class DM(ClassBalancedDistiller):
 
     Args:
         ipc: images per class.
-        real_per_class: real images of each class in a step (|T_c|, the paper's batch of 256).
-        real_chunk: real images in one forward; trades time for memory without changing the result. None takes what was
-            measured as best: on CPU 256 of 32x32 pixels or fewer larger ones, all at once on a GPU. Refused for
-            networks with batch normalization.
         augmentation: DSA operations joined by `_`, one a class and step; the official code leaves out `flip` for
             digits. None for none.
+        **options: those of `ClassBalancedDistiller` and `Preparation`.
 
     Raises:
         UserError: an option is out of its range, or the network has no features or no chunks.
@@ -49,12 +46,10 @@ class DM(ClassBalancedDistiller):
     def __init__(
         self,
         ipc: PositiveInt,
-        real_per_class: PositiveInt = 256,
-        real_chunk: PositiveInt | None = None,
         augmentation: str | None = "color_crop_cutout_flip_scale_rotate",
         **options: Any,
     ) -> None:
-        super().__init__(ipc, real_per_class, real_chunk, augmentation=augmentation, **options)
+        super().__init__(ipc, augmentation=augmentation, **options)
 
     def objective(self, network: Network, synthetic: SyntheticSet, batch: Batch) -> Tensor:
         """Return the squared distance of mean features, summed over the batch's classes."""

@@ -3,7 +3,7 @@
 import math
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,13 @@ from torch import Tensor, nn
 from lightning_dd.augmentation import DSA
 from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
-from lightning_dd.experts.description import check_description, write_description
 from lightning_dd.experts.gradient import gsam
-from lightning_dd.experts.provenance import describe_network, describe_preprocessing
+from lightning_dd.experts.provenance import (
+    check_description,
+    describe_network,
+    describe_preprocessing,
+    write_description,
+)
 from lightning_dd.experts.recording import Recording
 from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, Network, NetworkFactory, build
@@ -29,18 +33,18 @@ class Experts(Task):
     """The experts of Matching Training Trajectories (Cazenavette et al., CVPR 2022, arXiv 2203.11932).
 
     Each expert is trained by plain SGD on augmented mini-batches; the flat vector of all its parameters is recorded at
-    the start and after each epoch. One step is one mini-batch. Every expert has a file of its own, whatever others are
-    trained beside it; a run that is interrupted goes on with the epoch it was in, and finished experts stay as they
-    are. `experts.json` beside the files says what they were trained on, how, and how well each does on test images.
+    the start and after each epoch. One step is one mini-batch. Every expert has a file of its own; an interrupted run
+    resumes the epoch it was in, and finished experts stay as they are. `experts.json` beside the files records their
+    data, training and test accuracies.
 
     Args:
-        folder: where the files go; what the methods take as `--model.experts`.
+        folder: where the files go; the methods' option `experts`.
         number: of experts.
         first: number of the first expert, where several runs share the work.
         epochs: passes over the training images.
-        keep_epochs: how many of them are kept at most, from the first on; None for all. A method reads those up to
+        keep_epochs: epochs that are kept at most, from the first on; None for all. A method reads those up to
             `max_start_epoch + expert_epochs`.
-        network: what is trained; without batch normalization, whose statistics are no parameters.
+        network: architecture, without batch normalization, whose statistics are no parameters.
         augmentation: DSA operations joined by `_`, one a mini-batch, with parameters for each image; digits leave out
             `flip`. None for none.
         lr: learning rate of SGD, without momentum, decay or schedule.
@@ -48,13 +52,8 @@ class Experts(Task):
         gsam_rho: above 0, the size of the perturbation of adaptive GSAM, which FTD's and DATM's experts are trained by
             (0.01); doubles the time.
         gsam_alpha: of GSAM.
-        storage: of the recorded weights. `bfloat16` halves the files; what it costs is recorded with each expert, as
-            the relative error of the squared distance of successive epochs, by which methods divide.
         compile: compile the gradient with `torch.compile`.
-        num_classes: number of classes (linked to the data on the command line).
-        image_shape: `(C, H, W)` (linked to the data on the command line).
-        class_names: names in the order of the class indices (linked to the data on the command line).
-        seed: every random draw is keyed with it (linked to `seed_everything` on the command line).
+        **facts: of the data and the run; see `Task`.
 
     Raises:
         UserError: an option is out of its range.
@@ -76,14 +75,10 @@ class Experts(Task):
         batch_size: PositiveInt = 256,
         gsam_rho: NonNegativeFloat = 0.0,
         gsam_alpha: NonNegativeFloat = 0.0,
-        storage: Literal["float32", "bfloat16"] = "float32",
         compile: bool = False,
-        num_classes: int = 10,
-        image_shape: tuple[int, int, int] = (3, 32, 32),
-        class_names: tuple[str, ...] = (),
-        seed: int = 0,
+        **facts: Any,
     ) -> None:
-        super().__init__(num_classes, image_shape, class_names, seed)
+        super().__init__(**facts)
         self.folder = Path(folder)
         self.numbers = range(first, first + number)
         self.epochs, self.keep_epochs = epochs, min(keep_epochs or epochs, epochs)
@@ -91,8 +86,7 @@ class Experts(Task):
         self.augmentation = DSA(augmentation) if augmentation else None
         self.lr, self.batch_size = lr, batch_size
         self.gsam = gsam_rho, gsam_alpha
-        self.storage = storage
-        self._flat = FlatNetwork(build(network, self.image_shape, num_classes, generator(seed, "network")))
+        self._flat = FlatNetwork(build(network, self.image_shape, self.num_classes, generator(self.seed, "network")))
         if isinstance(self._flat.network, Network) and self._flat.network.mixes_examples:
             raise UserError(
                 "Batch normalization has statistics that no trajectory holds; use {model.network.norm} instance."
@@ -109,16 +103,14 @@ class Experts(Task):
         return None
 
     def setup(self, stage: str) -> None:
-        """Find out what is left to do, and say how much room it takes.
+        """Find the unfinished experts, and print the disk space they take.
 
         Raises:
-            UserError: the folder holds experts of another kind, or its disk is too small; or there are several
-                processes.
+            UserError: the folder holds experts of another kind, its disk is too small, or there are several processes.
         """
         if self.trainer.world_size > 1:
             raise UserError("Experts are trained by one process; start others with {first} and {number}.")
-        storage = getattr(torch, self.storage)
-        recordings = [Recording(self.folder, number, self.keep_epochs, storage) for number in self.numbers]
+        recordings = [Recording(self.folder, number, self.keep_epochs) for number in self.numbers]
         unfinished = [recording for recording in recordings if not recording.finished]
         self._unfinished = sorted(unfinished, key=_epoch, reverse=True)  # those begun come first
         check_description(self.folder, self._description())
@@ -126,7 +118,7 @@ class Experts(Task):
         write_description(self.folder, self._description())
         self._steps_per_epoch = math.ceil(len(self.trainer.datamodule.train_labels) / self.batch_size)
         steps = sum(self.epochs - _epoch(recording) for recording in unfinished) * self._steps_per_epoch
-        asked = self.trainer.max_steps  # negative where nobody said when to stop: when all are finished
+        asked = self.trainer.max_steps  # negative: until all are finished
         self.trainer.fit_loop.epoch_loop.max_steps = steps if asked < 0 else min(asked, steps)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -134,7 +126,7 @@ class Experts(Task):
         return torch.optim.SGD([self.weights], self.lr)
 
     def on_train_start(self) -> None:
-        """Put the training images where the networks are."""
+        """Move the training images to the device."""
         data = self.trainer.datamodule
         self._flat.network.to(self.device)
         self._images, self._labels = (tensor.to(self.device) for tensor in (data.train_images, data.train_labels))
@@ -156,7 +148,7 @@ class Experts(Task):
             self._end_epoch(recording)
 
     def _begin_epoch(self, recording: Recording) -> None:
-        """Load the weights where they do not come from the epoch before; sample the order of the images."""
+        """Load the weights, and sample the order of the images."""
         if recording.epochs_done is None:
             weights = generator(self.seed, "network", recording.number, self.device)
             network = build(self.network, self.image_shape, self.num_classes, weights, self.device)
@@ -179,7 +171,7 @@ class Experts(Task):
         return images, self._labels[rows]
 
     def _end_epoch(self, recording: Recording) -> None:
-        """Put the weights on disk; finish the expert after its last epoch."""
+        """Save the weights; finish the expert after its last epoch."""
         if self._epoch + 1 < self.epochs:
             recording.add(self._epoch + 1, self.weights)
         else:
@@ -201,26 +193,25 @@ class Experts(Task):
         print(f"\nexpert {recording.number}: {percent:.1f} % of the test images after {self.epochs} epochs", flush=True)
 
     def _announce(self, number: int, unfinished: int) -> None:
-        """Say how much disk the experts take.
+        """Print the disk space that the experts take.
 
         Raises:
             UserError: there is less.
         """
-        size = 2 if self.storage == "bfloat16" else 4
         weights = len(self.weights)
-        needed = unfinished * weights * ((self.keep_epochs + 1) * size + 4)
+        needed = unfinished * weights * (self.keep_epochs + 2) * 4
         existing = next(path for path in (self.folder.absolute(), *self.folder.absolute().parents) if path.exists())
         free = shutil.disk_usage(existing).free
         print(
             f"{number} experts in {self.folder}, {number - unfinished} of them finished; the others take "
-            f"{_readable(needed)} ({self.keep_epochs + 1} times {weights:,} weights each, {self.storage}), and "
+            f"{_readable(needed)} ({self.keep_epochs + 1} times {weights:,} weights each, float32), and "
             f"{_readable(free)} are free.",
             flush=True,
         )
         if needed > free:
             raise UserError(
                 f"The experts need {_readable(needed)} in {self.folder}, where {_readable(free)} are free; lower "
-                "{keep_epochs} or {number}, or set {storage} bfloat16."
+                "{keep_epochs} or {number}."
             )
 
     def _description(self) -> dict[str, Any]:
@@ -236,7 +227,6 @@ class Experts(Task):
                 "batch_size": self.batch_size,
                 "augmentation": self.augmentation.strategy if self.augmentation else None,
                 "gsam": list(self.gsam),
-                "storage": self.storage,
                 "precision": str(self.trainer.precision),
                 "seed": self.seed,
             },

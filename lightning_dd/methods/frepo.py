@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from lightning_dd.artifact.labels import Labels
 from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.data.sampling import Batch, Uniform
-from lightning_dd.losses import centred_targets, label_margin, solve_ridge, squared_error
+from lightning_dd.losses import centered_targets, label_margin, solve_ridge, squared_error
 from lightning_dd.methods.base import Distiller
 from lightning_dd.methods.optimizers import LAMB
 from lightning_dd.networks import FRePoNet, Network, NetworkFactory
@@ -100,7 +100,7 @@ class FRePo(Distiller):
         self.flip = flip
         self.ridge = ridge
         self.pool_size, self.max_age, self.pool_lr, self.pool_batch = pool_size, max_age, pool_lr, pool_batch
-        targets = centred_targets(self.synthetic.classes, self.num_classes) / (self.num_classes / 10) ** 0.5
+        targets = centered_targets(self.synthetic.classes, self.num_classes) / (self.num_classes / 10) ** 0.5
         self.synthetic.labels = Labels(targets, "targets", learned=learn_labels)
 
     def own_networks(self) -> NetworkPool:
@@ -127,7 +127,7 @@ class FRePo(Distiller):
         # bf16 is for the real features, which have no gradient; the regression is in float64
         with torch.autocast(self.device.type, enabled=False):
             readout = self.readout(features, synthetic)
-            targets = centred_targets(batch.labels, self.num_classes)
+            targets = centered_targets(batch.labels, self.num_classes)
             loss = squared_error(real.double() @ readout, targets, self.real_batch)
             if synthetic.labels.learned and self.global_rank == 0:
                 loss = loss + label_margin(synthetic.targets())

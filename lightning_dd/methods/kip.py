@@ -12,7 +12,7 @@ from lightning_dd.artifact.labels import Labels
 from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.data.sampling import Batch, ClassBalanced
 from lightning_dd.errors import OptionError
-from lightning_dd.losses import centred_targets, fc_ntk, solve_ridge, squared_error
+from lightning_dd.losses import centered_targets, fc_ntk, solve_ridge, squared_error
 from lightning_dd.methods.base import Distiller
 from lightning_dd.runtime.compile import compiled
 from lightning_dd.runtime.options import PositiveFloat, PositiveInt
@@ -72,7 +72,7 @@ class KIP(Distiller):
         self.real_batch = real_batch
         self.real_chunk = real_chunk
         self.ridge = ridge
-        targets = centred_targets(self.synthetic.classes, self.num_classes)
+        targets = centered_targets(self.synthetic.classes, self.num_classes)
         self.synthetic.labels = Labels(targets, "targets", learned=labels == "learned")
 
     def own_networks(self) -> NoNetworks:
@@ -106,7 +106,7 @@ class KIP(Distiller):
         """Return this process's share of the regression's error, the mean being over the whole batch."""
         kernel = partial(compiled(fc_ntk, self.compile_objective), depth=self.depth)
         images, labels, real = synthetic.images(), synthetic.targets(), batch.images.flatten(0, 1)
-        targets = centred_targets(batch.labels.flatten(), self.num_classes)
+        targets = centered_targets(batch.labels.flatten(), self.num_classes)
         solution = solve_ridge(kernel(images), labels, self.ridge)
         if solution.raised > 1:
             rank_zero_warn(f"The regression was too ill-conditioned for ridge {self.ridge:g}: it was raised.")

@@ -50,8 +50,7 @@ class MTT(Distiller):
             keeping the graph of all steps; the same result in a fraction of the memory.
         augmentation: DSA operations joined by `_`, one a mini-batch, with parameters for each image; digits leave out
             `flip`. None for none.
-        lr: learning rate of the images.
-        momentum: momentum of the images.
+        **options: those of `Preparation`.
 
     Raises:
         UserError: an option is out of its range; `setup` raises it where the experts do not go with the run.

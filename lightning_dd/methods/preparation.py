@@ -47,10 +47,7 @@ class Preparation(Task):
             constant, as published.
         feature_epochs: passes over the training set in which that network is trained; only with `init` of a coreset.
         compile: compile the objective with `torch.compile` (slow once, then faster steps).
-        num_classes: number of classes (linked to the data on the command line).
-        image_shape: `(C, H, W)` (linked to the data on the command line).
-        class_names: names in the order of the class indices (linked to the data on the command line).
-        seed: every random draw is keyed with it (linked to `seed_everything` on the command line).
+        **facts: of the data and the run; see `Task`.
 
     Attributes:
         synthetic: what is learned: decoded images `(N, C, H, W)`, class-major, in normalized or whitened space, never
@@ -84,12 +81,9 @@ class Preparation(Task):
         lr_decay: UnitInterval = 1.0,
         feature_epochs: PositiveInt = 10,
         compile: bool = False,
-        num_classes: int = 10,
-        image_shape: tuple[int, int, int] = (3, 32, 32),
-        class_names: tuple[str, ...] = (),
-        seed: int = 0,
+        **facts: Any,
     ) -> None:
-        super().__init__(num_classes, image_shape, class_names, seed)
+        super().__init__(**facts)
         if networks is not None and networks.gives != self.needs:
             raise OptionError("networks", f"gives {networks.gives}, and {type(self).__name__} needs {self.needs}")
         self.ipc = ipc
@@ -102,8 +96,8 @@ class Preparation(Task):
         self.lr, self.momentum, self.clip, self.lr_decay = lr, momentum, clip, lr_decay
         self.compile_objective = compile
         self._last_finite: list[Tensor] = []
-        stored = codec(num_classes, ipc, self.image_shape)
-        classes = torch.arange(num_classes).repeat_interleave(stored.images_per_class)
+        stored = codec(self.num_classes, ipc, self.image_shape)
+        classes = torch.arange(self.num_classes).repeat_interleave(stored.images_per_class)
         self.synthetic = SyntheticSet(stored, Labels(classes))
 
     @cached_property

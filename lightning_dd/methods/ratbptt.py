@@ -18,20 +18,9 @@ class RaTBPTT(DD):
 
     Args:
         ipc: images per class.
-        init: standard normal noise scaled to unit length per image, as published; or see `DD`.
-        unroll: T.
-        window: W.
-        images_per_step: images of each class in a mini-batch; None for all.
-        shuffle: whether mini-batches are random.
-        step_size: of Adam in the inner steps.
-        step_sizes: whether it is learned, see `DD`.
-        optimizer: of the inner steps.
-        real_batch: real images in a step.
+        init: standard normal noise scaled to unit length per image, as published.
         augmentation: one operation for each mini-batch and for the real images; digits leave `flip` out.
-        lr: learning rate of the images.
-        momentum: Adam's first beta, of the images.
-        halve_every: passes over the real images after which `lr` is halved; None for never.
-        clip_to_average: largest gradient of the images, as a multiple of its running average.
+        **options: those of `DD`, whose meaning is there.
 
     Raises:
         UserError: an option is out of its range, or does not go with another.

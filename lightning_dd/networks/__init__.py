@@ -1,6 +1,5 @@
 """Networks: `forward(x)` gives logits, `features(x)` what the classifier sees, `initialize(generator)` new weights."""
 
-from lightning_dd.networks.alexnet import AlexNet
 from lightning_dd.networks.base import Network
 from lightning_dd.networks.build import NetworkFactory, build
 from lightning_dd.networks.convnet import ConvNet
@@ -10,7 +9,7 @@ from lightning_dd.networks.frepo import FRePoNet
 from lightning_dd.networks.lenet import LeNet
 from lightning_dd.networks.mlp import MLP
 from lightning_dd.networks.resnet import ResNet18, ResNet18_AP
-from lightning_dd.networks.vgg import VGG11
+from lightning_dd.networks.stacks import VGG11, AlexNet
 
 __all__ = [
     "MLP",

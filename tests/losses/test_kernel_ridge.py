@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightning_dd.losses import centred_targets, label_margin, solve_ridge, squared_error
+from lightning_dd.losses import centered_targets, label_margin, solve_ridge, squared_error
 from lightning_dd.rng import generator
 
 
@@ -125,5 +125,5 @@ def test_label_margin_of_one_class_is_nothing():
     assert label_margin(torch.ones(3, 1)) == 0
 
 
-def test_centred_targets():
-    torch.testing.assert_close(centred_targets(torch.tensor([1]), 4), torch.tensor([[-0.25, 0.75, -0.25, -0.25]]))
+def test_centered_targets():
+    torch.testing.assert_close(centered_targets(torch.tensor([1]), 4), torch.tensor([[-0.25, 0.75, -0.25, -0.25]]))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lightning_dd.losses import fc_ntk
+from lightning_dd.losses import fc_ntk, ntk
 from lightning_dd.rng import generator
 
 
@@ -36,10 +36,11 @@ def _naive(x, y, depth):
     return theta
 
 
-def test_hand_worked_numbers():
+def test_hand_worked_numbers(monkeypatch):
     # orthogonal images of unit mean square without biases: S = 0, angle 90 degrees.
     images = math.sqrt(2) * torch.eye(2)
-    kernel = fc_ntk(images, weight_variance=2.0, bias_variance=0.0)
+    monkeypatch.setattr(ntk, "BIAS_VARIANCE", 0.0)
+    kernel = fc_ntk(images)
     # off the diagonal w sqrt(ab) / 2π = 2 * 2 / 2π, on it S' + w Θ / 2 = 2 + 2
     torch.testing.assert_close(kernel, torch.tensor([[4, 2 / math.pi], [2 / math.pi, 4]], dtype=torch.float64))
 

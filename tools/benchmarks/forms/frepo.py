@@ -19,7 +19,7 @@ from benchmarks.trainer import fit
 from lightning_dd.coresets import random_real
 from lightning_dd.data.batches import RealBatches
 from lightning_dd.data.sampling import Uniform
-from lightning_dd.losses import centred_targets
+from lightning_dd.losses import centered_targets
 from lightning_dd.methods import FRePo
 from lightning_dd.methods.optimizers import LAMB
 from lightning_dd.networks import FRePoNet, NetworkFactory, build
@@ -56,7 +56,7 @@ def plain(data: RandomImages, network: NetworkFactory, options: Namespace) -> di
     """Run the algorithm with nothing of ours but network (PyTorch's pooling) and LAMB."""
     device = torch.device(options.device)
     real = data.real_images(torch.arange(len(data.train_labels))).to(device)
-    targets = centred_targets(data.train_labels, options.classes).to(device)
+    targets = centered_targets(data.train_labels, options.classes).to(device)
     start = random_real(data.train_labels, options.classes, options.ipc, generator(options.seed, "init"))
     images = data.real_images(start).to(device).requires_grad_()
     labels = (targets[start.to(device)] / (options.classes / 10) ** 0.5).requires_grad_()

@@ -19,7 +19,7 @@ from benchmarks.trainer import fit
 from lightning_dd.coresets import random_real
 from lightning_dd.data.batches import RealBatches
 from lightning_dd.data.sampling import ClassBalanced
-from lightning_dd.losses import centred_targets
+from lightning_dd.losses import centered_targets
 from lightning_dd.methods import KIP
 from lightning_dd.rng import generator
 
@@ -50,7 +50,7 @@ def plain(data: RandomImages, options: Namespace) -> dict[str, Any]:
     """Run the algorithm with nothing of ours but the draws."""
     device = torch.device(options.device)
     real = data.real_images(torch.arange(len(data.train_labels))).to(device)
-    targets = centred_targets(data.train_labels, options.classes).to(device)
+    targets = centered_targets(data.train_labels, options.classes).to(device)
     start = random_real(data.train_labels, options.classes, options.ipc, generator(options.seed, "init"))
     images = data.real_images(start).to(device).requires_grad_()
     labels = targets[start.to(device)].requires_grad_()
