@@ -5,9 +5,9 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    from lightning_dd.runtime.processes import follow_launcher
+    from lightning_dd.runtime.processes import exit_with_parent
 
-    follow_launcher()
+    exit_with_parent()
     from lightning_dd.app.cli import main
 
     sys.exit(main())

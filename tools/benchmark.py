@@ -14,9 +14,10 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from benchmarks import driver, table
-from benchmarks.sides import Side
 
+from benchmarks import driver, table, worker
+from benchmarks.sides import Side
+from lightning_dd.runtime.environment import environment
 from lightning_dd.runtime.memory import keep_freed_memory
 
 HERE = Path(__file__).resolve()
@@ -71,7 +72,10 @@ def _parser(task: ModuleType, name: str) -> argparse.ArgumentParser:
     add("--out", type=Path, help="file to write: Markdown where it ends in .md, JSON otherwise")
     add("--worker", help=argparse.SUPPRESS)
     add("--answer", type=Path, help=argparse.SUPPRESS)
-    task.add_options(parser)
+    for option, (default, text) in task.OPTIONS.items():
+        kind = {"action": "store_true"} if default is False else {"type": _count, "default": default}
+        add(f"--{option}", help=text, **kind)
+    parser.set_defaults(**task.DEFAULTS)
     return parser
 
 
@@ -105,11 +109,7 @@ def _work(task: ModuleType, options: argparse.Namespace) -> int:
     torch.set_num_threads(os.cpu_count())
     if side.tuned and options.device == "cpu":
         keep_freed_memory()
-    result = task.worker(side, options)
-    from lightning_dd.runtime.environment import (
-        environment,  # like the worker's own: heavy, and of no use to the driver
-    )
-
+    result = task.run(side, options) if hasattr(task, "run") else worker.run(task, side, options)
     result["environment"] = environment(torch.device(options.device))
     answer = result.pop("answer", None)
     if answer is not None and options.answer:

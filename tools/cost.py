@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from costs import estimate
 from costs.worker import known_methods, run
-
 from lightning_dd import data as data_sets
 from lightning_dd.artifact.files import atomic
 from lightning_dd.comparison.cells import Cells
@@ -160,7 +160,6 @@ def _run(method: str, ipc: int, limit: int | None, options: argparse.Namespace) 
 def write(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
     """Write the CSV and the plots."""
     from costs import plots  # a lean process until here: the first memory of a child is that of its parent
-
     from lightning_dd.runtime.environment import device_name
 
     with atomic(options.out / "cost.csv") as temporary, temporary.open("w", newline="") as file:

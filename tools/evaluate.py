@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sources import Source, find_data, name_all
 
 from lightning_dd.artifact.files import atomic, write_json
 from lightning_dd.comparison import tables
@@ -35,6 +34,7 @@ from lightning_dd.runtime.environment import environment
 from lightning_dd.runtime.memory import keep_freed_memory
 from lightning_dd.training.data import training_set
 from lightning_dd.training.features import TrainedFeatures, train_features
+from sources import Source, find_data, name_all
 
 RULES = ("herding", "k_center", "forgetting", "k_means")
 ABOUT_SCORES = (

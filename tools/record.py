@@ -12,10 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from results_table import changed_options, commands
-
 from lightning_dd.artifact.files import write_json
 from lightning_dd.errors import UserError
+from results_table import changed_options, commands
 
 
 def main(arguments: list[str]) -> int:

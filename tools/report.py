@@ -12,12 +12,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from reports import sections
-
 from lightning_dd.artifact.dataset import load
 from lightning_dd.artifact.files import atomic
 from lightning_dd.callbacks.run_paths import ARTEFACT, RESULTS, TESTS
 from lightning_dd.errors import UserError
+from reports import sections
 
 STYLE = Path(__file__).resolve().parent / "reports" / "style.css"
 EVALUATION = "evaluation.json"

@@ -18,11 +18,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import record
 import yaml
-from results_table import PLACES, options_but
 
+import record
+from lightning_dd.artifact.files import newest_run
+from lightning_dd.callbacks.run_paths import CHECKPOINT, RESULTS
 from lightning_dd.errors import UserError
+from results_table import PLACES, options_but
 
 HERE = Path(__file__).resolve().parent.parent
 GRACE = 60
@@ -147,13 +149,17 @@ def run(cell: Cell, folder: Path, more: list[str], seconds: float) -> bool:
     print(f"running: {cell.name}", flush=True)
     code = _fit([*cell.experts, *more], folder / "experts", seconds) if cell.experts else 0
     if code == 0:
-        going_on = list(folder.glob("*/version_*/checkpoints/last.ckpt"))
-        arguments = [cell.config, *cell.options, *more, *(["--ckpt_path", "last"] if going_on else [])]
+        resumed = ["--ckpt_path", "last"] if _newest(folder, str(CHECKPOINT)) else []
+        arguments = [cell.config, *cell.options, *more, *resumed]
         code = _fit(arguments, folder, end - time.monotonic())
     if code == 0:
-        newest = max(folder.glob("*/version_*/results.json"), key=lambda path: path.stat().st_mtime)
-        print(f"  recorded in {record.add(newest, HERE / cell.config)}", flush=True)
+        print(f"  recorded in {record.add(_newest(folder, RESULTS), HERE / cell.config)}", flush=True)
     return code in (0, INTERRUPTED)
+
+
+def _newest(folder: Path, file: str) -> Path | None:
+    """Return a file of a cell's newest run; the runs of a cell have one name."""
+    return next((path for runs in folder.glob("*") if (path := newest_run(runs, file))), None)
 
 
 def _fit(arguments: list[str], folder: Path, seconds: float) -> int:

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from lightning_dd import methods
 from lightning_dd.app.cli_errors import nearest
 from lightning_dd.app.python_options import evaluation_options, method_options, plain_number, trainer_options
-from lightning_dd.app.running import CALLBACKS, TRAINER_DEFAULTS, Events, prepare_trainer, quiet
+from lightning_dd.app.running import CALLBACKS, TRAINER_DEFAULTS, Events, prepare_trainer, silence_third_party_warnings
 from lightning_dd.artifact.dataset import DistilledDataset, load
 from lightning_dd.callbacks import ProgressBar
 from lightning_dd.callbacks.run_paths import ARTEFACT, run_folder
@@ -66,8 +66,8 @@ def distill(
     """
     if steps is not None and steps < 1:
         raise OptionError("steps", f"must be at least 1, got {steps}")
-    processes.follow_launcher()
-    quiet()
+    processes.exit_with_parent()
+    silence_third_party_warnings()
     keep_freed_memory()
     seed_everything(seed, verbose=False)
     data = FromDataset(dataset, test_dataset, class_names, name)
@@ -93,11 +93,11 @@ def distill(
         logger=Events(str(root), f"{method.lower()}_{name}_ipc{ipc}"),
     )
     prepare_trainer(run)
-    processes.watch(run.strategy.launcher, module.going_on)
+    processes.watch(run.strategy.launcher, str(UserError(module.resume_hint)))
     try:
         run.fit(module, data)
     except BaseException:
-        processes.let_the_first_speak()
+        processes.wait_for_rank_zero()
         processes.end_others()
         raise
     return load(run_folder(run) / ARTEFACT)

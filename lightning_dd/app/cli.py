@@ -16,15 +16,21 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning_dd import data, networks  # noqa: F401  (short class names resolve among what is imported)
 from lightning_dd.app.cli_errors import PlainParser
 from lightning_dd.app.resuming import apply_checkpoint, find_checkpoint, run_name, with_own_config
-from lightning_dd.app.running import ABOUT_A_SET, CALLBACKS, TRAINER_DEFAULTS, prepare_trainer, quiet
+from lightning_dd.app.running import (
+    CALLBACKS,
+    DISTILLER_CALLBACKS,
+    TRAINER_DEFAULTS,
+    prepare_trainer,
+    silence_third_party_warnings,
+)
 from lightning_dd.callbacks import ProgressBar
-from lightning_dd.callbacks.guard import InterruptedRunError, out_of_memory
+from lightning_dd.callbacks.shutdown import InterruptedRunError
 from lightning_dd.data import ImageData
 from lightning_dd.errors import UserError
 from lightning_dd.methods import Distiller
 from lightning_dd.methods.task import Task
 from lightning_dd.runtime import processes
-from lightning_dd.runtime.memory import keep_freed_memory
+from lightning_dd.runtime.memory import keep_freed_memory, out_of_memory
 from lightning_dd.runtime.precision import check_precision
 
 LINKED = ("num_classes", "image_shape", "class_names")
@@ -94,9 +100,9 @@ class DistillationCLI(LightningCLI):
         """Return the trainer, without the callbacks of a synthetic set where the model makes none."""
         trainer = super().instantiate_trainer(**options)
         prepare_trainer(trainer)
-        processes.watch(trainer.strategy.launcher, self.model.going_on)
+        processes.watch(trainer.strategy.launcher, UserError(self.model.resume_hint).worded(flag))
         if not isinstance(self.model, Distiller):
-            trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, ABOUT_A_SET)]
+            trainer.callbacks = [each for each in trainer.callbacks if not isinstance(each, DISTILLER_CALLBACKS)]
         return trainer
 
     def after_instantiate_classes(self) -> None:
@@ -144,7 +150,7 @@ def command_line(words: Sequence[str]) -> str:
 
 def _explain(error: BaseException) -> int:
     """Say what a user can put right, and return the exit code; raise what is a mistake of ours."""
-    processes.let_the_first_speak()
+    processes.wait_for_rank_zero()
     if processes.lost_process(error):
         said = processes.explain_lost()
         processes.end_others()
@@ -166,7 +172,7 @@ def _explain(error: BaseException) -> int:
 
 
 def _run(args: Sequence[str] | None) -> None:
-    quiet()
+    silence_third_party_warnings()
     DistillationCLI(
         Task,
         ImageData,
@@ -185,7 +191,7 @@ def _run(args: Sequence[str] | None) -> None:
 
 def flag(option: str) -> str:
     """Return an option's name on the command line: `--model.lr` for `lr`, `--evaluation.epochs` for that of a group."""
-    return f"--{option}" if "." in option else f"--model.{option}"
+    return f"--{option}" if "." in option or option in ("ckpt_path", "config") else f"--model.{option}"
 
 
 def _fail(error: object, code: int) -> int:

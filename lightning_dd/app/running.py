@@ -16,15 +16,15 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_dd.callbacks import (
-    Agreement,
+    ArtifactWriter,
     AtomicCheckpointIO,
     BestCheckpoint,
-    Cost,
     Evaluation,
-    Gallery,
-    Guard,
+    GracefulShutdown,
+    ImageLogger,
     LastCheckpoint,
-    Product,
+    ReplicaSyncCheck,
+    StepTimer,
 )
 from lightning_dd.errors import OptionError, UserError
 
@@ -39,14 +39,14 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 }
 
 CALLBACKS = {
-    "agreement": Agreement,
+    "agreement": ReplicaSyncCheck,
     "evaluation": Evaluation,
-    "gallery": Gallery,
-    "cost": Cost,
-    "product": Product,
+    "gallery": ImageLogger,
+    "cost": StepTimer,
+    "product": ArtifactWriter,
     "best": BestCheckpoint,
     "checkpoint": LastCheckpoint,
-    "guard": Guard,
+    "guard": GracefulShutdown,
 }
 """In the order in which they are called: what is written at the end holds what was measured before."""
 
@@ -59,7 +59,7 @@ class Events(TensorBoardLogger):
         self.experiment.flush()
 
 
-ABOUT_A_SET = (Agreement, BestCheckpoint, Evaluation, Gallery, Cost, Product, LastCheckpoint)
+DISTILLER_CALLBACKS = tuple(callback for callback in CALLBACKS.values() if callback is not GracefulShutdown)
 """Those that look at a synthetic set, which experts have none of."""
 
 
@@ -95,7 +95,7 @@ def prepare_trainer(trainer: Trainer) -> None:
         raise OptionError("trainer.accumulate_grad_batches", REFUSED[GradientAccumulationScheduler])
 
 
-def quiet() -> None:
+def silence_third_party_warnings() -> None:
     """Leave out messages that speak of what this program does on purpose, or of other products."""
     for message in (
         ".*does not have many workers.*",

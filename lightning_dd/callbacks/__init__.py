@@ -1,24 +1,24 @@
 """Callbacks: evaluation, what a run leaves behind, and how it ends."""
 
-from lightning_dd.callbacks.agreement import Agreement
+from lightning_dd.callbacks.artifact_writer import ArtifactWriter
 from lightning_dd.callbacks.best import BestCheckpoint
 from lightning_dd.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint
-from lightning_dd.callbacks.cost import Cost
 from lightning_dd.callbacks.evaluation import Evaluation
-from lightning_dd.callbacks.gallery import Gallery
-from lightning_dd.callbacks.guard import Guard
-from lightning_dd.callbacks.product import Product
+from lightning_dd.callbacks.image_logger import ImageLogger
 from lightning_dd.callbacks.progress import ProgressBar
+from lightning_dd.callbacks.replica_sync import ReplicaSyncCheck
+from lightning_dd.callbacks.shutdown import GracefulShutdown
+from lightning_dd.callbacks.step_timer import StepTimer
 
 __all__ = [
-    "Agreement",
+    "ArtifactWriter",
     "AtomicCheckpointIO",
     "BestCheckpoint",
-    "Cost",
     "Evaluation",
-    "Gallery",
-    "Guard",
+    "GracefulShutdown",
+    "ImageLogger",
     "LastCheckpoint",
-    "Product",
     "ProgressBar",
+    "ReplicaSyncCheck",
+    "StepTimer",
 ]

@@ -5,8 +5,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
+from lightning_dd.callbacks.artifact_writer import run_record
 from lightning_dd.callbacks.evaluation import Evaluation
-from lightning_dd.callbacks.product import run_record
 from lightning_dd.callbacks.run_paths import BEST, BEST_CHECKPOINT, run_folder
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.errors import OptionError

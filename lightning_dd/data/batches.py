@@ -1,7 +1,6 @@
-"""Endless batches of real images, each drawn from `(seed, "real", iteration)` alone.
+"""Endless batches of real images, each sampled from `(seed, "real", iteration)` alone.
 
-The draw is made for all processes alike and then shared out, so N processes see the images that one would, and a run
-resumed at an iteration sees what the uninterrupted run saw there.
+All processes sample alike and then take their shares: N processes, or a resumed run, see the images that one would.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,11 +17,11 @@ from lightning_dd.rng import generator
 
 
 class Draw(NamedTuple):
-    """Which training images make the batch of one iteration.
+    """The training images of one iteration's batch.
 
     Attributes:
-        iteration: what the draw was keyed with.
-        classes: `(K,)` classes of a class-balanced draw, empty otherwise.
+        iteration: its key.
+        classes: `(K,)` where the batch is class-balanced, empty otherwise.
         indices: `(K, B)` or `(B,)` positions in the training part.
     """
 
@@ -32,12 +31,7 @@ class Draw(NamedTuple):
 
 
 class ClassTable:
-    """Positions of each class's images, and draws of the same number from every class.
-
-    Args:
-        labels: `(N,)` class indices.
-        num_classes: K.
-    """
+    """Positions of the images of each of K classes, from labels `(N,)`."""
 
     def __init__(self, labels: Tensor, num_classes: int) -> None:
         self.counts = torch.bincount(labels, minlength=num_classes)
@@ -56,21 +50,20 @@ class ClassTable:
         chosen = keys.topk(per_class).indices
         short = self.counts < per_class
         if short.any():
-            anew = torch.rand(len(self.counts), per_class, generator=generator, dtype=torch.float64)
-            chosen_anew = (anew * self.counts[:, None]).long()
-            chosen = torch.where(short[:, None], chosen_anew, chosen)
+            uniform = torch.rand(len(self.counts), per_class, generator=generator, dtype=torch.float64)
+            chosen = torch.where(short[:, None], (uniform * self.counts[:, None]).long(), chosen)
         return self.positions.gather(1, chosen)
 
 
 class RealBatches(Sampler[Draw]):
-    """An endless sampler of whole batches: gives what a method's `sampling` asks for.
+    """An endless sampler of whole batches, as a method's `sampling` asks for them.
 
     Args:
         labels: `(N,)` labels of the training part.
-        num_classes: how many classes there are.
-        sampling: `ClassBalanced`, `Uniform` or None.
-        seed: the run's seed.
-        iteration: called whenever iteration starts; the first draw is keyed with what it returns.
+        num_classes: K.
+        sampling: of the method.
+        seed: of the run.
+        iteration: called whenever iteration starts; returns the key of the first batch.
         rank: this process takes classes (or images of a uniform batch) `rank::world_size`.
         world_size: number of processes.
 
@@ -89,14 +82,9 @@ class RealBatches(Sampler[Draw]):
         world_size: int = 1,
     ) -> None:
         if isinstance(sampling, Uniform) and sampling.batch_size > len(labels):
-            raise UserError(
-                f"a batch of {sampling.batch_size} real images was asked for, but the training part has "
-                f"{len(labels)}: lower the method's batch size"
-            )
-        self.num_images = len(labels)
-        self.sampling = sampling
-        self.seed = seed
-        self.iteration = iteration
+            asked = f"a batch of {sampling.batch_size} real images was asked for"
+            raise UserError(f"{asked}, but the training part has {len(labels)}: lower the method's batch size")
+        self.num_images, self.sampling, self.seed, self.iteration = len(labels), sampling, seed, iteration
         self.share = slice(rank, None, world_size)
         self.table = ClassTable(labels, num_classes) if isinstance(sampling, ClassBalanced) else None
 
@@ -120,16 +108,10 @@ class RealBatches(Sampler[Draw]):
 
 
 class RealImages(Dataset):
-    """The training part in memory, on the CPU or on the GPU, indexed by whole draws.
-
-    Args:
-        images: `(N, C, H, W)` uint8, or float32 in [0, 1].
-        labels: `(N,)` class indices.
-    """
+    """The training part, images `(N, C, H, W)` and labels `(N,)` on any device, indexed by whole draws."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
-        self.images = images
-        self.labels = labels
+        self.images, self.labels = images, labels
 
     def __len__(self) -> int:
         return len(self.images)

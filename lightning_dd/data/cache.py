@@ -1,4 +1,4 @@
-"""What takes long to make (decoded images, ZCA matrices) is kept on disk, keyed by what it was made from.
+"""Tensors that take long to make (decoded images, ZCA), kept on disk under a key of what they are made from.
 
 The folder is `$LIGHTNING_DD_CACHE`, or `~/.cache/lightning_dd`. It may be deleted at any time.
 """
@@ -21,21 +21,25 @@ from lightning_dd.errors import UserError
 FORMAT = 1
 
 
-def cache_folder() -> Path:
-    """Return the folder in which decoded images are kept."""
-    named = os.environ.get("LIGHTNING_DD_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "lightning_dd"
-
-
-def cached(files: Iterable[Path], options: dict, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return what `build` returns, from disk where it was built before from the same files.
+def cached(
+    files: Iterable[Path], options: dict, build: Callable[[], dict[str, Tensor]], keep: bool = True
+) -> dict[str, Tensor]:
+    """Return the tensors of `build`, from disk where they were built before from the same files.
 
     Args:
         files: what `build` reads; their paths, sizes and times of change are part of the key.
         options: everything else that the result depends on; plain values that JSON can hold.
         build: makes named tensors.
+        keep: False builds them in any case, and keeps nothing.
     """
-    path = cache_folder() / f"{_key(files, options)}.safetensors"
+    if not keep:
+        return build()
+    folder = os.environ.get("LIGHTNING_DD_CACHE") or Path.home() / ".cache" / "lightning_dd"
+    digest = hashlib.blake2b(json.dumps([FORMAT, options], sort_keys=True).encode(), digest_size=16)
+    for file in files:
+        stat = file.stat()
+        digest.update(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+    path = Path(folder, f"{digest.hexdigest()}.safetensors")
     try:
         return load_file(path)
     except (OSError, SafetensorError):
@@ -43,12 +47,3 @@ def cached(files: Iterable[Path], options: dict, build: Callable[[], dict[str, T
         with contextlib.suppress(UserError):  # not being able to keep it is no error
             save_tensors(path, tensors)
         return tensors
-
-
-def _key(files: Iterable[Path], options: dict) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(json.dumps([FORMAT, options], sort_keys=True).encode())
-    for file in files:
-        stat = file.stat()
-        digest.update(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()

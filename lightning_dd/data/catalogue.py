@@ -1,7 +1,7 @@
-"""Facts about the known data sets: shape, class names, and the channel statistics that papers normalise with.
+"""Facts about the known data sets: shape, class names, and the channel statistics that papers normalize with.
 
-Statistics are in [0, 1] pixel units, as `(mean, std)` with one number a channel. "published" is what DC, DSA, DM and
-DC-Bench use, "frepo" what FRePo uses, "mtt" what MTT uses without ZCA whitening.
+Statistics are in [0, 1] pixel units, as `(mean, std)` with one number a channel: "published" of DC, DSA, DM and
+DC-Bench, "frepo" of FRePo, "mtt" of MTT without ZCA whitening.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known about a data set before any file is read.
+    """A data set as it is known before any file is read.
 
     Attributes:
         name: in snake case, as it stands in results and configs.
@@ -30,18 +30,7 @@ class Facts:
 
 TEN_DIGITS = tuple(str(d) for d in range(10))
 
-FASHION = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -85,24 +74,15 @@ TINY_IMAGENET_WNIDS = tuple(
 CIFAR10_DC: Statistics = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 CIFAR100_DC: Statistics = ((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762))
 IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+MNIST_ALL: Statistics = ((0.1307,), (0.3081,))
+FASHION_ALL: Statistics = ((0.2861,), (0.3530,))
 
-
-def _everywhere(mean: float, std: float) -> dict[str, Statistics]:
-    """Return the statistics of a gray set that every paper normalises alike."""
-    return {"published": ((mean,), (std,)), "frepo": ((mean,), (std,))}
-
-
-# No paper normalises the digits: measured on the training part that `Digits` makes (tests/data checks them).
+# No paper normalizes the digits: measured on the training part that `Digits` makes (tests/data checks them).
 DIGITS = Facts("digits", (1, 8, 8), TEN_DIGITS, {"published": ((0.3059,), (0.3763,))})
-MNIST = Facts("mnist", (1, 28, 28), TEN_DIGITS, _everywhere(0.1307, 0.3081), 60_000)
-FASHION_MNIST = Facts("fashion_mnist", (1, 28, 28), FASHION, _everywhere(0.2861, 0.3530), 60_000)
-SVHN = Facts(
-    "svhn",
-    (3, 32, 32),
-    TEN_DIGITS,
-    {"published": ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970))},
-    73_257,
-)
+MNIST = Facts("mnist", (1, 28, 28), TEN_DIGITS, {"published": MNIST_ALL, "frepo": MNIST_ALL}, 60_000)
+FASHION_MNIST = Facts("fashion_mnist", (1, 28, 28), FASHION, {"published": FASHION_ALL, "frepo": FASHION_ALL}, 60_000)
+SVHN_DC: Statistics = ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970))
+SVHN = Facts("svhn", (3, 32, 32), TEN_DIGITS, {"published": SVHN_DC}, 73_257)
 CIFAR10 = Facts(
     "cifar10",
     (3, 32, 32),
@@ -115,7 +95,7 @@ CIFAR100 = Facts(
     "cifar100",
     (3, 32, 32),
     CIFAR100_NAMES,
-    # MTT normalises CIFAR-100 with CIFAR-10's numbers.
+    # MTT normalizes CIFAR-100 with CIFAR-10's numbers.
     {"published": CIFAR100_DC, "mtt": CIFAR10_DC, "frepo": CIFAR100_DC},
     50_000,
 )

@@ -5,8 +5,7 @@ from torch import Tensor
 
 from lightning_dd.data import catalogue
 from lightning_dd.data.module import ImageData
-from lightning_dd.data.splits import stratified_split
-from lightning_dd.rng import generator
+from lightning_dd.data.splits import part_rows
 
 TEST_FRACTION = 0.2
 
@@ -33,6 +32,5 @@ class Digits(ImageData):
         labels = torch.from_numpy(bunch.target).long()
         # Sixteen gray levels become 0 to 255.
         images = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)
-        train, test = stratified_split(labels, TEST_FRACTION, generator(0, "digits test part"))
-        chosen = train if split == "train" else test
+        chosen = part_rows(labels, split, TEST_FRACTION, "digits test part")
         return images[chosen], labels[chosen]

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,6 @@ from torch import Tensor
 
 from lightning_dd.data.cache import cached
 from lightning_dd.data.decoding import (
-    UNREADABLE,
     Decoding,
     Header,
     OnUnreadable,
@@ -23,9 +23,8 @@ from lightning_dd.data.decoding import (
     warn_of_skipped,
 )
 from lightning_dd.data.module import ImageData
-from lightning_dd.data.splits import stratified_split
+from lightning_dd.data.splits import part_rows
 from lightning_dd.errors import UserError
-from lightning_dd.rng import generator
 from lightning_dd.runtime.options import Fraction
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
@@ -37,16 +36,16 @@ class ImageFolder(ImageData):
     """Images in `root/train/<class>/*` and `root/test/<class>/*` (or val, valid), or in `root/<class>/*`.
 
     Headers (not pixels) are read here where size or channels are not given: all of them for the size; for the
-    channels, up to the first colour image.
+    channels, up to the first color image.
 
     Args:
         root: the folder; its name becomes the set's name.
         image_size: pixels, or (height, width), to resize to; needed where sizes differ.
-        crop: resize the shorter side and cut out the centre, rather than stretch.
+        crop: resize the shorter side and cut out the center, rather than stretch.
         channels: 1 or 3; where not given, 1 if all images are gray.
         on_unreadable: "error", or "skip" to leave broken images out.
         test_fraction: of each class, to test on where there is no test folder; at least one image is trained on.
-        **kwargs: of `ImageData`.
+        **options: those of `ImageData`.
 
     Raises:
         UserError: if there are no images, or if they differ in size and `image_size` is not given.
@@ -60,21 +59,20 @@ class ImageFolder(ImageData):
         channels: Literal[1, 3] | None = None,
         on_unreadable: OnUnreadable = "error",
         test_fraction: Fraction = 0.2,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
         folder = Path(root)
         self._listings = find_listings(folder)
         paths = [path for listing in self._listings.values() for files in listing.values() for path in files]
-        size = as_size(image_size) if image_size is not None else None
-        found_size, found_channels = survey(paths, folder, size, channels)
-        self.decoding = Decoding(found_size, found_channels, size is not None, crop)
+        found_size, found_channels = survey(paths, folder, as_size(image_size), channels)
+        self.decoding = Decoding(found_size, found_channels, image_size is not None, crop)
         self.on_unreadable: OnUnreadable = on_unreadable
         self.test_fraction = test_fraction
         self.name = re.sub(r"\W+", "_", folder.resolve().name.lower())
         self.class_names = tuple(self._listings["train"])
         self.num_classes = len(self.class_names)
         self.image_shape = (found_channels, *found_size)
-        super().__init__(root, **kwargs)
+        super().__init__(root, **options)
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
         """Return the images and labels of the "train" or the "test" part."""
@@ -82,8 +80,7 @@ class ImageFolder(ImageData):
         listing = self._listings[split if own_folder else "train"]
         files, labels = flatten(listing, self.class_names)
         if not own_folder:
-            train, test = stratified_split(labels, self.test_fraction, generator(0, "test part"))
-            chosen = train if split == "train" else test
+            chosen = part_rows(labels, split, self.test_fraction)
             files, labels = [files[i] for i in chosen], labels[chosen]
         return read_files(files, labels, self.decoding, self.cache, self.on_unreadable)
 
@@ -98,13 +95,10 @@ def read_files(
     files: list[Path], labels: Tensor, how: Decoding, cache: bool, on_unreadable: OnUnreadable
 ) -> tuple[Tensor, Tensor]:
     """Decode files and return images `(n, C, H, W)` and labels `(n,)` of those that could be read; see `decode_all`."""
-
-    def build() -> dict[str, Tensor]:
-        sources = (Source(str(file), file) for file in files)
-        return decode_all(sources, len(files), how, on_unreadable)
-
-    decoded = cached(files, {"how": vars(how)}, build) if cache else build()
-    warn_of_skipped([str(file) for file in files], decoded["kept"])
+    sources = [Source(str(file), file) for file in files]
+    build = partial(decode_all, sources, len(files), how, on_unreadable)
+    decoded = cached(files, {"how": vars(how)}, build, cache)
+    warn_of_skipped([source.name for source in sources], decoded["kept"])
     return decoded["images"], labels[decoded["kept"]]
 
 
@@ -133,7 +127,11 @@ def find_listings(root: Path) -> dict[str, Listing]:
 
 def list_classes(folder: Path) -> Listing:
     """Return the image files of each class folder, sorted; nothing where the folder does not exist."""
-    return {name: _images_below(folder / name) for name in class_folders(folder)}
+    listing = {}
+    for name in class_folders(folder):
+        found = (Path(place, file) for place, _, files in os.walk(folder / name, followlinks=True) for file in files)
+        listing[name] = sorted(f for f in found if not f.name.startswith(".") and f.suffix.lower() in SUFFIXES)
+    return listing
 
 
 def class_folders(folder: Path) -> list[str]:
@@ -143,23 +141,10 @@ def class_folders(folder: Path) -> list[str]:
     return sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith((".", "__")))
 
 
-def _images_below(folder: Path) -> list[Path]:
-    return sorted(
-        Path(place, name)
-        for place, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
-    )
-
-
 def survey(
     paths: list[Path], root: Path, size: tuple[int, int] | None, channels: int | None
 ) -> tuple[tuple[int, int], int]:
-    """Return size and channels of images, reading as few headers as will do.
-
-    Raises:
-        UserError: if sizes differ and none is given, or if no header can be read.
-    """
+    """Return size (H, W) and channels of images, reading as few headers as will do."""
     if size and channels:
         return size, channels
     found, gray, readable = size, True, False
@@ -168,9 +153,8 @@ def survey(
         found = found or header.size
         if size is None and header.size != found:
             first, other = (f"{h}x{w}" for h, w in (found, header.size))
-            raise UserError(
-                f"images in {root} differ in size ({first}, and {other} in {path}): set {{data.image_size}}"
-            )
+            differ = f"images in {root} differ in size ({first}, and {other} in {path})"
+            raise UserError(f"{differ}: set {{data.image_size}}")
         gray = gray and header.gray
         if size and not gray:
             break
@@ -180,13 +164,8 @@ def survey(
 
 
 def _headers(paths: list[Path]) -> Iterable[tuple[Path, Header]]:
-    def read(path: Path) -> Header | None:
-        try:
-            return read_header(path)
-        except UNREADABLE:
-            return None  # setup reports it, or skips it
-
     with ThreadPoolExecutor(4) as pool:
         for start in range(0, len(paths), 256):
             window = paths[start : start + 256]
-            yield from ((path, header) for path, header in zip(window, pool.map(read, window), strict=True) if header)
+            headers = zip(window, pool.map(read_header, window), strict=True)
+            yield from ((path, header) for path, header in headers if header)

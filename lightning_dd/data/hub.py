@@ -1,9 +1,11 @@
-"""Reading image sets in the layout of the Hugging Face hub: Parquet files with encoded images and labels in them."""
+"""Image sets in the layout of the Hugging Face hub: Parquet files with encoded images and labels."""
 
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -22,7 +24,7 @@ SHARD = re.compile(r"-(\d+)-of-(\d+)$")
 
 @dataclass(frozen=True)
 class HubSet:
-    """Parquet files of one data set, and which of their columns to read.
+    """Parquet files of one data set, and the columns to read.
 
     Attributes:
         root: the folder or file that was named.
@@ -46,12 +48,12 @@ class HubSet:
         """
         import pyarrow.parquet as pq
 
-        values = []
-        for file in self.splits[split]:
-            values += pq.read_table(file, columns=[self.label_column])[self.label_column].to_pylist()
+        name = self.label_column
+        tables = (pq.read_table(file, columns=[name]) for file in self.splits[split])
+        values = [value for table in tables for value in table[name].to_pylist()]
         # The hub writes -1 where a split's labels are secret.
         if any(value is None or (self.class_names and value == -1) for value in values):
-            raise UserError(f"some {split} rows in {self.root} have no label: use a split that is labelled")
+            raise UserError(f"some {split} rows in {self.root} have no label: use a split that is labeled")
         return values
 
     def num_rows(self, split: str) -> int:
@@ -64,55 +66,51 @@ class HubSet:
             row = 0
             for batch in _open_parquet(file).iter_batches(batch_size=2048, columns=[self.image_column]):
                 column = batch.column(0)
-                values = (column.field("bytes") if column.type.num_fields else column).to_pylist()
-                for content in values:
+                for content in (column.field("bytes") if column.type.num_fields else column).to_pylist():
                     # No bytes decode to nothing, which the decoder reports with the row's name.
-                    yield Source(f"row {row} of {file}", content or b"")
+                    yield Source(f"row {row} of {file}", BytesIO(content or b""))
                     row += 1
 
     def images(
         self, split: str, how: Decoding, cache: bool = True, on_unreadable: OnUnreadable = "error"
     ) -> dict[str, Tensor]:
         """Decode a split; see `decode_all`."""
-
-        def build() -> dict[str, Tensor]:
-            return decode_all(self.sources(split), self.num_rows(split), how, on_unreadable)
-
-        files = self.splits[split]
-        decoded = cached(files, {"how": vars(how), "column": self.image_column}, build) if cache else build()
+        key = {"how": vars(how), "column": self.image_column}
+        build = partial(decode_all, self.sources(split), self.num_rows(split), how, on_unreadable)
+        decoded = cached(self.splits[split], key, build, cache)
         if on_unreadable == "skip":
             warn_of_skipped([f"row {row} of the {split} part" for row in range(self.num_rows(split))], decoded["kept"])
         return decoded
 
-    def indexed_labels(self, split: str, num_classes: int) -> Tensor:
-        """Return labels `(N,)` that are class indices already, as in the sets whose classes are known.
+    def known_part(
+        self, split: str, image_shape: tuple[int, int, int], num_classes: int, cache: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return images `(N, C, H, W)` and labels `(N,)` of a set whose shape and classes are known.
 
         Raises:
-            UserError: if they are not integers, or if the files name another number of classes.
+            UserError: if there is no such part, its labels are not integers, or the classes are of another number.
         """
+        if split not in self.splits:
+            raise UserError(f"{self.root} has no Parquet files for the {split} part: add them")
         if self.class_names and len(self.class_names) != num_classes:
-            raise UserError(
-                f"{self.root} has {len(self.class_names)} classes where {num_classes} were expected: "
-                "name the right folder"
-            )
+            found = f"{len(self.class_names)} classes where {num_classes} were expected"
+            raise UserError(f"{self.root} has {found}: name the right folder")
         values = self.labels(split)
         if not all(isinstance(value, int) for value in values):
-            raise UserError(
-                f"column {self.label_column!r} in {self.root} does not hold integers: name the right folder"
-            )
-        return torch.tensor(values, dtype=torch.long)
+            column = f"column {self.label_column!r} in {self.root}"
+            raise UserError(f"{column} does not hold integers: name the right folder")
+        decoded = self.images(split, Decoding(image_shape[1:], image_shape[0]), cache)
+        return decoded["images"], torch.tensor(values, dtype=torch.long)
 
 
-def find_hub_set(root: Path, *folders: str, label_column: str | None = None) -> HubSet | None:
+def find_hub_set(root: Path, *folders: str) -> HubSet | None:
     """Return the set in `root/<one of folders>`, or in `root` itself, or None where there are no Parquet files."""
-    for folder in [*(root / name for name in folders), root]:
-        if folder.is_dir() and any(_parquet_files(folder)):
-            return open_hub_set(folder, label_column=label_column)
-    return None
+    places = [*(root / name for name in folders), root]
+    return next((open_hub_set(place) for place in places if place.is_dir() and any(_parquet_files(place))), None)
 
 
 def open_hub_set(root: Path, image_column: str | None = None, label_column: str | None = None) -> HubSet:
-    """Look at the files' names and at the first one's schema, without reading any rows.
+    """Return the set of which files' names and the first one's schema tell, without reading any rows.
 
     Args:
         root: a folder with Parquet files in it or one folder below, or one file (which is then the train part).
@@ -131,7 +129,7 @@ def open_hub_set(root: Path, image_column: str | None = None, label_column: str 
     label = _pick(label_column, _label_columns(schema, features, image), schema, root, "label")
     names = features.get(label, {}).get("names")
     hub_set = HubSet(root, splits, image, label, tuple(map(str, names)) if names else None)
-    # An unlabelled or differently built test part would only be noticed after minutes of decoding.
+    # An unlabeled or differently built test part would only be noticed after minutes of decoding.
     for file in splits.get("test", ())[:1]:
         if missing := {image, label} - set(_open_parquet(file).schema_arrow.names):
             raise UserError(f"{file} lacks column {min(missing)!r} that the train part has: use files of one data set")
@@ -144,11 +142,10 @@ def _find_splits(root: Path) -> dict[str, tuple[Path, ...]]:
     files = _parquet_files(root)
     splits = {}
     for split, words in SPLIT_WORDS.items():
-        for word in words:
-            if found := tuple(file for file in files if word in _words(file, root)):
-                splits[split] = found
-                _warn_of_missing_shards(found, split)
-                break
+        found = (tuple(file for file in files if word in _words(file, root)) for word in words)
+        if first := next(filter(None, found), None):
+            splits[split] = first
+            _warn_of_missing_shards(first, split)
     return splits
 
 
@@ -166,9 +163,8 @@ def _warn_of_missing_shards(files: tuple[Path, ...], split: str) -> None:
     shards = [match for file in files if (match := SHARD.search(file.stem))]
     total = max((int(match[2]) for match in shards), default=0)
     if shards and len(shards) < total:
-        rank_zero_warn(
-            f"only {len(shards)} of {total} {split} files are in {files[0].parent}: going on with what is there"
-        )
+        found = f"only {len(shards)} of {total} {split} files are in {files[0].parent}"
+        rank_zero_warn(f"{found}: going on with what is there")
 
 
 def _open_parquet(file: Path):
@@ -220,7 +216,6 @@ def _pick(wanted: str | None, candidates: list[str], schema, root: Path, what: s
     if wanted is not None and wanted not in schema.names:
         raise UserError(f"{root} has no column {wanted!r}: its columns are {columns}")
     if wanted is None and not candidates:
-        raise UserError(
-            f"no {what} column was found in {root}, whose columns are {columns}: set {{data.{what}_column}} to one"
-        )
+        missing = f"no {what} column was found in {root}, whose columns are {columns}"
+        raise UserError(f"{missing}: set {{data.{what}_column}} to one")
     return wanted or candidates[0]

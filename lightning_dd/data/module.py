@@ -1,4 +1,4 @@
-"""`ImageData`: what all data modules share, from the split to the preprocessed batch on the device."""
+"""`ImageData`: the base of all data modules, from the split to the preprocessed batch on the device."""
 
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ class ImageData(CheckedOptions, LightningDataModule):
 
     Attributes:
         name: in snake case.
-        num_classes: how many classes there are.
+        num_classes: K.
         image_shape: `(C, H, W)`.
         class_names: in label order.
         train_images: `(N, C, H, W)` uint8, or float32 in [0, 1] where the source gave such; after `setup`, as are
@@ -67,15 +67,11 @@ class ImageData(CheckedOptions, LightningDataModule):
     ) -> None:
         super().__init__()
         if self.facts:
-            self.name = self.facts.name
-            self.image_shape = self.facts.image_shape
+            self.name, self.image_shape = self.facts.name, self.facts.image_shape
             self.class_names = self.facts.class_names
             self.num_classes = len(self.class_names)
-        self.root = root
-        self.normalization = normalization
-        self.zca = zca
-        self.held_out = held_out
-        self.cache = cache
+        self.root, self.normalization, self.zca = root, normalization, zca
+        self.held_out, self.cache = held_out, cache
         self._statistics = self._known_statistics()
         self._on_device: Preprocessing | None = None
 
@@ -106,11 +102,8 @@ class ImageData(CheckedOptions, LightningDataModule):
             raise UserError(f"there is no split {name!r}: choose train, test or held_out")
         images, labels = getattr(self, f"{name}_images"), getattr(self, f"{name}_labels")
         if not len(images):
-            remedy = (
-                "set {data.held_out} to a fraction above 0"
-                if name == "held_out"
-                else f"look at the files in {self.root}"
-            )
+            held_out = "set {data.held_out} to a fraction above 0"
+            remedy = held_out if name == "held_out" else f"look at the files in {self.root}"
             raise UserError(f"the {name} part of {self.name} is empty: {remedy}")
         return images, labels
 
@@ -121,29 +114,19 @@ class ImageData(CheckedOptions, LightningDataModule):
         return [f"{ours:,} of {published:,} training images"] if published and ours != published else []
 
     def real_images(self, indices: Tensor) -> Tensor:
-        """Return training images `(n, C, H, W)`, preprocessed, on the CPU.
-
-        Args:
-            indices: `(n,)` positions in the training part.
-        """
+        """Return the training images at positions `(n,)`, `(n, C, H, W)`, preprocessed, on the CPU."""
         return self.preprocessing(self.train_images[indices.cpu()])
 
     def train_dataloader(self) -> DataLoader:
         """Return an endless loader of what the method's `sampling` asks for, from its `iteration` on."""
-        module = self.trainer.lightning_module
-        device = self.trainer.strategy.root_device
+        module, trainer = self.trainer.lightning_module, self.trainer
+        device = trainer.strategy.root_device
         images, labels = self.train_images, self.train_labels
         if device.type == "cuda":
             images, labels = images.to(device), labels.to(device)
-        batches = RealBatches(
-            self.train_labels,
-            self.num_classes,
-            module.sampling,
-            module.seed,
-            lambda: int(module.iteration),
-            self.trainer.global_rank,
-            self.trainer.world_size,
-        )
+        wanted = module.sampling, module.seed, lambda: int(module.iteration)
+        share = trainer.global_rank, trainer.world_size
+        batches = RealBatches(self.train_labels, self.num_classes, *wanted, *share)
         return DataLoader(RealImages(images, labels), batch_size=None, sampler=batches)
 
     def test_dataloader(self) -> DataLoader:
@@ -172,10 +155,14 @@ class ImageData(CheckedOptions, LightningDataModule):
         return self._on_device
 
     def _known_statistics(self) -> Normalization | None:
-        """Return the normalisation that was asked for, or None where it is to be measured."""
-        wanted = self.normalization
+        """Return the normalization that was asked for, or None where it is to be measured."""
+        wanted, channels = self.normalization, self.image_shape[0]
         if isinstance(wanted, dict):
-            return self._given_statistics(wanted)
+            right = set(wanted) == {"mean", "std"} and len(wanted["mean"]) == len(wanted["std"]) == channels
+            if not right or min(wanted["std"]) <= 0:
+                numbers = f"{channels} numbers each for {self.name}, std above 0"
+                raise UserError(f"normalization is {wanted}: give mean and std, {numbers}")
+            return Normalization(**wanted)
         known = self.facts.statistics if self.facts else {}
         if wanted in known:
             return Normalization(*map(list, known[wanted]))
@@ -184,49 +171,30 @@ class ImageData(CheckedOptions, LightningDataModule):
         choices = ", ".join([*known, "measured"])
         raise UserError(f"{self.name} has no normalization {wanted!r}: choose one of {choices}, or give mean and std")
 
-    def _given_statistics(self, given: dict[str, list[float]]) -> Normalization:
-        channels = self.image_shape[0]
-        right = set(given) == {"mean", "std"} and len(given["mean"]) == len(given["std"]) == channels
-        if not right or min(given["std"]) <= 0:
-            raise UserError(
-                f"normalization is {given}: give mean and std, {channels} numbers each for {self.name}, std above 0"
-            )
-        return Normalization(given["mean"], given["std"])
-
     def _fit_preprocessing(self) -> Preprocessing:
         normalization = self._statistics or measure(self.train_images)
         if self.zca is None:
             return normalization
-        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        device = self.trainer.strategy.root_device if on_gpu else "cpu"
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         fit = load_or_fit_zca if self.cache else fit_zca
-        return fit(self.train_images, self.zca, normalization, device)
+        return fit(self.train_images, self.zca, normalization, device if device.type == "cuda" else "cpu")
 
     def _check(self, labels: Tensor) -> None:
         for part in (labels, self.test_labels):
-            if len(part) and not 0 <= int(part.min()) <= int(part.max()) < self.num_classes:
-                raise UserError(
-                    f"{self.name} has labels from {int(part.min())} to {int(part.max())}, but {self.num_classes} "
-                    "classes: check the data"
-                )
+            low, high = part.aminmax() if len(part) else (0, 0)
+            if low < 0 or high >= self.num_classes:
+                found = f"labels from {int(low)} to {int(high)}, but {self.num_classes} classes"
+                raise UserError(f"{self.name} has {found}: check the data")
         empty = (torch.bincount(labels, minlength=self.num_classes) == 0).nonzero().flatten().tolist()
         if empty:
-            raise UserError(
-                f"class {self.class_names[empty[0]]!r} of {self.name} has no training images: "
-                "add some or remove the class"
-            )
+            named = f"class {self.class_names[empty[0]]!r} of {self.name}"
+            raise UserError(f"{named} has no training images: add some or remove the class")
 
 
 def measure(images: Tensor, chunk: int = 4096) -> Normalization:
-    """Return each channel's mean and standard deviation over all pixels, in [0, 1] pixel units.
-
-    Args:
-        images: `(N, C, H, W)` uint8, or float in [0, 1].
-        chunk: how many images are converted to float64 at a time.
-    """
+    """Return each channel's mean and deviation over images `(N, C, H, W)`, uint8 or float, in [0, 1] pixel units."""
     scale = 255 if images.dtype == torch.uint8 else 1
-    count = images.numel() // images.shape[1]
-    parts = images.split(chunk)
+    count, parts = images.numel() // images.shape[1], images.split(chunk)
     mean = sum(part.double().sum((0, 2, 3)) for part in parts) / count
     squares = sum((part.double() - mean.view(-1, 1, 1)).square().sum((0, 2, 3)) for part in parts)
     std = (squares / count).sqrt() / scale

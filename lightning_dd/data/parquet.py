@@ -1,18 +1,18 @@
 """Any data set in the hub's Parquet layout."""
 
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from lightning_dd.data.decoding import UNREADABLE, Decoding, Header, OnUnreadable, as_size, read_header
-from lightning_dd.data.hub import HubSet, open_hub_set
+from lightning_dd.data.decoding import Decoding, OnUnreadable, as_size, read_header
+from lightning_dd.data.hub import open_hub_set
 from lightning_dd.data.module import ImageData
-from lightning_dd.data.splits import stratified_split
+from lightning_dd.data.splits import part_rows
 from lightning_dd.errors import UserError
-from lightning_dd.rng import generator
 from lightning_dd.runtime.options import Fraction
 
 LOOKED_AT = 64  # images whose headers tell size and channels
@@ -28,11 +28,11 @@ class Parquet(ImageData):
         image_column: encoded images; found by its type where not given.
         label_column: integers or strings; found by its name or the metadata where not given.
         image_size: pixels, or (height, width), to resize to; needed where sizes differ.
-        crop: resize the shorter side and cut out the centre, rather than stretch.
+        crop: resize the shorter side and cut out the center, rather than stretch.
         channels: 1 or 3; where not given, 1 if the first images are gray.
         on_unreadable: "error", or "skip" to leave broken images out.
         test_fraction: of each class, to test on where there are no test files.
-        **kwargs: of `ImageData`.
+        **options: those of `ImageData`.
 
     Raises:
         UserError: if there are no files, no such columns, or no images.
@@ -48,23 +48,27 @@ class Parquet(ImageData):
         channels: Literal[1, 3] | None = None,
         on_unreadable: OnUnreadable = "error",
         test_fraction: Fraction = 0.2,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
-        self.hub_set = open_hub_set(Path(root), image_column, label_column)
-        first = _first_headers(self.hub_set)
-        size = as_size(image_size) if image_size is not None else first[0].size
-        gray = all(header.gray for header in first)
-        self.decoding = Decoding(
-            size, channels or (1 if gray else 3), image_size is not None, crop, channels is None and gray
-        )
+        self.hub_set = hub_set = open_hub_set(Path(root), image_column, label_column)
+        looked_at = (read_header(source.content) for source in islice(hub_set.sources("train"), LOOKED_AT))
+        first = [header for header in looked_at if header]
+        if not first:
+            column = f"column {hub_set.image_column!r} in {hub_set.root}"
+            raise UserError(f"{column} holds no images: set {{data.image_column}} to another")
+        size, gray = as_size(image_size) or first[0].size, all(header.gray for header in first)
+        only_gray = channels is None and gray
+        self.decoding = Decoding(size, channels or (1 if gray else 3), image_size is not None, crop, only_gray)
         self.on_unreadable: OnUnreadable = on_unreadable
         self.test_fraction = test_fraction
-        self._values = _class_values(self.hub_set)
+        named = hub_set.class_names
+        found = (label for part in hub_set.splits for label in hub_set.labels(part))
+        self._values = range(len(named)) if named else sorted(set(found))
         self.name = re.sub(r"\W+", "_", Path(root).resolve().stem.lower())
         self.image_shape = (self.decoding.channels, *size)
-        self.class_names = self.hub_set.class_names or tuple(map(str, self._values))
+        self.class_names = named or tuple(map(str, self._values))
         self.num_classes = len(self.class_names)
-        super().__init__(root, **kwargs)
+        super().__init__(root, **options)
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
         """Return the images and labels of the "train" or the "test" part."""
@@ -76,27 +80,5 @@ class Parquet(ImageData):
         images, labels = decoded["images"], labels[decoded["kept"]]
         if own_files:
             return images, labels
-        train, test = stratified_split(labels, self.test_fraction, generator(0, "test part"))
-        chosen = train if split == "train" else test
+        chosen = part_rows(labels, split, self.test_fraction)
         return images[chosen], labels[chosen]
-
-
-def _class_values(hub_set: HubSet) -> list[int | str]:
-    """Return the raw label of each class, in order."""
-    if hub_set.class_names:
-        return list(range(len(hub_set.class_names)))
-    return sorted({value for split in hub_set.splits for value in hub_set.labels(split)})
-
-
-def _first_headers(hub_set: HubSet) -> list[Header]:
-    headers = []
-    for source, _ in zip(hub_set.sources("train"), range(LOOKED_AT), strict=False):
-        try:
-            headers.append(read_header(source.content))
-        except UNREADABLE:
-            continue  # setup reports it, or skips it
-    if not headers:
-        raise UserError(
-            f"column {hub_set.image_column!r} in {hub_set.root} holds no images: set {{data.image_column}} to another"
-        )
-    return headers

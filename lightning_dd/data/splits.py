@@ -3,19 +3,17 @@
 import torch
 from torch import Tensor
 
+from lightning_dd.rng import generator as keyed
+
 
 def stratified_split(labels: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Set aside a fraction of each class, at random.
 
-    Of a class with two images or more, at least one is set aside and at least one is kept; a single image is kept.
-
-    Args:
-        labels: `(N,)` class indices.
-        fraction: between 0 and 1; 0 sets nothing aside.
-        generator: a CPU generator; it serves the classes in ascending order.
+    Of a class with two images or more, at least one is set aside and at least one is kept; a single image is kept, and
+    a fraction of 0 sets nothing aside. The generator is on CPU and serves the classes in ascending order.
 
     Returns:
-        Indices of what is kept and of what is set aside, both ascending.
+        Indices of labels `(N,)` that are kept and that are set aside, both ascending.
     """
     aside = torch.zeros(len(labels), dtype=torch.bool)
     if fraction > 0:
@@ -26,16 +24,17 @@ def stratified_split(labels: Tensor, fraction: float, generator: torch.Generator
     return (~aside).nonzero().flatten(), aside.nonzero().flatten()
 
 
+def part_rows(labels: Tensor, split: str, test_fraction: float, purpose: str = "test part") -> Tensor:
+    """Return the rows of the "train" or the "test" part of images that come as one; the same for every seed."""
+    train, test = stratified_split(labels, test_fraction, keyed(0, purpose))
+    return train if split == "train" else test
+
+
 def stratified_sample(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Choose images at random, of each class as many as is its share.
 
-    Args:
-        labels: `(N,)` class indices.
-        count: how many images; all of them where there are no more.
-        generator: a CPU generator.
-
     Returns:
-        `(min(count, N),)` indices, ascending.
+        `(min(count, N),)` indices of labels `(N,)`, ascending.
     """
     shuffled = torch.randperm(len(labels), generator=generator)
     sizes = labels.bincount()

@@ -11,9 +11,8 @@ from torch.utils.data import Dataset
 
 from lightning_dd.data.decoding import GRAY_MODES, Decoding, to_pixels
 from lightning_dd.data.module import ImageData
-from lightning_dd.data.splits import stratified_split
+from lightning_dd.data.splits import part_rows
 from lightning_dd.errors import UserError
-from lightning_dd.rng import generator
 from lightning_dd.runtime.options import Fraction
 
 
@@ -21,16 +20,16 @@ class FromDataset(ImageData):
     """A map-style `Dataset` whose items are (image, label).
 
     Images are Pillow images, uint8 or float tensors `(C, H, W)` or `(H, W)`, or arrays `(H, W, C)` or `(H, W)`.
-    Floats are in [0, 1], not normalised. They are stored as uint8 where that loses nothing (as after `ToTensor`) and
+    Floats are in [0, 1], not normalized. They are stored as uint8 where that loses nothing (as after `ToTensor`) and
     as float32 otherwise. The whole set is read here, because the number of classes must be known.
 
     Args:
-        train: what to train on, without random augmentation.
-        test: what to test on; where not given, `test_fraction` of each class of `train`.
+        train: the training part, without random augmentation.
+        test: the test part; where not given, `test_fraction` of each class of `train`.
         class_names: in label order; where not given, the data set's `classes`, or else the labels.
         name: of the set, in snake case.
         test_fraction: see `test`.
-        **kwargs: of `ImageData`; `root` and `cache` are not used.
+        **options: those of `ImageData`; `root` and `cache` are not used.
 
     Raises:
         UserError: if an image or a label is none of these, or if images differ in shape or kind.
@@ -43,13 +42,13 @@ class FromDataset(ImageData):
         class_names: Sequence[str] | None = None,
         name: str = "custom",
         test_fraction: Fraction = 0.2,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
         self._parts = {"train": read_dataset(train, "train")}
         if test is None:
             images, labels = self._parts["train"]
-            kept, aside = stratified_split(labels, test_fraction, generator(0, "test part"))
-            self._parts = {"train": (images[kept], labels[kept]), "test": (images[aside], labels[aside])}
+            rows = {part: part_rows(labels, part, test_fraction) for part in ("train", "test")}
+            self._parts = {part: (images[chosen], labels[chosen]) for part, chosen in rows.items()}
         else:
             self._parts["test"] = read_dataset(test, "test")
         shapes = [tuple(images.shape[1:]) for images, _ in self._parts.values()]
@@ -61,7 +60,7 @@ class FromDataset(ImageData):
         count = int(max(labels.max() for _, labels in self._parts.values() if len(labels))) + 1
         self.class_names = tuple(map(str, names or range(count)))
         self.num_classes = len(self.class_names)
-        super().__init__(**kwargs)
+        super().__init__(**options)
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
         """Return the images and labels of the "train" or the "test" part."""
@@ -71,12 +70,8 @@ class FromDataset(ImageData):
 def read_dataset(dataset: Dataset, part: str) -> tuple[Tensor, Tensor]:
     """Return images `(N, C, H, W)`, uint8 or float32 in [0, 1], and labels `(N,)` of a map-style data set.
 
-    Args:
-        dataset: has `__len__` and `__getitem__`.
-        part: what to call it in messages.
-
     Raises:
-        UserError: see `FromDataset`.
+        UserError: as `FromDataset` does; it calls the data set by `part`.
     """
     if not hasattr(dataset, "__len__") or not len(dataset):
         raise UserError(f"the {part} data set is empty or has no length: give a map-style Dataset of (image, label)")
@@ -90,10 +85,8 @@ def read_dataset(dataset: Dataset, part: str) -> tuple[Tensor, Tensor]:
         images.append(_as_tensor(image, where))
         labels.append(_as_label(label, where))
         if images[-1].shape != images[0].shape or images[-1].dtype != images[0].dtype:
-            raise UserError(
-                f"{where} is {images[-1].dtype} {tuple(images[-1].shape)} while the first is {images[0].dtype} "
-                f"{tuple(images[0].shape)}: make all images alike"
-            )
+            this, first = (f"{image.dtype} {tuple(image.shape)}" for image in (images[-1], images[0]))
+            raise UserError(f"{where} is {this} while the first is {first}: make all images alike")
     return _compact(torch.stack(images), part), torch.tensor(labels, dtype=torch.long)
 
 
@@ -107,13 +100,11 @@ def _as_tensor(image: Any, where: str) -> Tensor:
         raise UserError(f"the image of {where} is a {type(image).__name__}: give a Pillow image, a tensor or an array")
     image = image[None] if image.dim() == 2 else image
     if image.dim() != 3 or image.shape[0] not in (1, 3):
-        raise UserError(
-            f"the image of {where} has shape {tuple(image.shape)}: give 1 or 3 channels, tensors as (C, H, W) "
-            "and arrays as (H, W, C)"
-        )
+        wanted = "1 or 3 channels, tensors as (C, H, W) and arrays as (H, W, C)"
+        raise UserError(f"the image of {where} has shape {tuple(image.shape)}: give {wanted}")
     if image.dtype != torch.uint8 and not image.is_floating_point():
         raise UserError(f"the image of {where} is {image.dtype}: give uint8, or floats in [0, 1]")
-    return image.detach().cpu() if image.dtype == torch.uint8 else image.detach().float().cpu()
+    return image.detach().to("cpu", torch.uint8 if image.dtype == torch.uint8 else torch.float32)
 
 
 def _as_label(label: Any, where: str) -> int:
@@ -133,9 +124,7 @@ def _compact(images: Tensor, part: str) -> Tensor:
     if not torch.isfinite(images).all():
         raise UserError(f"the {part} data set has images with NaN or infinite pixels: remove or repair them")
     if images.min() < 0 or images.max() > 1:
-        raise UserError(
-            f"the {part} data set has floats from {images.min():.3g} to {images.max():.3g}: give them in [0, 1], "
-            "without normalisation"
-        )
+        found = f"floats from {images.min():.3g} to {images.max():.3g}"
+        raise UserError(f"the {part} data set has {found}: give them in [0, 1], without normalization")
     levels = images.mul(255).round().to(torch.uint8)
     return levels if torch.equal(levels.float().div_(255), images) else images

@@ -29,14 +29,14 @@ def fit_zca(
     """Fit a whitening transform to training images, in float64.
 
     With eigenvalues s and eigenvectors U of the covariance, the matrix is `U diag((s + r)^-1/2) U'`. "mtt" works on
-    [0, 1] pixels, divides by n - 1 and takes r = 0.1; "frepo" works on normalised pixels, divides by n and takes
+    [0, 1] pixels, divides by n - 1 and takes r = 0.1; "frepo" works on normalized pixels, divides by n and takes
     r = 0.1 times the mean eigenvalue, and treats directions that n images cannot span (n < D) as already white.
 
     Args:
         images: `(N, C, H, W)` uint8, or float in [0, 1].
         recipe: "mtt" or "frepo".
-        normalization: the channel normalisation of the "frepo" recipe; "mtt" has none and ignores it.
-        device: where the D x D work is done, D = C*H*W; a GPU turns most of a minute at D = 3072 into a second.
+        normalization: the channel normalization of the "frepo" recipe; "mtt" has none and ignores it.
+        device: of the D x D work, D = C*H*W; at D = 3072 most of a minute on a CPU, a second on a GPU.
         chunk: how many images are converted to float64 at a time.
 
     Returns:
@@ -46,10 +46,10 @@ def fit_zca(
     count = len(images)
     center, covariance = _moments(images, normalization, device, chunk)
     covariance /= count - 1 if recipe == "mtt" else count
-    regulariser = EPSILON if recipe == "mtt" else EPSILON * covariance.trace() / len(covariance)
+    regularizer = EPSILON if recipe == "mtt" else EPSILON * covariance.trace() / len(covariance)
     eigenvalues, vectors = torch.linalg.eigh(covariance)  # ascending
     # A covariance has no negative eigenvalues; rounding gives tiny ones.
-    scales = eigenvalues.clamp(min=0) + regulariser
+    scales = eigenvalues.clamp(min=0) + regularizer
     if recipe == "frepo" and count < len(scales):
         scales[: len(scales) - count] = 1.0
     matrix = (vectors * scales.rsqrt()) @ vectors.T
@@ -60,7 +60,7 @@ def fit_zca(
 def load_or_fit_zca(
     images: Tensor, recipe: Recipe, normalization: Normalization, device: torch.device | str = "cpu"
 ) -> Whitening:
-    """Return what `fit_zca` returns, from the cache folder where it was fitted to the same pixels before."""
+    """Return the transform of `fit_zca`, from the cache folder where it was fitted to the same pixels before."""
 
     def build() -> dict[str, Tensor]:
         fitted = fit_zca(images, recipe, normalization, device)
@@ -68,13 +68,7 @@ def load_or_fit_zca(
 
     normalization = _before_whitening(recipe, normalization)
     pixels = hashlib.blake2b(images.contiguous().numpy(), digest_size=16).hexdigest()
-    options = {
-        "zca": recipe,
-        "mean": normalization.mean,
-        "std": normalization.std,
-        "shape": list(images.shape),
-        "pixels": pixels,
-    }
+    options = {"zca": recipe, **normalization.describe(), "shape": list(images.shape), "pixels": pixels}
     return Whitening(normalization, **cached([], options, build))
 
 
@@ -88,21 +82,16 @@ def _before_whitening(recipe: Recipe, normalization: Normalization) -> Normaliza
 def _moments(
     images: Tensor, normalization: Normalization, device: torch.device | str, chunk: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the mean `(D,)` and the sum of centred outer products `(D, D)`, in two passes over chunks."""
-    center = sum(rows.sum(0) for rows in _flat_chunks(images, normalization, device, chunk)) / len(images)
-    size = len(center)
-    products = torch.zeros(size, size, dtype=torch.float64, device=center.device)
-    for rows in _flat_chunks(images, normalization, device, chunk):
+    """Return the mean `(D,)` and the sum of centered outer products `(D, D)`, in two passes over chunks."""
+
+    def flat_chunks() -> Iterator[Tensor]:
+        for part in images.split(chunk):
+            pixels = part.to(device).double()  # divided in float64: as_unit_floats would round to float32 first
+            yield normalization(pixels.div_(255) if part.dtype == torch.uint8 else pixels).flatten(1)
+
+    center = sum(rows.sum(0) for rows in flat_chunks()) / len(images)
+    products = torch.zeros(len(center), len(center), dtype=torch.float64, device=center.device)
+    for rows in flat_chunks():
         rows -= center
         products.addmm_(rows.T, rows)
     return center, products
-
-
-def _flat_chunks(
-    images: Tensor, normalization: Normalization, device: torch.device | str, chunk: int
-) -> Iterator[Tensor]:
-    for part in images.split(chunk):
-        pixels = part.to(device)
-        # Divided in float64: as_unit_floats would round to float32 first.
-        pixels = pixels.double().div_(255) if pixels.dtype == torch.uint8 else pixels.double()
-        yield normalization(pixels).flatten(1)

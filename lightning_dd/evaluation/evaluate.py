@@ -1,4 +1,4 @@
-"""Measure a distilled set: train fresh networks on it and test them, beside random real images."""
+"""The test accuracy of fresh networks trained on a distilled set, with random real images for comparison."""
 
 import statistics
 import time
@@ -75,23 +75,20 @@ def evaluate(
     seed: int,
     random_coded: RandomReal | None = None,
 ) -> Accuracies:
-    """Train and test networks on a distilled set and, beside it, on random real images.
+    """Train networks on a distilled set and, for comparison, on random real images; return their test accuracies.
 
-    The draws of a network depend on the seed and its index alone: any process may take any share of the indices, and
-    both sets meet the same initial weights and the same order of images.
+    A network depends on the seed and its index alone: any process may take any share of the indices, and all sets
+    are given the same initial weights and the same order of images.
 
     Args:
         distilled: the set; its preprocessing is that of the test images.
-        random_real: gives real images of the same number; None leaves the comparison out.
+        random_real: gives as many real images; None leaves the comparison out.
         test_set: prepared images and labels.
         network: called with an image shape and a number of classes.
-        protocol: how networks are trained.
-        networks: indices of the networks.
-        seed: the run's seed.
+        protocol: of the training.
+        networks: their indices.
+        seed: of the run.
         random_coded: gives random real images as the set's codec stores and decodes them.
-
-    Returns:
-        Accuracies in percent.
     """
     start = time.perf_counter()
     result = Accuracies()
@@ -111,8 +108,8 @@ def evaluate(
 
     for index in networks:
         if index == 0 or protocol.trains_networks:  # a kernel gives the same every time
-            ours = measure(distilled.prepared, distilled.labels, distilled.label_kind, protocol, index)
-            result.distilled.append(ours)
+            distilled_set = distilled.prepared, distilled.labels, distilled.label_kind
+            result.distilled.append(measure(*distilled_set, protocol, index))
         if random_real is not None:
             result.random_real.append(measure(*random_real(index), "index", for_real, index))
         if random_coded is not None:

@@ -17,8 +17,8 @@ FREPO_STEPS = {10: 1000, 100: 2000, 200: 20_000, 400: 5000, 500: 5000, 1000: 10_
 class FRePoProtocol(Protocol):
     """Adam under half the squared error, the images always in the same order.
 
-    The learning rate rises linearly over 500 steps and falls along a cosine to 1 %. The paper's networks have no
-    normalization: `FRePoNet` with `norm` none.
+    The learning rate rises linearly over 500 steps and falls along a cosine to 1 %. The paper's network: `FRePoNet`
+    with `norm` none.
 
     Attributes:
         epochs: None; a number takes the place of the published number of steps.
@@ -53,10 +53,6 @@ class FRePoProtocol(Protocol):
         if step < warm_up:
             return step / warm_up
         return 0.01 + 0.99 * (0.5 * (1 + math.cos(math.pi * ((step - warm_up) / (steps - warm_up)))))
-
-    def resets_optimizer(self, step: int, num_images: int) -> bool:
-        """Return False: the rate changes smoothly."""
-        return False
 
     def order(self, num_images: int, generator: torch.Generator) -> Tensor:
         """Return the images' own order."""

@@ -24,7 +24,7 @@ class KernelProtocol(Protocol):
     """
 
     trains_networks = False
-    without_epochs = "trains no network"
+    instead_of_epochs = "trains no network"
 
     epochs: int | None = None
     labels: Literal["hard", "soft", "targets"] = "targets"
@@ -33,11 +33,7 @@ class KernelProtocol(Protocol):
     ridge: float = 1e-6
 
     def bind(self, recipe: dict[str, Any]) -> "KernelProtocol":
-        """Return the protocol with the recipe's kernel.
-
-        Raises:
-            UserError: the set was not distilled with a kernel.
-        """
+        """Return the protocol with the recipe's kernel; a `UserError` where it has none."""
         kernel = recipe.get("kernel")
         if kernel is None or kernel["name"] != self.function:
             raise UserError(
@@ -63,25 +59,13 @@ class KernelProtocol(Protocol):
 
 
 class KernelRegression:
-    """The ridge regression from images to targets, as a classifier.
-
-    Args:
-        images: `(N, C, H, W)`, prepared.
-        targets: `(N, num_classes)`.
-        name: of the kernel.
-        depth: of its network.
-        ridge: relative to the mean of the kernel's diagonal.
-    """
+    """The ridge regression from prepared images `(N, C, H, W)` to targets `(N, num_classes)`, as a classifier."""
 
     def __init__(self, images: Tensor, targets: Tensor, name: str, depth: int, ridge: float) -> None:
-        self.images, self.name, self.depth = images, name, depth
+        self.images, self.depth = images, depth
+        self.description = f"{name} (depth {depth})"  # in place of a network's name
         with torch.no_grad():
             self.weights = solve_ridge(fc_ntk(images, depth=depth), targets, ridge).weights
-
-    @property
-    def description(self) -> str:
-        """The kernel's name, in place of a network's."""
-        return f"{self.name} (depth {self.depth})"
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return predictions `(n, num_classes)` for images `(n, C, H, W)`."""

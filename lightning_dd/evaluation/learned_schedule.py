@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.augmentation import DSA
 from lightning_dd.errors import UserError
-from lightning_dd.evaluation.protocol import Protocol
-from lightning_dd.training.loop import Augmentation, mini_batches, train_network
+from lightning_dd.evaluation.protocol import Plan, Protocol
+from lightning_dd.training.loop import Augmentation
 
 INITIAL = "initial_weights."
 _NO_STEPS = "The set brings no steps of its own to train with; use {evaluation.protocol} common."
@@ -18,26 +18,18 @@ _NO_STEPS = "The set brings no steps of its own to train with; use {evaluation.p
 
 @dataclass(frozen=True)
 class LearnedScheduleProtocol(Protocol):
-    """The set brings its own steps, and nothing of what other protocols fix matters but `random_real`."""
+    """The set brings its own steps; of the fields, `random_real` alone matters."""
 
-    without_epochs = "trains with the set's own steps"
+    instead_of_epochs = "trains with the set's own steps"
 
     def bind(self, recipe: dict[str, Any]) -> "LearnedScheduleProtocol":
-        """Return the protocol as it is.
-
-        Raises:
-            UserError: the set was not learned with steps of its own.
-        """
+        """Return the protocol as it is; raise a `UserError` where the set has no steps of its own."""
         if "inner" not in recipe:
             raise UserError(_NO_STEPS)
         return self
 
     def check_network(self, network: nn.Module, initial_weights: dict[str, Tensor]) -> None:
-        """Refuse a network that the set's initial weights, by name, are not for.
-
-        Raises:
-            UserError: names or shapes differ.
-        """
+        """Raise a `UserError` where names or shapes differ."""
         own = {name: parameter.shape for name, parameter in network.named_parameters()}
         if initial_weights and own != {name: tensor.shape for name, tensor in initial_weights.items()}:
             raise UserError(
@@ -49,24 +41,10 @@ class LearnedScheduleProtocol(Protocol):
         """Return the augmentation that the steps were learned with."""
         return DSA(strategy) if strategy else None
 
-    def train(
-        self,
-        network: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        distilled: DistilledDataset,
-        augment: Augmentation | None,
-        generator: torch.Generator,
-    ) -> None:
-        """Train a network in place.
-
-        Args:
-            network: on the device of the images; it starts from its own weights, or from those that the set brings.
-            images: `(N, C, H, W)` in the space in which networks are trained.
-            labels: `(N,)` class indices.
-            distilled: brings the step sizes `(T,)`, the order of the batches `(T, B)`, and the optimizer's name.
-            augment: applied to each mini-batch.
-            generator: on CPU; draws the augmentation.
+    def plan(
+        self, network: nn.Module, count: int, distilled: DistilledDataset | None, generator: torch.Generator
+    ) -> Plan:
+        """Load the set's initial weights, if any; return its order `(T, B)`, optimizer and T step sizes.
 
         Raises:
             UserError: the set brings no steps, or initial weights of another network.
@@ -77,13 +55,13 @@ class LearnedScheduleProtocol(Protocol):
         initial = {name.removeprefix(INITIAL): tensors[name] for name in tensors if name.startswith(INITIAL)}
         self.check_network(network, initial)
         network.load_state_dict(initial, strict=False)  # without running statistics
-        optimizer, step_sizes = _optimizer(network, **distilled.recipe["inner"]), tensors["step_sizes"].tolist()
+        step_sizes = tensors["step_sizes"].tolist()
 
         def schedule(step: int, optimizer: torch.optim.Optimizer) -> None:
             optimizer.param_groups[0]["lr"] = step_sizes[step]
 
-        batches = mini_batches(images, labels, tensors["order"].to(images.device), augment, generator)
-        train_network(network.train(), batches, self.loss, optimizer, schedule)
+        device = next(network.parameters()).device
+        return tensors["order"].to(device), _optimizer(network, **distilled.recipe["inner"]), schedule
 
     def length(self, num_images: int) -> str:
         """Return how long a network trains, for the screen."""

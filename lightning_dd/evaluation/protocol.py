@@ -1,7 +1,7 @@
 """Evaluation protocols that train networks with cross-entropy, and the base of all others."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar, Literal, TypeVar
@@ -19,7 +19,7 @@ from lightning_dd.training.data import NOT_MIRRORED
 from lightning_dd.training.loop import Augmentation, Classifier, mini_batches, train_network
 
 ALL_OPERATIONS = "color_crop_cutout_flip_scale_rotate"
-
+Plan = tuple[Iterable[Tensor], torch.optim.Optimizer, Callable[[int, torch.optim.Optimizer], None]]
 _Self = TypeVar("_Self", bound="Protocol")
 
 
@@ -45,8 +45,8 @@ class Protocol:
     """
 
     trains_networks: ClassVar[bool] = True
-    without_epochs: ClassVar[str] = ""
-    """Why a number of epochs has no meaning; empty where it has one."""
+    instead_of_epochs: ClassVar[str | None] = None
+    """How the set is trained on, where no number of epochs says so."""
 
     name: str
     source: str
@@ -76,15 +76,13 @@ class Protocol:
         Raises:
             UserError: the number is not positive, or has no meaning here.
         """
+        if epochs is not None and self.instead_of_epochs:
+            raise UserError(f"Protocol {self.name} {self.instead_of_epochs}: leave {{evaluation.epochs}} out.")
         check_number("evaluation.epochs", epochs)
-        if epochs is None:
-            return self
-        if self.without_epochs:
-            raise UserError(f"Protocol {self.name} {self.without_epochs}: leave {{evaluation.epochs}} out.")
-        return replace(self, epochs=epochs)
+        return self if epochs is None else replace(self, epochs=epochs)
 
     def bind(self: _Self, recipe: dict[str, Any]) -> _Self:
-        """Return the protocol with what a set's own recipe has to say in it.
+        """Return the protocol with the values of a set's own recipe.
 
         Raises:
             UserError: the recipe lacks what the protocol needs.
@@ -92,11 +90,7 @@ class Protocol:
         return self
 
     def check_network(self, network: nn.Module, initial_weights: dict[str, Tensor]) -> None:
-        """Refuse a network that the set's initial weights, by name, are not for, where the protocol starts from them.
-
-        Raises:
-            UserError: names or shapes differ.
-        """
+        """Raise a `UserError` where the protocol starts from the set's weights and the network has others."""
 
     def fit(
         self,
@@ -121,11 +115,7 @@ class Protocol:
         return network
 
     def augment(self, strategy: str | None) -> Augmentation | None:
-        """Return what each mini-batch is augmented with.
-
-        Args:
-            strategy: DSA operations that the set was distilled with; None takes those of the protocol.
-        """
+        """Return the augmentation of each mini-batch, by the set's DSA operations or else the protocol's."""
         if self.augmentation is None:
             return None
         kind, _, operations = self.augmentation.partition("_")
@@ -143,7 +133,14 @@ class Protocol:
         generator: torch.Generator,
     ) -> None:
         """Train a network in place; see `fit`."""
-        count = len(images)
+        rows, optimizer, schedule = self.plan(network, len(images), distilled, generator)
+        batches = mini_batches(images, labels, rows, augment, generator)
+        train_network(network.train(), batches, self.loss, optimizer, schedule)
+
+    def plan(
+        self, network: nn.Module, count: int, distilled: DistilledDataset | None, generator: torch.Generator
+    ) -> Plan:
+        """Return the rows of each mini-batch of `count` images, the optimizer and its schedule; see `train_network`."""
 
         def schedule(step: int, optimizer: torch.optim.Optimizer) -> None:
             if self.resets_optimizer(step, count):
@@ -152,8 +149,7 @@ class Protocol:
                 group["lr"] = self.learning_rate * self.lr_factor(step, count)
 
         rows = islice(self.rows(count, generator), self.num_steps(count))
-        batches = mini_batches(images, labels, rows, augment, generator)
-        train_network(network.train(), batches, self.loss, self.optimizer(network), schedule)
+        return rows, self.optimizer(network), schedule
 
     @property
     def total_epochs(self) -> int:
@@ -179,7 +175,7 @@ class Protocol:
 
     def resets_optimizer(self, step: int, num_images: int) -> bool:
         """Return whether the optimizer's momentum is cleared before a step."""
-        return step == (self.drop_after + 1) * self.steps_per_epoch(num_images)
+        return self.momentum > 0 and step == (self.drop_after + 1) * self.steps_per_epoch(num_images)
 
     def rows(self, num_images: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the rows of one mini-batch after another, without end."""
@@ -225,14 +221,9 @@ class LearnedLRProtocol(Protocol):
     """MTT's and DATM's: the set's learned step size in place of the learning rate, which sets without one keep."""
 
     def bind(self, recipe: dict[str, Any]) -> "LearnedLRProtocol":
-        """Return the protocol with the recipe's `step_size`.
-
-        Raises:
-            UserError: it is not positive, so nothing can be trained with it.
-        """
+        """Return the protocol with the recipe's `step_size`; a `UserError` where it is not positive."""
         step_size = recipe.get("step_size", self.learning_rate)
         if step_size <= 0:
-            raise UserError(
-                f"The set's learned step size is {step_size:g}, not positive: use {{evaluation.protocol}} dsa."
-            )
+            value = f"{step_size:g}, not positive"
+            raise UserError(f"The set's learned step size is {value}: use {{evaluation.protocol}} dsa.")
         return replace(self, learning_rate=step_size)

@@ -11,6 +11,7 @@ from lightning_dd.evaluation.learned_schedule import LearnedScheduleProtocol
 from lightning_dd.evaluation.protocol import DCProtocol, LearnedLRProtocol, Protocol
 from lightning_dd.networks.base import has_batch_norm
 
+_DATM = "Difficulty-Aligned Trajectory Matching (arXiv 2310.05773)"
 _COMMON = "for comparing methods: DSA augmentation for all, "
 
 PROTOCOLS = {
@@ -20,14 +21,7 @@ PROTOCOLS = {
         Protocol("dsa", "Differentiable Siamese Augmentation (arXiv 2102.08259)", 1000, "dsa"),
         Protocol("dm", "Distribution Matching (arXiv 2110.04181)", 1000, "dsa"),
         LearnedLRProtocol("mtt", "Matching Training Trajectories (arXiv 2203.11932)", 1000, "dsa"),
-        LearnedLRProtocol(
-            "datm",
-            "Difficulty-Aligned Trajectory Matching (arXiv 2310.05773)",
-            1000,
-            "dsa",
-            batch_size=128,
-            labels="soft",
-        ),
+        LearnedLRProtocol("datm", _DATM, 1000, "dsa", batch_size=128, labels="soft"),
         # step sizes that were learned with some images are the wrong ones for others, so those are trained as usual
         LearnedScheduleProtocol("dd", "Dataset Distillation (arXiv 1811.10959)", None, random_real="dc"),
         FRePoProtocol("frepo", "Neural Feature Regression (arXiv 2206.00719)"),
@@ -48,9 +42,8 @@ def find_protocol(
     Args:
         name: a key of `PROTOCOLS`.
         epochs: E in place of the published number.
-        data: name of the data set; `dc` augments MNIST and trains longer on it, `frepo` flips neither MNIST nor
-            Fashion-MNIST, and no digit is flipped by DSA's operations, unless a set was distilled with them.
-        network: makes one, to see whether it has batch normalization: `dc` augments then too.
+        data: name of the data set; see each protocol's `for_data`.
+        network: makes one, to see whether it has batch normalization.
 
     Raises:
         UserError: the name is unknown, or the number of epochs is not positive or has no meaning here.

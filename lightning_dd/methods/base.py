@@ -12,7 +12,7 @@ from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
 from lightning_dd.methods.optimizers import step_where
 from lightning_dd.methods.preparation import Preparation
-from lightning_dd.runtime.precision import at_least
+from lightning_dd.runtime.precision import precision_context
 
 
 class NonFiniteLossError(UserError):
@@ -115,7 +115,7 @@ class Distiller(Preparation):
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
         """Measure a part of the step, in the precision that the method needs."""
-        precision = at_least(self.device.type, self.full_precision, self.tf32)
+        precision = precision_context(self.device.type, self.full_precision, self.tf32)
         with self.stopwatch.part(part, self.device), precision:
             yield
 

@@ -60,7 +60,7 @@ class Experts(Task):
     """
 
     memory_option = "{batch_size}"
-    going_on = "the same command goes on"
+    resume_hint = "the same command resumes it"
 
     def __init__(
         self,
@@ -156,12 +156,12 @@ class Experts(Task):
         self._epoch = recording.epochs_done
         order = generator(self.seed, f"expert {recording.number}/order", self._epoch)
         self._order = torch.randperm(len(self._labels), generator=order).to(self.device)
-        self.weights.data = recording.weights(self._epoch).to(self.device)
+        # a copy: where a file is mapped, alignment and so the last bits would be accidental
+        self.weights.data = recording.weights(self._epoch).to(self.device, copy=True)
 
     def _mini_batch(self, recording: Recording) -> tuple[Tensor, Tensor]:
         """Return images `(B, C, H, W)`, preprocessed and augmented, and labels `(B,)`."""
-        start = self._step * self.batch_size
-        rows = self._order[start : start + self.batch_size]
+        rows = self._order[self._step * self.batch_size :][: self.batch_size]
         images = self._prepare(self._images[rows]).to(self.weights.dtype)
         if self.augmentation is not None:
             number = self._epoch * self._steps_per_epoch + self._step
@@ -198,13 +198,12 @@ class Experts(Task):
         Raises:
             UserError: there is less.
         """
-        weights = len(self.weights)
-        needed = unfinished * weights * (self.keep_epochs + 2) * 4
+        needed = unfinished * len(self.weights) * (self.keep_epochs + 2) * 4  # bytes of float32
         existing = next(path for path in (self.folder.absolute(), *self.folder.absolute().parents) if path.exists())
         free = shutil.disk_usage(existing).free
         print(
             f"{number} experts in {self.folder}, {number - unfinished} of them finished; the others take "
-            f"{_readable(needed)} ({self.keep_epochs + 1} times {weights:,} weights each, float32), and "
+            f"{_readable(needed)} ({self.keep_epochs + 1} times {len(self.weights):,} weights each, float32), and "
             f"{_readable(free)} are free.",
             flush=True,
         )

@@ -26,7 +26,7 @@ class Task(CheckedOptions, LightningModule):
 
     memory_option: ClassVar[str]
     """The option that trades time for memory, named when memory runs out."""
-    going_on: ClassVar[str] = "the same command with --ckpt_path last goes on"
+    resume_hint: ClassVar[str] = "the same command with {ckpt_path} last resumes it"
     """How a run that was stopped is resumed."""
 
     def __init__(

@@ -1,11 +1,14 @@
-"""Allocator settings for CPU runs.
+"""Memory: how much was used, whether it ran out, and allocator settings for CPU runs.
 
 glibc maps every large activation afresh and returns it to the system when it is freed; the page faults of that take up
 to 40 % of a distillation step. Keeping freed memory costs nothing but a higher plateau of the process's size.
 """
 
 import ctypes
+import resource
 import sys
+
+import torch
 
 # the names and numbers of glibc's <malloc.h>
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
@@ -25,3 +28,18 @@ def keep_freed_memory() -> bool:
         return False
     settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, TOP_PAD))
     return all(mallopt(name, value) == 1 for name, value in settings)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the largest memory used so far in bytes: of the GPU, or of the process on CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)

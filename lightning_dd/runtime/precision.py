@@ -27,7 +27,7 @@ def check_precision(precision: object) -> None:
 
 
 @contextmanager
-def at_least(device_type: str, full_precision: bool, tf32: bool) -> Iterator[None]:
+def precision_context(device_type: str, full_precision: bool, tf32: bool) -> Iterator[None]:
     """Compute without autocast where `full_precision` says so, and without TF32 unless `tf32` allows it."""
     with ExitStack() as stack:
         if full_precision:

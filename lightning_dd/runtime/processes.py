@@ -22,7 +22,7 @@ LOOK_EVERY = 0.2
 SAVING = 2.0
 """Seconds that the first process has to save what it learned, once another one is gone."""
 
-_going_on = ""
+_resume_hint = ""
 _launcher: Any = None
 _finished = threading.Event()
 
@@ -31,7 +31,7 @@ class LostProcessError(UserError):
     """Another process is gone."""
 
 
-def follow_launcher() -> None:
+def exit_with_parent() -> None:
     """Let this process end as soon as the one that started it is gone; call it before anything can wait."""
     parent = os.getppid()
     _finished.clear()
@@ -41,15 +41,15 @@ def follow_launcher() -> None:
         os.environ[LAUNCHER] = str(os.getpid())
 
 
-def watch(launcher: Any, going_on: str) -> None:
+def watch(launcher: Any, resume_hint: str) -> None:
     """Let the first process say so when one that it started is killed.
 
     Args:
         launcher: `trainer.strategy.launcher`; None in a process that starts no others.
-        going_on: how the run is taken up again.
+        resume_hint: how the run is taken up again.
     """
-    global _launcher, _going_on
-    _launcher, _going_on = launcher or _launcher, going_on  # a second run in this process launches none
+    global _launcher, _resume_hint
+    _launcher, _resume_hint = launcher or _launcher, resume_hint  # a second run in this process launches none
     if hasattr(launcher, "procs"):
         threading.Thread(target=_watch, args=(launcher,), daemon=True).start()
 
@@ -77,7 +77,7 @@ def end_others() -> None:
             process.kill()
 
 
-def let_the_first_speak() -> None:
+def wait_for_rank_zero() -> None:
     """Wait for the first process, which ends the others, if what is wrong here is wrong there too."""
     if local_rank() and not _finished.is_set():
         time.sleep(PATIENCE)
@@ -88,7 +88,7 @@ def explain_lost() -> LostProcessError | None:
     time.sleep(2 * LOOK_EVERY)  # until it is known how that one ended
     if any(process.poll() for process in getattr(_launcher, "procs", ())):
         return None
-    return LostProcessError(f"The connection to another process is lost, which ended or was killed; {_going_on}.")
+    return LostProcessError(f"The connection to another process is lost, which ended or was killed; {_resume_hint}.")
 
 
 def _watch(launcher: Any) -> None:
@@ -107,7 +107,7 @@ def _follow(launcher: int) -> None:
 def _end(reason: str) -> NoReturn:
     """Say what happened, unless somebody else does, and end this process from whatever thread this is."""
     if reason:
-        print(f"\nerror: {reason}, and the others end with it; {_going_on}.", file=sys.stderr, flush=True)
+        print(f"\nerror: {reason}, and the others end with it; {_resume_hint}.", file=sys.stderr, flush=True)
         time.sleep(SAVING)
     end_others()
     os._exit(1)

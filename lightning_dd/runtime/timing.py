@@ -1,4 +1,4 @@
-"""Time the parts of a step."""
+"""The clock of a run: steps and their parts."""
 
 import statistics
 import time
@@ -8,32 +8,43 @@ from contextlib import contextmanager
 
 import torch
 
-KEPT = 1000
+KEPT = 1000  # times that a median is taken over
 
 
 class Stopwatch:
-    """Seconds of named parts; the median over the last steps, the first left out."""
+    """Seconds of named parts: their sum, and the median of the last ones but for the very first.
+
+    Attributes:
+        synchronize: wait for the GPU at the end of a part, so that its time is its own and not only that of launches.
+        totals: seconds of each part so far.
+    """
 
     def __init__(self) -> None:
         self.synchronize = False
-        self._seconds: dict[str, deque[float]] = {}
-        self._seen: set[str] = set()
+        self.totals: dict[str, float] = {}
+        self._starts: dict[str, float] = {}
+        self._last: dict[str, deque[float]] = {}
+
+    def start(self, name: str) -> None:
+        """Start to time a part."""
+        self._starts[name] = time.perf_counter()
+
+    def stop(self, name: str, device: torch.device) -> None:
+        """Add the seconds since the part was started."""
+        if self.synchronize and device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds = time.perf_counter() - self._starts[name]
+        if name in self.totals:  # the first time includes compilation and warm-up
+            self._last.setdefault(name, deque(maxlen=KEPT)).append(seconds)
+        self.totals[name] = self.totals.get(name, 0.0) + seconds
 
     @contextmanager
     def part(self, name: str, device: torch.device) -> Iterator[None]:
-        """Time a part; on a GPU only the launches unless `synchronize` is set."""
-        start = time.perf_counter()
+        """Time what runs inside."""
+        self.start(name)
         yield
-        self.wait(device)
-        if name in self._seen:
-            self._seconds.setdefault(name, deque(maxlen=KEPT)).append(time.perf_counter() - start)
-        self._seen.add(name)  # the first time includes compilation and warm-up
-
-    def wait(self, device: torch.device) -> None:
-        """Wait for the GPU where times are to be exact."""
-        if self.synchronize and device.type == "cuda":
-            torch.cuda.synchronize(device)
+        self.stop(name, device)
 
     def medians(self) -> dict[str, float]:
         """Return the median seconds of each part."""
-        return {name: round(statistics.median(values), 5) for name, values in self._seconds.items()}
+        return {name: round(statistics.median(values), 5) for name, values in self._last.items()}

@@ -1,4 +1,4 @@
-"""How many images go through a network at once."""
+"""The number of images that go through a network at once."""
 
 from torch import Tensor, nn
 
@@ -9,13 +9,9 @@ PIXELS_ON_CPU = 256 * 32**2  # measured (tools/benchmark.py dm); at 64x64, 64 im
 
 
 def chunk_size(wanted: int | None, network: nn.Module, images: Tensor) -> int:
-    """Return how many real images go through a network in one forward.
+    """Return the number of real images `(..., C, H, W)` in one forward: the user's option `wanted`, if there is one.
 
-    Args:
-        wanted: what the user asked for; None takes 256 of 32x32 pixels, or fewer larger ones, on a CPU and all images
-            on a GPU.
-        network: one with batch normalization takes all images.
-        images: `(..., C, H, W)`.
+    None takes 256 of 32x32 pixels, or fewer larger ones, on a CPU and all on a GPU; batch normalization takes all.
 
     Raises:
         OptionError: a number was asked for, and the network has batch normalization in training mode.

@@ -26,7 +26,7 @@ class TrainingSet:
         labels: `(N,)` class indices.
         num_classes: outputs of a network.
         preprocess: moves pixels to the device and normalizes or whitens them.
-        preprocessing: what `preprocess` does, in plain values.
+        preprocessing: `preprocess` in plain values.
         mirrored: whether a mirror image is one of the same class.
     """
 
@@ -44,17 +44,12 @@ class TrainingSet:
 
     @cached_property
     def digest(self) -> str:
-        """What differs where pixels or labels do."""
+        """A digest of pixels and labels."""
         return tensor_digest({"images": self.images, "labels": self.labels})
 
 
 def training_set(data: "ImageData", device: torch.device) -> TrainingSet:
-    """Return the training images of a data module.
-
-    Args:
-        data: set up.
-        device: where the networks live.
-    """
+    """Return the training images of a data module that is set up, for networks on a device."""
 
     def preprocess(pixels: Tensor) -> Tensor:
         return data.preprocessing_on(device)(pixels.to(device))

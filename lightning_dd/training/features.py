@@ -15,20 +15,16 @@ from lightning_dd.training.recipes import steps_per_epoch
 
 
 class TrainedFeatures:
-    """A network trained on the whole training set.
-
-    Features are what the classifier sees (penultimate activations).
+    """A network trained on the whole training set; its features are the penultimate activations.
 
     Args:
         data: the training set.
         network: in eval mode, on the device.
-        history: `(E, N)`, whether it was right about each image when it was shown it in each epoch.
+        history: `(E, N)`, whether it classified each image rightly in each epoch.
     """
 
     def __init__(self, data: TrainingSet, network: Network, history: Tensor) -> None:
-        self.data = data
-        self.network = network
-        self.history = history
+        self.data, self.network, self.history = data, network, history
 
     @torch.no_grad()
     def of(self, rows: Tensor) -> Tensor:
@@ -54,16 +50,7 @@ def train_features(
     cache: bool = True,
     progress: bool = False,
 ) -> TrainedFeatures:
-    """Return a network trained by the recipe `plain`, or taken from the cache folder.
-
-    Args:
-        data: the training set.
-        factory: builds the network.
-        epochs: E, passes over the training set.
-        seed: its initial weights and the order of the images depend on it.
-        device: where it is trained.
-        cache: whether to keep it on disk.
-        progress: whether to show a progress bar.
+    """Return a network trained by the recipe `plain`; see `trained_network` for the arguments.
 
     Raises:
         UserError: the network has no features, or there is no epoch.

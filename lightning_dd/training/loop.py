@@ -25,7 +25,7 @@ def train_network(
 
     Args:
         network: in train mode.
-        batches: images `(B, C, H, W)` and labels of each step; they are asked for when the step needs them.
+        batches: images `(B, C, H, W)` and labels of each step, made when it needs them.
         loss: called with logits and labels; returns a scalar.
         optimizer: of the network's parameters.
         schedule: called before each step with its index, from 0, and the optimizer.
@@ -59,13 +59,9 @@ def shuffled(count: int, batch_size: int, epochs: int, generator: torch.Generato
 
 @torch.no_grad()
 def accuracy(network: Classifier, images: Tensor, labels: Tensor, chunk: int | None = None) -> float:
-    """Return the accuracy in percent.
+    """Return the accuracy in percent, on images `(N, C, H, W)` with labels `(N,)`; a module is put into eval mode.
 
-    Args:
-        network: a module is put into eval mode.
-        images: `(N, C, H, W)` as the network takes them.
-        labels: `(N,)` class indices, on the device of the logits.
-        chunk: images in one forward; None takes what suits the device.
+    One forward takes `chunk` images; None takes as many as suit the device.
     """
     if isinstance(network, nn.Module):
         network.eval()

@@ -18,20 +18,18 @@ ON_THE_HOST = ("ages", "updates")  # small numbers that decide what is done: a G
 class NetworkPool(NetworkSource):
     """Networks that are trained on the synthetic set one Adam step at a time, each replaced when it is old.
 
-    At every iteration one member is drawn, uniformly and with replacement. It serves the objective, in eval mode, and
-    is then trained for one step, or starts again once it is older than `max_age`. The members' weights lie in stacked
-    tensors; one module has the weights of the member in use, so that it is compiled once for all.
+    At every iteration one member is sampled, uniformly and with replacement. It serves the objective, in eval mode,
+    and is then trained for one step, or re-initialized once it is older than `max_age`. The members' weights lie in
+    stacked tensors; one module, compiled once, has those of the member in use.
 
     Args:
-        size: number of members; member i starts at age `i * (max_age // size)`, so that they do not start again
-            together.
-        max_age: a member older than this starts again, at age 0.
+        size: number of members; member i starts at age `i * (max_age // size)`.
+        max_age: a member older than this is re-initialized, at age 0.
         lr: learning rate of Adam.
         batch_size: synthetic images in a step of a member; all of them where there are fewer.
 
     Raises:
-        UserError: at the first use, where the network is none of this package's: it has no features and cannot sample
-            its weights again.
+        UserError: at the first use, where the network is none of this package's.
     """
 
     def __init__(
@@ -46,16 +44,13 @@ class NetworkPool(NetworkSource):
         self._state: dict[str, Tensor] = {}
 
     def at(self, iteration: int) -> Network:
-        """Return the network of an iteration, in eval mode, its weights without gradients.
-
-        It is the same object every time, with the weights of the member that the iteration draws.
-        """
+        """Return the network of an iteration, in eval mode, without gradients: one object, a member's weights."""
         self._prepare()
         self._fetch(self._member(iteration))
         return self._network.eval().requires_grad_(False)
 
     def update(self, iteration: int, synthetic: SyntheticSet, batch: Batch) -> None:
-        """Train the member of an iteration for one step of Adam, or let it start again if it is too old."""
+        """Train the member of an iteration for one step of Adam, or re-initialize it if it is too old."""
         member = self._member(iteration)
         if self._state["ages"][member] > self.max_age:
             self._start(member, generator(self.context.seed, "pool/restart", iteration, self.context.device))
@@ -75,11 +70,10 @@ class NetworkPool(NetworkSource):
         return dict(self._state)
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state_dict` returned."""
+        """Restore the members."""
         self._state = {name: tensor.clone() for name, tensor in state.items()}
 
     def _examples(self, iteration: int, synthetic: SyntheticSet) -> tuple[Tensor, Tensor]:
-        """Return the images and targets of a step."""
         images, targets = synthetic.images().detach(), synthetic.targets().detach()
         if len(images) <= self.batch_size:
             return images, targets
@@ -128,7 +122,7 @@ class NetworkPool(NetworkSource):
             self._state[f"network.{name}"][member] = tensor
 
     def _adam_step(self, member: int) -> None:
-        """Let PyTorch's Adam work on the member's moments: its state is made of views into the stacked tensors."""
+        """Step Adam with the member's moments as its state: views into the stacked tensors."""
         updates = self._state["updates"][member]
         for name, parameter in self._network.named_parameters():
             moments = {moment: self._state[f"{moment}.{name}"][member] for moment in ("exp_avg", "exp_avg_sq")}

@@ -34,19 +34,12 @@ def trained_network(
 ) -> tuple[Network, Tensor | None]:
     """Train a network, or take it from the cache folder where it was trained on the same images before.
 
-    Args:
-        data: the training set.
-        factory: builds the network.
-        recipe: how it is trained; see `lightning_dd.training.recipes`.
-        epochs: E, passes over the training set.
-        seed: its initial weights and the order of the images depend on it.
-        device: where it is trained.
-        cache: whether to keep it on disk.
-        compile: train through `torch.compile`, where the recipe allows it; the result is the same to rounding.
-        tick: called after each mini-batch.
+    It depends on the recipe (`lightning_dd.training.recipes`), E epochs, and the seed of its initial weights and of the
+    order of the images; on the device, and on `compile`, which `fast` heeds, to rounding. `cache` keeps it on disk;
+    `tick` is called after each mini-batch.
 
     Returns:
-        The network, and under `plain` whether it was right about each image when it was shown it, `(E, N)`.
+        The network, and under `plain` whether it classified each image rightly in each epoch, `(E, N)`.
 
     Raises:
         UserError: the network has no features.
@@ -64,32 +57,24 @@ def trained_network(
                 recipes.train_fast(network, data, epochs, seed, tick, compile)
         return found | {name: tensor.cpu() for name, tensor in network.state_dict().items()}
 
-    depends_on = {
-        "network": str(network),
-        "shape": list(data.images.shape),
-        "pixels and labels": data.digest,
-        "preprocessing": data.preprocessing,
-        "recipe": recipes.describe(recipe, data, device),
-        "epochs": epochs,
-        "seed": seed,
-        "device": device.type,  # other devices round otherwise
-    }
-    state = cached([], depends_on, learn) if cache else learn()
+    depends_on = {"network": str(network), "epochs": epochs, "seed": seed, "device": device.type}  # devices round
+    depends_on |= {"shape": list(data.images.shape), "pixels and labels": data.digest}
+    depends_on |= {"preprocessing": data.preprocessing, "recipe": recipes.describe(recipe, data, device)}
+    state = cached([], depends_on, learn, cache)
     history = state.pop("history", None)
     network.load_state_dict(state)
     return network.eval(), history
 
 
 def initial_weights(seed: int, device: torch.device) -> torch.Generator:
-    """Return the generator of the weights that a trained network started from."""
+    """Return the generator of a trained network's initial weights."""
     return generator(seed, "features/weights", device=device)
 
 
 class PretrainedNetworks(NetworkSource):
-    """At every iteration one of some networks that were trained on the real images for a few epochs.
+    """At every iteration one of some networks that were trained on the real images, in eval mode.
 
-    They are trained before the first step, or taken from the cache folder. Several processes share the training. One
-    module serves all iterations, in eval mode: batch normalization uses the statistics of the training.
+    They are trained before the first step, shared out among processes, or taken from the cache folder.
 
     Args:
         number: of networks.
@@ -125,9 +110,9 @@ class PretrainedNetworks(NetworkSource):
             torch.distributed.all_gather_object(shares, states)
             states = {index: state for part in shares for index, state in part.items()}
         self._digest = tensor_digest({f"{i}.{name}": t for i, state in states.items() for name, t in state.items()})
-        self._states = [
-            {name: tensor.to(context.device) for name, tensor in states[index].items()} for index in range(self.number)
-        ]
+        for state in states.values():
+            state.update((name, tensor.to(context.device)) for name, tensor in state.items())
+        self._states = [states[index] for index in range(self.number)]
 
     def at(self, iteration: int) -> Network:
         """Return the network of an iteration."""
@@ -145,15 +130,11 @@ class PretrainedNetworks(NetworkSource):
         return self._network
 
     def state_dict(self) -> dict[str, str]:
-        """Return a digest of the networks: they are trained, or read, again."""
+        """Return a digest of the networks, which are trained or read again."""
         return {"digest": self._digest}
 
     def load_state_dict(self, state: dict[str, str]) -> None:
-        """Refuse to go on with other networks.
-
-        Raises:
-            UserError: those of the checkpoint were others.
-        """
+        """Raise a `UserError` where the networks of the checkpoint were others."""
         if self._states and state["digest"] != self._digest:
             raise UserError(
                 "The pretrained networks are not those of the checkpoint: they were trained again, on other data, or "
@@ -161,19 +142,9 @@ class PretrainedNetworks(NetworkSource):
             )
 
     def _trained(self, index: int, data: TrainingSet, bar: tqdm) -> dict[str, Tensor]:
-        """Return the state of one network, on the CPU."""
         context, before = self.context, bar.n
-        network, _ = trained_network(
-            data,
-            context.factory,
-            self.recipe,
-            self.epochs,
-            self._seed(index),
-            context.device,
-            context.data.cache,
-            context.compile,
-            bar.update,
-        )
+        training = data, context.factory, self.recipe, self.epochs, self._seed(index), context.device
+        network, _ = trained_network(*training, context.data.cache, context.compile, bar.update)
         if bar.n == before:  # it was in the cache: no time is estimated for it
             bar.total -= self.epochs * recipes.steps_per_epoch(self.recipe, data)
         return {name: tensor.cpu() for name, tensor in network.state_dict().items()}

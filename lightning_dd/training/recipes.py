@@ -1,11 +1,10 @@
 """Ways to train a network on a whole training set.
 
-`plain` is the evaluation of DC (arXiv 2006.05929) before its drop: SGD with learning rate 0.01, momentum 0.9, weight
-decay 5e-4 and batches of 256 in a new order each epoch, in float32 and without augmentation. Papers do not publish how
-the networks of their coresets were trained; ours are trained so.
+`plain` is the evaluation of DC (arXiv 2006.05929) before its drop: SGD, batches of 256 in a new order each epoch, in
+float32 and without augmentation. It trains the networks of coresets, which papers do not publish.
 
-`fast` reaches in a few epochs what others reach in many: one cycle of the learning rate, Nesterov momentum, crops by up
-to an eighth of the image and mirror images, in bf16 where the processor has it.
+`fast` takes few epochs: one cycle of the learning rate, Nesterov momentum, crops by up to an eighth of the image and
+mirror images, in bf16 where the processor has it.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,7 +42,7 @@ def describe(recipe: str, data: TrainingSet, device: torch.device) -> list[Any]:
 
 
 def train_plain(network: Network, data: TrainingSet, epochs: int, seed: int, tick: Tick) -> Tensor:
-    """Train in place; return whether each image was classified rightly when it was shown, `(E, N)`."""
+    """Train in place; return whether each image was classified rightly in each epoch, `(E, N)`."""
     optimizer = torch.optim.SGD(network.parameters(), LR["plain"], momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     right: list[Tensor] = []
 

@@ -1,4 +1,4 @@
-"""Where a method's networks come from. They are private state: never parameters of the method, never submodules."""
+"""Sources of a method's networks, which are private state: never parameters of the method, never submodules."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,20 +22,20 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class SourceContext:
-    """What a run tells a source of networks.
+    """The run, as a source of networks sees it.
 
     Attributes:
         factory: builds a network for an image shape and a number of classes.
         image_shape: `(C, H, W)`.
         num_classes: outputs of the network.
         seed: of the run.
-        device: where the networks live.
+        device: of the networks.
         rank: of this process.
         world_size: number of processes.
         trainable: whether the method differentiates the networks' weights.
         compile: train through `torch.compile`.
-        loss: what networks are trained by on the synthetic set: called with logits and targets.
-        augment: what augments the images that they are trained on, under a CPU generator.
+        loss: of training on the synthetic set: called with logits and targets.
+        augment: of the images that networks are trained on, under a CPU generator.
         data: the data module of the run, set up; None outside a run.
         progress: whether to show progress bars.
     """
@@ -60,15 +60,15 @@ class SourceContext:
 
 
 class NetworkSource(CheckedOptions):
-    """What gives a method its networks, iteration by iteration."""
+    """Gives a method its networks, iteration by iteration."""
 
     option_group: ClassVar[str] = "model.networks"
     gives: ClassVar[str] = "networks"
-    """What `at` returns: `networks` (a module), `initial weights`, `expert segments` or `no networks`."""
+    """The kind of what `at` returns: `networks` (a module), `initial weights`, `expert segments` or `no networks`."""
     context: SourceContext
 
     def setup(self, context: SourceContext) -> None:
-        """Take what the run says; called once, before the first step and before a checkpoint is loaded."""
+        """Keep the context; called once, before the first step and before a checkpoint is loaded."""
         self.context = context
 
     def at(self, iteration: int) -> Any:
@@ -79,15 +79,15 @@ class NetworkSource(CheckedOptions):
         """Train or age the network of an iteration after the update of the synthetic set; nothing by default."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what has to be in a checkpoint."""
+        """Return the state for a checkpoint."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore the state of `state_dict`."""
 
 
 class NoNetworks(NetworkSource):
-    """What a method takes that matches on none (KIP)."""
+    """No network, for methods that match on none (KIP)."""
 
     gives = "no networks"
 
@@ -98,8 +98,7 @@ class NoNetworks(NetworkSource):
 class RandomNetworks(NetworkSource):
     """A network with new random weights at every iteration, in train mode.
 
-    One module serves all iterations: its weights are sampled again in place, so that nothing compiled is lost. A
-    foreign module samples its weights when it is built, so it is built again.
+    One module is re-initialized in place, so that nothing compiled is lost; a foreign module is built again.
     """
 
     network: nn.Module | None = None
@@ -153,7 +152,7 @@ class TrainedNetworks(RandomNetworks):
         return network
 
     def update(self, iteration: int, synthetic: SyntheticSet, batch: Batch) -> None:
-        """Train the network, but for its last iteration: the next one has a network of its own."""
+        """Train the network, except after its last iteration."""
         self._next = iteration + 1
         if self._next % self.lifetime == 0:
             return
@@ -188,7 +187,7 @@ class TrainedNetworks(RandomNetworks):
 
 
 class InitialWeights(RandomNetworks):
-    """The weights that trainings start from, one vector a network (DD, RaT-BPTT).
+    """Initial weights, one vector a network (DD, RaT-BPTT).
 
     Args:
         per_step: networks of a step, shared out among processes.
@@ -203,7 +202,7 @@ class InitialWeights(RandomNetworks):
         self.per_step, self.fixed = per_step, fixed
 
     def setup(self, context: SourceContext) -> None:
-        """Take what the run says, and make a function of the architecture."""
+        """Keep the context, and make a function of the architecture."""
         super().setup(context)
         self.flat = FlatNetwork(super().at(0))
 

@@ -177,3 +177,13 @@ def test_the_network_of_the_checkpoint_is_taken(fit, product, capsys):
     assert "--model.network.width 8 is overridden by the checkpoint's 4." in said
     network = product().info["config"]["model"]["init_args"]["network"]
     assert network["init_args"]["width"] == 4
+
+
+def test_a_checkpoint_of_the_older_format_names_the_commit_that_reads_it(fit, tmp_path, capsys):
+    assert fit("--trainer.max_steps", "1") == 0
+    (path,) = tmp_path.glob("*/version_0/checkpoints/last.ckpt")
+    checkpoint = torch.load(path, weights_only=True)
+    del checkpoint["distiller"]["format"]
+    torch.save(checkpoint, path)
+    assert fit("--ckpt_path", "last") == 1
+    assert "commit 2f27814 is the last that reads it" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from lightning_dd.experts.trajectories import Trajectories
 from lightning_dd.methods import DATM
 from lightning_dd.rng import generator
 from tests.methods.steps import Walk, objective
+from tools.reference import mtt
 
 CONF = Path(__file__).parents[1] / "conf"
 BATCH = Batch(0, *[torch.tensor([])] * 3)
@@ -54,12 +55,8 @@ def test_labels_are_learned_as_logits(matching):
         "synthetic.labels.values",
     ]
     ((_, start, target),) = module.networks.at(0)
-    weights = start.clone().requires_grad_()
-    for _ in range(3):
-        logits = module.networks.flat(weights, module.synthetic.codec.images)
-        loss = -(module.synthetic.labels.values.softmax(1) * logits.log_softmax(1)).sum(1).mean()
-        weights = weights - module.raw_step_size * torch.autograd.grad(loss, weights, create_graph=True)[0]
-    naive = (weights - target).square().sum() / (start - target).square().sum()
+    batches = [(module.synthetic.images(), module.synthetic.targets())] * 3
+    naive = mtt.loss(module.networks.flat, start, target, batches, module.raw_step_size.expand(3))
     torch.testing.assert_close(objective(module, BATCH), naive)
     learned = list(module.parameters())
     found = torch.autograd.grad(objective(module, BATCH), learned)

@@ -9,13 +9,13 @@ from torch.nn import functional as F
 
 from lightning_dd import augmentation
 from lightning_dd.data.sampling import Batch
-from lightning_dd.losses import rowwise_distance
 from lightning_dd.methods import DC, DSA
 from lightning_dd.methods.dc import default_loops
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.rng import generator
 from lightning_dd.training.sources import SourceContext
 from tests.methods.steps import objective, ready, train_networks
+from tools.reference import dc
 
 SHAPE = (2, 8, 10)
 STRATEGY = "color_crop_cutout_flip_scale_rotate"
@@ -66,20 +66,13 @@ def _network_of(module: DC, number: int = 0) -> ConvNet:
 
 
 def _naive_loss(module: DC, batch: Batch, network: ConvNet) -> torch.Tensor:
-    """The sum over classes of the distance of two gradients, one class after another."""
     draw = augmentation.DSA(STRATEGY).draw(3, generator(7, "augmentation", module.iteration), SHAPE[1:])
-    total = 0
-    for row, label in enumerate(batch.classes.tolist()):
-        groups = batch.images[row], module.synthetic.codec.images[label * module.ipc : (label + 1) * module.ipc]
-        if module.augmentation is not None:
-            groups = [augmentation.DSA(STRATEGY).apply(draw[[label]], images[None])[0] for images in groups]
-        gradients = []
-        for images in groups:
-            loss = F.cross_entropy(network(images), torch.full((len(images),), label))
-            gradients.append(torch.autograd.grad(loss, list(network.parameters()), create_graph=True))
-        real, synthetic = ([gradient[None] for gradient in part] for part in gradients)
-        total = total + rowwise_distance([gradient.detach() for gradient in real], synthetic)
-    return total
+
+    def augment(place: int, images: torch.Tensor) -> torch.Tensor:
+        return augmentation.DSA(STRATEGY).apply(draw[[batch.classes[place].item()]], images[None])[0]
+
+    synthetic, classes = module.synthetic.of_classes(batch.classes), batch.classes.tolist()
+    return dc.loss(network, classes, batch.images, synthetic, augment if module.augmentation else None)
 
 
 @pytest.mark.parametrize("method", [DC, DSA])

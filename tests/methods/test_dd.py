@@ -15,6 +15,7 @@ from lightning_dd.methods import DD, RaTBPTT
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.rng import generator
 from tests.methods.steps import objective, ready
+from tools.reference import dd
 
 SHAPE = (2, 8, 6)
 CONF = Path(__file__).parents[1] / "conf" / "dd_digits.yaml"
@@ -42,17 +43,13 @@ def _gradients(module: DD) -> list[torch.Tensor]:
 
 
 def _naive_loss(module: DD, batch: Batch) -> torch.Tensor:
-    """Image p of each class at step t, p = t modulo IPC, and `w - softplus(raw_t) g`; then the real batch."""
-    network = build(module.network, SHAPE, 3, generator(7, "network", module.iteration))
-    parameters = {name: p.detach().double().requires_grad_() for name, p in network.named_parameters()}
+    """Image p of each class at step t, p = t modulo IPC."""
+    network = build(module.network, SHAPE, 3, generator(7, "network", module.iteration)).double()
+    images, ipc, steps = module.synthetic.images(), module.ipc, range(module.schedule.steps)
+    batches = [(images[[label * ipc + t % ipc for label in range(3)]], torch.arange(3)) for t in steps]
     call = functools.partial(torch.func.functional_call, network)
-    for t in range(module.schedule.steps):
-        images = torch.stack([module.synthetic.codec.images[label * module.ipc + t % module.ipc] for label in range(3)])
-        loss = F.cross_entropy(call(parameters, images), torch.arange(3))
-        found = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
-        size = F.softplus(module.raw_step_sizes[t])
-        parameters = {name: p - size * g for (name, p), g in zip(parameters.items(), found, strict=True)}
-    return F.cross_entropy(call(parameters, batch.images), batch.labels)
+    sizes = F.softplus(module.raw_step_sizes)
+    return dd.loss(call, dict(network.named_parameters()), batches, sizes, batch.images, batch.labels)
 
 
 @pytest.mark.parametrize("recompute", [False, True])

@@ -12,6 +12,7 @@ from lightning_dd.methods import DM
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.rng import generator
 from tests.methods.steps import objective, ready
+from tools.reference import dm
 
 SHAPE = (2, 8, 10)
 STRATEGY = "color_crop_cutout_flip_scale_rotate"
@@ -33,20 +34,15 @@ def _batch(module: DM, classes: list[int] | None = None) -> Batch:
     return Batch(module.iteration, chosen, real[chosen], chosen[:, None].expand(-1, 5))
 
 
-def _naive_loss(module: DM, batch: Batch, augmented: bool) -> torch.Tensor:
-    """The sum over classes of || mean f(A(T_c)) - mean f(A(S_c)) ||^2, class by class."""
+def _naive_loss(module: DM, batch: Batch) -> torch.Tensor:
     network = build(module.network, SHAPE, module.num_classes, generator(7, "network", module.iteration)).double()
     draw = DSA(STRATEGY).draw(module.num_classes, generator(7, "augmentation", module.iteration), SHAPE[1:])
-    total = 0
-    for row, label in enumerate(batch.classes.tolist()):
-        real = batch.images[row]
-        synthetic = module.synthetic.codec.images[label * module.ipc : (label + 1) * module.ipc]
-        if augmented:
-            one = draw[[label]]
-            real, synthetic = (DSA(STRATEGY).apply(one, images[None])[0] for images in (real, synthetic))
-        difference = network.features(real).mean(0) - network.features(synthetic).mean(0)
-        total = total + difference.square().sum()
-    return total
+
+    def augment(place: int, images: torch.Tensor) -> torch.Tensor:
+        return DSA(STRATEGY).apply(draw[[batch.classes[place].item()]], images[None])[0]
+
+    synthetic = module.synthetic.of_classes(batch.classes)
+    return dm.loss(network.features, batch.images, synthetic, augment if module.augmentation else None)
 
 
 @pytest.mark.parametrize("augmentation", [None, STRATEGY])
@@ -57,11 +53,9 @@ def test_loss_is_the_formula(augmentation, ipc):
     module.networks.at = lambda iteration: network
     batch = _batch(module)
     loss = objective(module, batch)
-    torch.testing.assert_close(loss, _naive_loss(module, batch, augmentation is not None))
+    torch.testing.assert_close(loss, _naive_loss(module, batch))
     (gradient,) = torch.autograd.grad(loss, module.synthetic.codec.images)
-    (expected,) = torch.autograd.grad(
-        _naive_loss(module, batch, augmentation is not None), module.synthetic.codec.images
-    )
+    (expected,) = torch.autograd.grad(_naive_loss(module, batch), module.synthetic.codec.images)
     torch.testing.assert_close(gradient, expected)
 
 

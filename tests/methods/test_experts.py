@@ -3,12 +3,12 @@
 import functools
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch.nn import functional as F
 
 from lightning_dd.app.cli import main
 from lightning_dd.augmentation import DSA
@@ -20,6 +20,7 @@ from lightning_dd.networks import ConvNet, build
 from lightning_dd.rng import generator
 from lightning_dd.unroll.chunks import gradient_of
 from lightning_dd.unroll.functional import CrossEntropy, FlatNetwork
+from tools.reference import training
 
 CONF = Path(__file__).parents[1] / "conf" / "experts_digits.yaml"
 STEPS = 5  # mini-batches in an epoch of the configuration
@@ -47,19 +48,17 @@ def test_trajectory_is_that_of_a_plain_training(whole):
     data = Digits(held_out=0.8)
     data.setup()
     network = build(FACTORY, (1, 8, 8), 10, generator(0, "network", 1))
-    snapshots = [torch.nn.utils.parameters_to_vector(network.parameters()).detach().clone()]
-    optimizer = torch.optim.SGD(network.parameters(), 0.1)
-    step = 0
-    for epoch in range(3):
-        order = torch.randperm(len(data.train_labels), generator=generator(0, "expert 1/order", epoch))
-        for rows in order.split(64):
-            images = DSA("crop_scale_rotate")(data.real_images(rows), generator(0, "expert 1/augmentation", step))
-            optimizer.zero_grad()
-            F.cross_entropy(network(images), data.train_labels[rows]).backward()
-            optimizer.step()
-            step += 1
-        snapshots.append(torch.nn.utils.parameters_to_vector(network.parameters()).detach().clone())
-    assert step == 3 * STEPS
+
+    def epochs() -> Iterator[list[tuple[torch.Tensor, torch.Tensor]]]:
+        for epoch in range(3):
+            order = torch.randperm(len(data.train_labels), generator=generator(0, "expert 1/order", epoch))
+            batches = [(data.real_images(rows), data.train_labels[rows]) for rows in order.split(64)]
+            assert len(batches) == STEPS
+            draws = [generator(0, "expert 1/augmentation", epoch * STEPS + step) for step in range(STEPS)]
+            augment = DSA("crop_scale_rotate")
+            yield [(augment(images, draw), labels) for (images, labels), draw in zip(batches, draws, strict=True)]
+
+    snapshots = training.trajectory(network, epochs(), 0.1)
     trajectories = Trajectories(whole / "experts")
     assert (len(trajectories), trajectories.epochs) == (2, 3)
     for epoch, expected in enumerate(snapshots):
@@ -167,7 +166,7 @@ def test_gsam_experts_run(tmp_path, whole):
 
 
 def test_an_interrupted_run_says_how_to_go_on():
-    assert Experts.going_on == "the same command goes on"
+    assert Experts.resume_hint == "the same command resumes it"
 
 
 def test_more_steps_than_there_are_end_with_the_last_expert(tmp_path):

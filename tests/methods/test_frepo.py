@@ -16,6 +16,7 @@ from lightning_dd.networks import FRePoNet, build
 from lightning_dd.rng import generator
 from lightning_dd.training.pool import NetworkPool
 from tests.methods.steps import objective, ready, train_networks
+from tools.reference import frepo
 
 SHAPE = (2, 8, 12)
 CONF = Path(__file__).parents[1] / "conf" / "frepo_digits.yaml"
@@ -51,24 +52,10 @@ def _batch(module: FRePo, rows: slice = slice(None)) -> Batch:
 
 
 def _naive_loss(module: FRePo, batch: Batch, flip: bool) -> torch.Tensor:
-    """The formula, with a dense solve and one image after another."""
     network = build(module.network, SHAPE, module.num_classes, generator(7, "pool/start", 0)).eval()
-    images, labels, classes = module.synthetic.codec.images, module.synthetic.labels.values, module.num_classes
-    if flip:
-        images, labels = torch.cat([images, images.flip(3)]), torch.cat([labels, labels])
-    synthetic, real = network.features(images), network.features(batch.images)
-    kernel = synthetic @ synthetic.T
-    ridge = 1e-6 * kernel.trace() / len(kernel)
-    predictions = real @ synthetic.T @ torch.linalg.solve(kernel + ridge * torch.eye(len(kernel)), labels)
-    total = 0
-    for prediction, label in zip(predictions, batch.labels, strict=True):
-        target = torch.full((classes,), -1 / classes)
-        target[label] += 1
-        total = total + 0.5 * (prediction - target).square().sum() / len(batch.labels)
-    for label in module.synthetic.labels.values:
-        largest, second = label.sort(descending=True).values[:2]
-        total = total - torch.minimum(largest - second, torch.tensor(1 / classes)) / len(module.synthetic.labels.values)
-    return total
+    targets = torch.eye(module.num_classes)[batch.labels] - 1 / module.num_classes
+    images, labels = module.synthetic.images(), module.synthetic.targets()
+    return frepo.loss(network.features, batch.images, targets, images, labels, flip)
 
 
 def _gradients(module: FRePo, loss: torch.Tensor) -> tuple[torch.Tensor, ...]:

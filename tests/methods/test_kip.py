@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from lightning_dd.data.sampling import Batch
-from lightning_dd.losses import fc_ntk
 from lightning_dd.methods import KIP
 from lightning_dd.rng import generator
 from tests.methods.steps import objective, ready
+from tools.reference import kip
 
 SHAPE = (2, 4, 6)
 CONF = Path(__file__).parents[1] / "conf" / "kip_digits.yaml"
@@ -33,12 +33,9 @@ def _batch(classes: tuple[int, ...] = (0, 1, 2)) -> Batch:
 
 
 def _naive_loss(module: KIP, batch: Batch) -> torch.Tensor:
-    real, labels = batch.images.flatten(0, 1), batch.labels.flatten()
-    kernel = fc_ntk(module.synthetic.codec.images, module.synthetic.codec.images, module.depth)
-    ridge = 1e-6 * kernel.trace() / len(kernel)
-    weights = torch.linalg.solve(kernel + ridge * torch.eye(len(kernel)), module.synthetic.labels.values)
-    predictions = fc_ntk(real, module.synthetic.codec.images, module.depth) @ weights
-    return 0.5 * (predictions - (torch.eye(3, dtype=torch.float64)[labels] - 1 / 3)).square().mean()
+    targets = torch.eye(3, dtype=torch.float64)[batch.labels.flatten()] - 1 / 3
+    images, labels = module.synthetic.images(), module.synthetic.targets()
+    return kip.loss(batch.images.flatten(0, 1), targets, images, labels, module.depth)
 
 
 def _gradients(module: KIP, loss: torch.Tensor) -> tuple[torch.Tensor, ...]:

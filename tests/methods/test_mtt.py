@@ -15,6 +15,7 @@ from lightning_dd.methods import MTT
 from lightning_dd.rng import generator
 from lightning_dd.unroll.batch_order import permuted_chunks
 from tests.methods.steps import objective
+from tools.reference import mtt
 
 CONF = Path(__file__).parents[1] / "conf"
 BATCH = Batch(0, *[torch.tensor([])] * 3)
@@ -26,22 +27,18 @@ def _gradients(module: MTT) -> list[torch.Tensor]:
 
 
 def _naive_loss(module: MTT) -> torch.Tensor:
-    """Experts take turns in a random order; then `w - α g`, N times, all in the graph."""
+    """Experts take turns in a random order, and segments start at random epochs."""
     expert = torch.randperm(2, generator=generator(7, "experts", module.iteration // 2))[module.iteration % 2].item()
     epoch = torch.randint(3, (), generator=generator(7, "start epoch", module.iteration)).item()
     start, target = (module.networks.trajectories.weights(expert, at) for at in (epoch, epoch + 2))
-    weights = start.clone().requires_grad_()
     rows = permuted_chunks(len(module.synthetic), module.synthetic_batch, 3, generator(7, "order", module.iteration))
-    everything = module.synthetic_batch == len(module.synthetic)
-    for n in range(3):
-        chosen = torch.arange(len(module.synthetic)) if everything else rows[n]
-        images = module.synthetic.codec.images[chosen]
-        if module.augmentation:
-            images = DSA(STRATEGY)(images, generator(7, f"augmentation/{n}", module.iteration))
-        loss = F.cross_entropy(module.networks.flat(weights, images), module.synthetic.labels.values[chosen])
-        (gradient,) = torch.autograd.grad(loss, weights, create_graph=True)
-        weights = weights - module.raw_step_size * gradient
-    return (weights - target).square().sum() / (start - target).square().sum()
+    if module.synthetic_batch == len(module.synthetic):
+        rows = [torch.arange(len(module.synthetic))] * 3
+    batches = [(module.synthetic.images(chosen), module.synthetic.targets(chosen)) for chosen in rows]
+    if module.augmentation:
+        draws = [generator(7, f"augmentation/{n}", module.iteration) for n in range(3)]
+        batches = [(DSA(STRATEGY)(images, draw), labels) for (images, labels), draw in zip(batches, draws, strict=True)]
+    return mtt.loss(module.networks.flat, start, target, batches, module.raw_step_size.expand(3))
 
 
 @pytest.mark.parametrize("recompute", [False, True])

@@ -30,11 +30,11 @@ def fails(self, batch):
 DM.loss = fails
 main()
 """
-WAITS = "import time; from lightning_dd.runtime.processes import follow_launcher; follow_launcher(); time.sleep(60)"
+WAITS = "import time; from lightning_dd.runtime.processes import exit_with_parent; exit_with_parent(); time.sleep(60)"
 STARTS_ONE = f"""
 import os, subprocess, sys
-from lightning_dd.runtime.processes import follow_launcher
-follow_launcher()
+from lightning_dd.runtime.processes import exit_with_parent
+exit_with_parent()
 child = subprocess.Popen([sys.executable, "-c", {WAITS!r}], env={{**os.environ, "LOCAL_RANK": "1"}})
 print(child.pid, flush=True)
 child.wait()

@@ -1,25 +1,53 @@
+"""Benchmarks: both forms of each task do the same work, and one invocation compares them in fresh processes."""
+
 import json
-import subprocess
-import sys
-from pathlib import Path
+from importlib import import_module
 
 import pytest
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "benchmark.py"
+import benchmark
+from benchmarks import worker
+from benchmarks.sides import references
+
 PLAIN = "plain, tuned allocator"
-SIZES = {"shape": "1,8,8", "width": 8, "real_per_class": 8, "ipc": 2, "repeats": 1, "steps": 1, "warmup": 0}
-TINY = [word for name, value in SIZES.items() for word in (f"--{name}", str(value))]
+TASKS = {
+    "dc": "--shape 1,8,8 --width 8 --real_per_class 8 --ipc 2",
+    "dd": "--shape 1,28,28 --width 4 --unroll 3 --real_batch 20 --ipc 2",
+    "dm": "--shape 1,8,8 --width 8 --real_per_class 8 --ipc 2",
+    "evaluate": "--shape 1,8,8 --width 4 --epochs 3 --test_images 300",
+    "experts": "--shape 1,8,8 --width 4 --batch 32",
+    "frepo": "--shape 1,8,8 --width 8 --real_batch 40 --ipc 2",
+    "kip": "--shape 1,8,8 --real_batch 40 --ipc 2",
+    "mtt": "--shape 1,8,8 --width 4 --unroll 3",
+}
+ONCE = "--repeats 1 --steps 1 --warmup 0"
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, str(TOOL), *arguments], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("name", TASKS)
+def test_every_side_does_the_work_of_its_plain_form(name):
+    task = import_module(f"benchmarks.tasks.{name}")
+    options = benchmark._parser(task, name).parse_args(f"{TASKS[name]} {ONCE}".split())
+    options.device = "cpu"
+    sides = {**task.SIDES, **getattr(task, "GRID", {})}
+    kept = {
+        key: side
+        for key, side in sides.items()
+        if not side.compile and side.precision == "32-true" and side.form != "tesla" and (side.unroll or 0) < 50
+    }
+    measure = getattr(task, "run", None) or (lambda side, options: worker.run(task, side, options))
+    results = {key: measure(side, options) for key, side in kept.items()}
+    for key, side in kept.items():
+        expected = results[references(kept, side.group)["tuned"]]["answer"].double()
+        assert expected.norm() > 0
+        assert (results[key]["answer"].double() - expected).norm() < 1e-3 * expected.norm(), key
+        assert results[key]["seconds"][0] > 0
+    assert len(kept) >= 3
 
 
-@pytest.mark.parametrize("task", ["dm", pytest.param("dc", marks=pytest.mark.slow)])
-def test_benchmark_times_ours_against_the_plain_form_and_compares_their_gradients(task, tmp_path):
-    result = run(task, *TINY, "--sides", PLAIN, "ours", "--out", str(tmp_path / "report.json"))
-    assert result.returncode == 0, result.stderr
-    assert "x tuned" in result.stdout
+def test_one_invocation_times_both_forms_in_fresh_processes(tmp_path, capsys):
+    words = f"{TASKS['dm']} {ONCE}".split()
+    assert benchmark.main(["dm", *words, "--sides", PLAIN, "ours", "--out", str(tmp_path / "report.json")]) == 0
+    assert "x tuned" in capsys.readouterr().out
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["settings"]["width"] == 8
     assert report["environment"]["torch"]
@@ -33,60 +61,9 @@ def test_benchmark_times_ours_against_the_plain_form_and_compares_their_gradient
     assert ours["relative_error"] < 1e-4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("task", ["dm", "dc"])
-def test_the_memory_format_changes_no_gradient(task, tmp_path):
-    sides = [PLAIN, "ours, channels last"]
-    result = run(task, *TINY, "--grid", "--sides", *sides, "--out", str(tmp_path / "report.json"))
-    assert result.returncode == 0, result.stderr
-    assert json.loads((tmp_path / "report.json").read_text())["sides"][sides[1]]["relative_error"] < 1e-4
-
-
-@pytest.mark.slow
-def test_a_task_without_a_grid_says_so():
-    result = run("kip", "--grid")
-    assert result.returncode == 2
-    assert result.stderr == "error: kip has no --grid; dm and dc have one.\n"
-
-
-@pytest.mark.slow
-def test_both_forms_of_dd_have_the_gradient_of_the_plain_form(tmp_path):
-    sides = [PLAIN, "ours", "10 steps, plain", "10 steps, ours, full graph"]
-    sizes = {"shape": "1,28,28", "ipc": 2, "unroll": 3, "real_batch": 20, "repeats": 1, "steps": 1, "warmup": 0}
-    words = [word for name, value in {**sizes, "width": 4}.items() for word in (f"--{name}", str(value))]
-    result = run("dd", *words, "--sides", *sides, "--out", str(tmp_path / "report.json"))
-    assert result.returncode == 0, result.stderr
-    rows = json.loads((tmp_path / "report.json").read_text())["sides"]
-    for name in (sides[1], sides[3]):
-        assert rows[name]["cosine"] == pytest.approx(1, abs=1e-6)
-        assert rows[name]["relative_error"] < 1e-3
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("task", ["frepo", "kip"])
-def test_benchmarks_of_regressions_have_equal_gradients_on_both_sides(task, tmp_path):
-    sizes = [word for name, value in SIZES.items() if name != "real_per_class" for word in (f"--{name}", str(value))]
-    options = [*sizes, "--real_batch", "40", "--sides", PLAIN, "ours", "--out", str(tmp_path / "report.json")]
-    result = run(task, *options)
-    assert result.returncode == 0, result.stderr
-    ours = json.loads((tmp_path / "report.json").read_text())["sides"]["ours"]
-    assert ours["cosine"] == pytest.approx(1, abs=1e-4)
-
-
-@pytest.mark.slow
-def test_forms_of_mtt_and_of_experts_have_the_gradients_of_the_plain_forms(tmp_path):
-    sides = [PLAIN, "ours, full graph", "ours", "expert, plain", "expert, ours"]
-    sizes = {"shape": "1,8,8", "unroll": 3, "width": 4, "repeats": 1, "steps": 1, "warmup": 0}
-    words = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
-    result = run("mtt", *words, "--sides", *sides, "--out", str(tmp_path / "report.json"))
-    assert result.returncode == 0, result.stderr
-    rows = json.loads((tmp_path / "report.json").read_text())["sides"]
-    for name in (sides[1], sides[2], sides[4]):
-        assert rows[name]["cosine"] == pytest.approx(1, abs=1e-6)
-        assert rows[name]["relative_error"] < 1e-3
-
-
-def test_benchmark_refuses_an_unknown_task_in_one_sentence():
-    result = run("speed")
-    assert result.returncode == 2
-    assert result.stderr == "error: there is no task 'speed': choose one of dc, dd, dm, evaluate, frepo, kip, mtt.\n"
+def test_mistakes_are_sentences(capsys):
+    assert benchmark.main(["kip", "--grid"]) == 2
+    assert capsys.readouterr().err == "error: kip has no --grid; dm and dc have one.\n"
+    assert benchmark.main(["speed"]) == 2
+    named = ", ".join(TASKS)
+    assert capsys.readouterr().err == f"error: there is no task 'speed': choose one of {named}.\n"

@@ -1,16 +1,12 @@
 """The cost sweep: estimates, cells that fail, the CSV and the plots."""
 
 import csv
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-
 import cost
 from costs import estimate
-
 from lightning_dd.errors import UserError
 from lightning_dd.methods import Distiller
 

@@ -2,16 +2,12 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-
 import evaluate
-
 from lightning_dd.artifact.dataset import load
 from lightning_dd.errors import UserError
 

@@ -2,17 +2,13 @@
 
 import json
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-
 import report
-
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.preprocessing import Normalization
 

@@ -1,21 +1,18 @@
 """A grid of runs: order, budget, what is skipped, what fails."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+import reproduce
+from lightning_dd.app.cli import main as lightning_dd
+from lightning_dd.errors import UserError
+from reproduce import Cell
+
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "tests" / "conf"
-sys.path.insert(0, str(ROOT / "tools"))
-
-import reproduce  # noqa: E402
-from reproduce import Cell  # noqa: E402
-
-from lightning_dd.app.cli import main as lightning_dd  # noqa: E402
-from lightning_dd.errors import UserError  # noqa: E402
 
 
 def _cell(minutes: float = 1.0, value: float = 1.0, options: tuple[str, ...] = ()) -> Cell:

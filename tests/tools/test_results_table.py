@@ -1,15 +1,13 @@
 """The README's table comes from the records."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
+import results_table
 
-import results_table  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _record(**changes) -> dict:

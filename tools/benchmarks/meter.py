@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from lightning_dd.callbacks.cost import peak_memory
+from lightning_dd.runtime.memory import peak_memory
 
 STAT = Path("/proc/stat")
 
@@ -33,57 +33,33 @@ class Meter:
     """
 
     def __init__(self, warmup: int, device: torch.device, units: int = 1) -> None:
-        self.warmup = warmup
-        self.device = device
-        self.units = units
-        self._seconds: list[float] = []
-        self._outside: list[float] = []
-
-    def begin(self) -> None:
-        """Start the first step."""
-        self._now = self._read()
-        if not self.warmup:
-            self._start_measuring()
-
-    def enter(self) -> None:
-        """Mark where a step has its data, if it says so."""
-        self._outside.append(self._read() - self._now)
+        self.warmup, self.device, self.units = warmup, device, units
+        self._ends: list[float] = []
 
     def tick(self) -> None:
-        """End a step and start the next."""
-        now = self._read()
-        self._seconds.append(now - self._now)
-        self._now = now
-        if len(self._seconds) == self.warmup:
-            self._start_measuring()
+        """Start the first step, or end a step and start the next."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self._ends.append(time.perf_counter())
+        if len(self._ends) == self.warmup + 1:
+            self._before = usage()
 
     def report(self) -> dict[str, Any]:
         """Return what the measured steps took, each, and what came before."""
-        before, after = self._usage, usage()
-        steps = (len(self._seconds) - self.warmup) * self.units
+        before, after = self._before, usage()
+        seconds = [end - start for start, end in zip(self._ends, self._ends[1:], strict=False)]
+        steps = (len(seconds) - self.warmup) * self.units
         own = after.user + after.system - before.user - before.system
-        wall = after.wall - before.wall
-        others = None if after.machine is None else max(0.0, after.machine - before.machine - own) / wall
+        others = None if after.machine is None else max(0.0, after.machine - before.machine - own)
         return {
-            "seconds": [seconds / self.units for seconds in self._seconds[self.warmup :]],
-            "outside_seconds": self._outside[self.warmup :],
-            "warmup_seconds": sum(self._seconds[: self.warmup]),
-            "first_step_seconds": self._seconds[0],
+            "seconds": [each / self.units for each in seconds[self.warmup :]],
+            "warmup_seconds": sum(seconds[: self.warmup]),
             "user_seconds": (after.user - before.user) / steps,
             "system_seconds": (after.system - before.system) / steps,
             "minor_faults": (after.faults - before.faults) / steps,
-            "other_processes_cores": others,
+            "other_processes_cores": None if others is None else others / (after.wall - before.wall),
             "peak_memory_bytes": peak_memory(self.device),
         }
-
-    def _start_measuring(self) -> None:
-        self._usage = usage()
-        self._now = self._read()
-
-    def _read(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
 
 
 def usage() -> Usage:

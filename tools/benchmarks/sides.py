@@ -1,8 +1,9 @@
 """What is compared: the sides of a task."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
+from typing import Any
 
 PLAIN_DEFAULT = "plain, default allocator"
 PLAIN = "plain, tuned allocator"
@@ -18,32 +19,35 @@ class Side:
         compile: whether `torch.compile` is used.
         precision: of the Trainer; `bf16-mixed` is autocast elsewhere.
         channels_last: whether the network's weights and activations have the channels of a pixel side by side.
-        chunk: images in one forward; None takes the default.
-        classes: classes in one batched gradient; None takes the default.
         group: sides of one group do the same work.
         unroll: inner steps; None takes the option's.
+        more: options of the method that only this side sets.
     """
 
-    form: str
+    form: str = "ours"
     tuned: bool = True
     compile: bool = False
     precision: str = "32-true"
     channels_last: bool = False
-    chunk: int | None = None
-    classes: int | None = None
     group: str = ""
     unroll: int | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 PLAINS = {PLAIN_DEFAULT: Side("plain", tuned=False), PLAIN: Side("plain")}
-OURS = {"ours": Side("ours"), "ours, compile": Side("ours", compile=True)}
+OURS = {"ours": Side(), "ours, compile": Side(compile=True)}
 USUAL = {
     **PLAINS,
     **OURS,
-    "ours, bf16": Side("ours", precision="bf16-mixed"),
-    "ours, compile + bf16": Side("ours", compile=True, precision="bf16-mixed"),
+    "ours, bf16": Side(precision="bf16-mixed"),
+    "ours, compile + bf16": Side(compile=True, precision="bf16-mixed"),
 }
 """The sides of most tasks, in the order of their tables; others put theirs together from the same parts."""
+
+
+def sweep(option: str, *values: int) -> dict[str, Side]:
+    """Return ours with each value of an option."""
+    return {f"ours, {option} {value}": Side(more={option: value}) for value in values}
 
 
 def grid() -> dict[str, Side]:
@@ -51,7 +55,7 @@ def grid() -> dict[str, Side]:
     sides = {PLAIN: Side("plain")}
     for precision, compile, channels_last in product(("32-true", "bf16-mixed"), (False, True), (False, True)):
         words = ["bf16"] * (precision != "32-true") + ["compile"] * compile + ["channels last"] * channels_last
-        side = Side("ours", precision=precision, compile=compile, channels_last=channels_last)
+        side = Side(precision=precision, compile=compile, channels_last=channels_last)
         sides[", ".join(["ours", " + ".join(words)] if words else ["ours"])] = side
     return sides
 

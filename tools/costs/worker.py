@@ -9,20 +9,18 @@ from argparse import Namespace
 from typing import Any
 
 import torch
-from benchmarks.random_walk import walking
-from benchmarks.synthetic import RandomImages
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from benchmarks.random_walk import RandomWalk
+from benchmarks.synthetic import RandomImages
 from lightning_dd import data as data_sets
 from lightning_dd import methods
 from lightning_dd.app.running import TRAINER_DEFAULTS
-from lightning_dd.callbacks import Cost
-from lightning_dd.callbacks.cost import peak_memory
-from lightning_dd.callbacks.guard import out_of_memory
+from lightning_dd.callbacks import StepTimer
 from lightning_dd.errors import UserError
 from lightning_dd.methods import Distiller
 from lightning_dd.networks import ConvNet
-from lightning_dd.runtime.memory import keep_freed_memory
+from lightning_dd.runtime.memory import keep_freed_memory, out_of_memory, peak_memory
 
 REAL_IMAGES = 5000
 """In memory; batches are drawn from them."""
@@ -36,7 +34,7 @@ def known_methods() -> dict[str, type[Distiller]]:
     return {
         name: method
         for name, method in found.items()
-        if inspect.isclass(method) and issubclass(method, Distiller) and method.loss is not Distiller.loss
+        if inspect.isclass(method) and issubclass(method, Distiller) and method.objective is not Distiller.objective
     }
 
 
@@ -69,9 +67,8 @@ def _measured(method: type[Distiller], ipc: int, options: Namespace) -> dict[str
     facts = getattr(data_sets, options.data).facts
     shape = Namespace(shape=facts.image_shape, classes=len(facts.class_names), seed=0)
     data = RandomImages(max(REAL_IMAGES, 2 * shape.classes), shape)
-    known = walking(method) if issubclass(method, methods.MTT) else method
-    module = known(**_arguments(method, ipc, shape, options))
-    cost, before = Cost(synchronize=True), _Before()
+    module = method(**_arguments(method, ipc, shape, options))
+    cost, before = StepTimer(synchronize=True), _Before()
     trainer = Trainer(
         **{name: value for name, value in TRAINER_DEFAULTS.items() if name != "default_root_dir"},
         devices=1,
@@ -94,7 +91,7 @@ def _arguments(method: type[Distiller], ipc: int, shape: Namespace, options: Nam
     if "images_per_step" in accepted:
         arguments["images_per_step"] = None  # of each class, all
     if issubclass(method, methods.MTT):
-        arguments.update(experts="", init="real")  # a random walk is right about nothing
+        arguments.update(experts="", networks=RandomWalk(), init="real")  # a random walk is right about nothing
     if "repeat_images" in accepted:
         arguments["repeat_images"] = True  # what images show does not matter to a clock
     if options.width and not issubclass(method, methods.KIP):  # its network is infinitely wide

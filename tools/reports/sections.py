@@ -5,10 +5,10 @@ from html import escape
 from typing import Any
 
 import yaml
-from results_table import TITLES, commands, method_of
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from reports.pictures import accuracy_curve, strips
+from results_table import TITLES, commands, method_of
 
 Record = dict[str, Any]
 

@@ -1,27 +1,31 @@
 """DC: one matching step, the plain loop over classes against ours (no training of the network)."""
 
-from argparse import ArgumentParser, Namespace
-from typing import Any
+from argparse import Namespace
 
-from benchmarks.sides import PLAIN, USUAL, Side, grid
+from torch import Tensor, nn
 
-SIDES = USUAL
-SWEEP = {
-    PLAIN: Side("plain"),
-    **{f"ours, real_chunk {chunk}": Side("ours", chunk=chunk) for chunk in (16, 32, 64, 128, 256)},
-    **{f"ours, class_chunk {chunk}": Side("ours", classes=chunk) for chunk in (2, 5, 10)},
-}
-GRID = grid()
+from benchmarks.sides import PLAIN, USUAL, Side, grid, sweep
+from benchmarks.worker import common
+from lightning_dd.data.sampling import Batch
+from lightning_dd.methods import DC
+from reference import dc
 
-
-def add_options(parser: ArgumentParser) -> None:
-    """Add what this task asks for besides the common options."""
-    parser.add_argument("--real_per_class", type=int, default=256, help="real images of each class in a step")
-    parser.set_defaults(ipc=1, steps=3, warmup=1)
+SIDES, GRID = USUAL, grid()
+SWEEP = {PLAIN: Side("plain"), **sweep("real_chunk", 16, 32, 64, 128, 256), **sweep("class_chunk", 2, 5, 10)}
+OPTIONS = {"real_per_class": (256, "real images of each class in a step")}
+DEFAULTS = {"ipc": 1, "steps": 3, "warmup": 1}
 
 
-def worker(side: Side, options: Namespace) -> dict[str, Any]:
-    """Return the measurements of one run, and as `answer` the gradient of the images in the first step."""
-    from benchmarks.forms import dc  # only a worker needs Lightning
+def real_images(options: Namespace) -> int:
+    """Return how many real images there are."""
+    return options.classes * max(600, options.real_per_class)
 
-    return dc.run(side, options)
+
+def method(side: Side, options: Namespace) -> DC:
+    """Return the method, with a new network at every step."""
+    return DC(real_per_class=options.real_per_class, outer_loops=1, **common(side, options))
+
+
+def loss(method: DC, network: nn.Module, batch: Batch) -> Tensor:
+    """Return the plain objective."""
+    return dc.loss(network, batch.classes.tolist(), batch.images, method.synthetic.of_classes(batch.classes))

@@ -4,37 +4,59 @@ Gray 28x28 images go through LeNet, 32x32 images through AlexCifarNet (`--shape 
 and 100 steps show memory: a small ConvNet trained on all images at once, where activations are what fills it.
 """
 
-from argparse import ArgumentParser, Namespace
-from typing import Any
+from argparse import Namespace
 
-from benchmarks.sides import OURS, PLAIN, PLAINS, Side
+from torch import Tensor
+from torch.func import functional_call
 
-MEMORY = "memory"
+from benchmarks.sides import OURS, PLAIN, PLAINS, Side, sweep
+from benchmarks.worker import common
+from lightning_dd.data.sampling import Batch
+from lightning_dd.methods import DD
+from lightning_dd.networks import AlexCifarNet, DDLeNet
+from reference import dd
+
+GRAPH = {"recompute": False}
 SIDES = {
     **PLAINS,
-    "ours, full graph": Side("graph"),
+    "ours, full graph": Side(more=GRAPH),
     **OURS,
     **{
-        f"{steps} steps, {name}": Side(form, group=f"{MEMORY} {steps}", unroll=steps)
+        f"{steps} steps, {name}": Side(form, group=f"memory {steps}", unroll=steps, more=more)
         for steps in (10, 100)
-        for name, form in (("plain", "plain"), ("ours, full graph", "graph"), ("ours", "ours"))
+        for name, form, more in (("plain", "plain", {}), ("ours, full graph", "ours", GRAPH), ("ours", "ours", {}))
     },
 }
-SWEEP = {
-    PLAIN: Side("plain"),
-    **{f"ours, real_chunk {chunk}": Side("ours", chunk=chunk) for chunk in (32, 64, 128, 256, 512, 1024)},
+SWEEP = {PLAIN: Side("plain"), **sweep("real_chunk", 32, 64, 128, 256, 512, 1024)}
+OPTIONS = {
+    "unroll": (30, "inner steps, one image of each class in each"),
+    "real_batch": (1024, "real images in a step"),
 }
+DEFAULTS = {"shape": (1, 28, 28), "width": 16}
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """Add what this task asks for besides the common options."""
-    parser.add_argument("--unroll", type=int, default=30, help="inner steps, one image of each class in each")
-    parser.add_argument("--real_batch", type=int, default=1024, help="real images in a step")
-    parser.set_defaults(shape=(1, 28, 28), width=16)
+def real_images(options: Namespace) -> int:
+    """Return how many real images there are."""
+    return 4 * options.real_batch
 
 
-def worker(side: Side, options: Namespace) -> dict[str, Any]:
-    """Return the measurements of one run, and as `answer` the gradient of the images in the first step."""
-    from benchmarks.forms import dd  # only a worker needs Lightning
+def method(side: Side, options: Namespace) -> DD:
+    """Return the method, in its published settings but for the rows about memory."""
+    gray, settings = options.shape[0] == 1, common(side, options)
+    if side.group:
+        settings["images_per_step"] = options.ipc
+    else:
+        settings["network"] = DDLeNet if gray else AlexCifarNet
+    unroll, size = side.unroll or options.unroll, 0.02 if gray else 0.001
+    return DD(unroll=unroll, step_size=size, real_batch=options.real_batch, halve_every=None, **settings)
 
-    return dd.run(side, options)
+
+def loss(method: DD, starts: list[Tensor], batch: Batch) -> Tensor:
+    """Return the plain objective."""
+    flat, images, labels = method.networks.flat, method.synthetic.images(), method.synthetic.targets()
+    batches = ((images[rows], labels[rows]) for rows in method.schedule.order(method.iteration).to(images.device))
+
+    def network(weights: dd.Weights, images: Tensor) -> Tensor:
+        return functional_call(flat.network, weights, images)
+
+    return dd.loss(network, flat.named(starts[0]), batches, method.step_sizes, batch.images, batch.labels)

@@ -1,25 +1,38 @@
 """DM: one update of the synthetic images, the plain loop over classes against ours."""
 
-from argparse import ArgumentParser, Namespace
-from typing import Any
+from argparse import Namespace
 
-from benchmarks.sides import PLAIN, USUAL, Side, grid
+from torch import Tensor
 
-SIDES = USUAL
-SWEEP = {
-    PLAIN: Side("plain"),
-    **{f"ours, real_chunk {chunk}": Side("ours", chunk=chunk) for chunk in (32, 64, 128, 256, 512, 2560)},
-}
-GRID = grid()
+from benchmarks.sides import PLAIN, USUAL, Side, grid, sweep
+from benchmarks.worker import common
+from lightning_dd.data.sampling import Batch
+from lightning_dd.methods import DM
+from lightning_dd.networks import Network
+from reference import dm
+
+SIDES, GRID = USUAL, grid()
+SWEEP = {PLAIN: Side("plain"), **sweep("real_chunk", 32, 64, 128, 256, 512, 2560)}
+OPTIONS = {"real_per_class": (256, "real images of each class in a step")}
+DEFAULTS: dict[str, object] = {}
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """Add what this task asks for besides the common options."""
-    parser.add_argument("--real_per_class", type=int, default=256, help="real images of each class in a step")
+def real_images(options: Namespace) -> int:
+    """Return how many real images there are."""
+    return options.classes * max(1000, options.real_per_class)
 
 
-def worker(side: Side, options: Namespace) -> dict[str, Any]:
-    """Return the measurements of one run, and as `answer` the gradient of the images in the first step."""
-    from benchmarks.forms import dm  # only a worker needs Lightning
+def method(side: Side, options: Namespace) -> DM:
+    """Return the method."""
+    return DM(real_per_class=options.real_per_class, **common(side, options))
 
-    return dm.run(side, options)
+
+def loss(method: DM, network: Network, batch: Batch) -> Tensor:
+    """Return the plain objective; no gradient of the weights is needed."""
+    draw = method.draw_augmentation(batch.classes)
+
+    def augment(place: int, images: Tensor) -> Tensor:
+        return method.augment(draw[[place]], images[None])[0]
+
+    features = network.requires_grad_(False).features
+    return dm.loss(features, batch.images, method.synthetic.of_classes(batch.classes), augment)

@@ -1,25 +1,37 @@
 """KIP: one update of images and labels by the fully-connected kernel, the plain form against ours."""
 
-from argparse import ArgumentParser, Namespace
-from typing import Any
+from argparse import Namespace
 
-from benchmarks.sides import OURS, PLAIN, PLAINS, Side
+from torch import Tensor
+
+from benchmarks.sides import OURS, PLAIN, PLAINS, Side, sweep
+from benchmarks.worker import common
+from lightning_dd.data.sampling import Batch
+from lightning_dd.losses import centered_targets
+from lightning_dd.methods import KIP
+from reference import kip
 
 SIDES = {**PLAINS, **OURS}
-SWEEP = {
-    PLAIN: Side("plain"),
-    **{f"ours, real_chunk {chunk}": Side("ours", chunk=chunk) for chunk in (250, 500, 1000, 2500, 5000)},
+SWEEP = {PLAIN: Side("plain"), **sweep("real_chunk", 250, 500, 1000, 2500, 5000)}
+OPTIONS = {
+    "real_batch": (5000, "real images in a step"),
+    "depth": (1, "hidden layers of the infinitely wide network"),
 }
+DEFAULTS: dict[str, object] = {}
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """Add what this task asks for besides the common options."""
-    parser.add_argument("--real_batch", type=int, default=5000, help="real images in a step")
-    parser.add_argument("--depth", type=int, default=1, help="hidden layers of the infinitely wide network")
+def real_images(options: Namespace) -> int:
+    """Return how many real images there are."""
+    return 2 * options.real_batch
 
 
-def worker(side: Side, options: Namespace) -> dict[str, Any]:
-    """Return the measurements of one run, and as `answer` the gradient of the images in the first step."""
-    from benchmarks.forms import kip  # only a worker needs Lightning
+def method(side: Side, options: Namespace) -> KIP:
+    """Return the method, with learned labels."""
+    return KIP(depth=options.depth, real_batch=options.real_batch, labels="learned", **common(side, options))
 
-    return kip.run(side, options)
+
+def loss(method: KIP, network: None, batch: Batch) -> Tensor:
+    """Return the plain objective."""
+    images, labels = method.synthetic.images(), method.synthetic.targets()
+    targets = centered_targets(batch.labels.flatten(), method.num_classes)
+    return kip.loss(batch.images.flatten(0, 1), targets, images, labels, method.depth)

@@ -1,47 +1,60 @@
 """MTT: one update of images and step size through a student's training, plain autograd against ours.
 
 The default is the published setting for CIFAR-10 with one image a class (50 steps of 10 images); `--ipc 10 --unroll 30`
-is that for ten. The rows for 10 and 50 steps show memory. Another group trains experts: a step is a mini-batch of 256.
+is that for ten. The rows for 10 and 50 steps show memory.
 """
 
-from argparse import ArgumentParser, Namespace
-from typing import Any
+from argparse import Namespace
 
-from benchmarks.sides import OURS, PLAIN, PLAINS, Side
+from torch import Tensor
 
-EXPERT = "expert"
+from benchmarks.random_walk import RandomWalk
+from benchmarks.sides import OURS, PLAIN, PLAINS, Side, sweep
+from benchmarks.worker import common
+from lightning_dd.data.sampling import Batch
+from lightning_dd.experts.segments import Segment
+from lightning_dd.methods import MTT, TESLA
+from lightning_dd.rng import generator
+from reference import mtt
+
+GRAPH = {"recompute": False}
 SIDES = {
     **PLAINS,
-    "ours, full graph": Side("graph"),
+    "ours, full graph": Side(more=GRAPH),
     **OURS,
     "tesla": Side("tesla"),
     **{
-        f"{steps} steps, {name}": Side(form, group=f"memory {steps}", unroll=steps)
+        f"{steps} steps, {name}": Side(form, group=f"memory {steps}", unroll=steps, more=more)
         for steps in (10, 50)
-        for name, form in (("plain", "plain"), ("ours, full graph", "graph"), ("ours", "ours"), ("tesla", "tesla"))
+        for name, form, more in (
+            ("plain", "plain", {}),
+            ("ours, full graph", "ours", GRAPH),
+            ("ours", "ours", {}),
+            ("tesla", "tesla", {}),
+        )
     },
-    "expert, plain, default allocator": Side("plain", tuned=False, group=EXPERT),
-    "expert, plain": Side("plain", group=EXPERT),
-    "expert, ours": Side("ours", group=EXPERT),
-    "expert, ours, compile": Side("ours", compile=True, group=EXPERT),
 }
-SWEEP = {
-    PLAIN: Side("plain"),
-    **{f"ours, keep_every {chunk}": Side("ours", chunk=chunk) for chunk in (1, 2, 5, 10)},
-}
+SWEEP = {PLAIN: Side("plain"), **sweep("keep_every", 1, 2, 5, 10)}
+OPTIONS = {"unroll": (50, "synthetic steps, all synthetic images in each")}
+DEFAULTS = {"ipc": 1}
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """Add what this task asks for besides the common options."""
-    parser.add_argument("--unroll", type=int, default=50, help="synthetic steps, all synthetic images in each")
-    parser.set_defaults(ipc=1)
+def real_images(options: Namespace) -> int:
+    """Return how many real images there are."""
+    return options.classes * max(10, options.ipc)
 
 
-def worker(side: Side, options: Namespace) -> dict[str, Any]:
-    """Return the measurements of one run, and as `answer` the gradient of the images in the first step.
+def method(side: Side, options: Namespace) -> MTT:
+    """Return the method, with experts that walk at random."""
+    settings = {"synthetic_steps": side.unroll or options.unroll, "step_size_lr": 1e-7, "lr": 100.0}
+    kind, own = (TESLA, {"half_gradient": False}) if side.form == "tesla" else (MTT, {})
+    return kind(experts="", networks=RandomWalk(), **settings, **own, **common(side, options))
 
-    For experts it is the weights after the first mini-batch.
-    """
-    from benchmarks.forms import experts, mtt  # only a worker needs Lightning
 
-    return (experts if side.group == EXPERT else mtt).run(side, options)
+def loss(method: MTT, segments: list[Segment], batch: Batch) -> Tensor:
+    """Return the plain objective."""
+    ((number, start, target),) = segments
+    images, labels = method.synthetic.images(), method.synthetic.targets()
+    draws = (generator(method.seed, f"augmentation/{step}", number) for step in range(method.synthetic_steps))
+    batches = ((method.augmentation(images, draw), labels) for draw in draws)
+    return mtt.loss(method.networks.flat, start, target, batches, method.step_size.expand(method.synthetic_steps))

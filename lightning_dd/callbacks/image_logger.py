@@ -10,7 +10,7 @@ from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 LARGEST = 200  # images in the grid
 
 
-class Gallery(CheckedOptions, Callback):
+class ImageLogger(CheckedOptions, Callback):
     """Log a grid of the images and a histogram of their pixels.
 
     Args:

@@ -1,18 +1,15 @@
-"""What a run costs: time of a step and its parts, peak memory."""
+"""The cost of a run: seconds of a step and its parts, peak memory."""
 
-import resource
-import statistics
-import sys
-import time
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-KEPT = 10_000  # step times that the median is taken over
+from lightning_dd.runtime.memory import peak_memory
+from lightning_dd.runtime.timing import Stopwatch
 
 
-class Cost(Callback):
+class StepTimer(Callback):
     """Measure seconds per step (median, evaluations and the first step left out) and peak memory.
 
     Args:
@@ -22,58 +19,49 @@ class Cost(Callback):
 
     def __init__(self, synchronize: bool = False) -> None:
         self.synchronize = synchronize
-        self.seconds = 0.0
-        self._steps: list[float] = []
-        self._start = 0.0
+        self._stopwatch = Stopwatch()  # the method's, once there is one
+        self._earlier = 0.0  # seconds of steps before the run was resumed
         self._last: dict[str, Any] = {}  # the record before, for a process that makes no step
-        self._first = True
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all steps so far, those before a resumed run included."""
+        return self._earlier + self._stopwatch.totals.get("step", 0.0)
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Start from zero peak memory on a GPU."""
-        module.stopwatch.synchronize = self.synchronize
+        self._stopwatch = module.stopwatch
+        self._stopwatch.synchronize = self.synchronize
         if module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(module.device)
 
     def on_train_batch_start(self, *_: object) -> None:
         """Start the clock of a step."""
-        self._start = time.perf_counter()
+        self._stopwatch.start("step")
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
         """Stop the clock of a step."""
-        module.stopwatch.wait(module.device)
-        seconds = time.perf_counter() - self._start
-        self.seconds += seconds
-        if self._first:  # compiles and warms up
-            self._first = False
-        elif len(self._steps) < KEPT:
-            self._steps.append(seconds)
+        self._stopwatch.stop("step", module.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the time spent so far, so that a resumed run adds to it."""
         return {"seconds": self.seconds, "record": self._last}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back the time spent before."""
-        self.seconds, self._last = state["seconds"], state.get("record", {})
+        """Restore the time spent before."""
+        self._earlier, self._last = state["seconds"], state["record"]
 
     def record(self, module: LightningModule) -> dict[str, Any]:
         """Return the entry `cost` of `results.json`."""
-        if self._first and self._last:
+        medians = self._stopwatch.medians()
+        if "step" not in self._stopwatch.totals and self._last:
             return self._last
-        parts = module.stopwatch.medians() if module.device.type == "cpu" or self.synchronize else {}
+        parts = medians if module.device.type == "cpu" or self.synchronize else {}
         self._last = {
             "seconds": round(self.seconds, 1),
-            "seconds_per_step": round(statistics.median(self._steps), 5) if self._steps else None,
+            "seconds_per_step": medians.get("step"),
             "seconds_loss": parts.get("loss"),
             "seconds_networks": parts.get("networks"),
             "peak_memory_bytes": peak_memory(module.device),
         }
         return self._last
-
-
-def peak_memory(device: torch.device) -> int:
-    """Return the largest memory used so far in bytes: of the GPU, or of the process on CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

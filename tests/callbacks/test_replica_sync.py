@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lightning_dd.callbacks import Agreement
-from lightning_dd.callbacks.agreement import CHUNK, checksum
+from lightning_dd.callbacks import ReplicaSyncCheck
+from lightning_dd.callbacks.replica_sync import CHUNK, checksum
 from lightning_dd.errors import UserError
 
 
@@ -39,7 +39,7 @@ def _compare(step, others, world_size=2):
     module = torch.nn.ParameterList([torch.nn.Parameter(torch.ones(2))])
     strategy = SimpleNamespace(reduce=reduce)
     trainer = SimpleNamespace(global_step=step, max_steps=25, world_size=world_size, strategy=strategy)
-    Agreement(10).on_train_batch_end(trainer, module)
+    ReplicaSyncCheck(10).on_train_batch_end(trainer, module)
 
 
 @pytest.mark.parametrize("step", [1, 10, 20, 25])
@@ -53,4 +53,4 @@ def test_a_difference_ends_the_run_at_the_next_look(step):
 
 def test_a_rhythm_that_makes_no_sense():
     with pytest.raises(UserError, match="every_n_steps"):
-        Agreement(0)
+        ReplicaSyncCheck(0)

@@ -12,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_dd.errors import UserError
 from lightning_dd.runtime import processes
+from lightning_dd.runtime.memory import out_of_memory
 
 
 class InterruptedRunError(UserError):
@@ -22,14 +23,14 @@ class InterruptedRunError(UserError):
         together: whether all processes stop after the same step, so that they can still save together.
     """
 
-    def __init__(self, signum: int, step: int, going_on: str, together: bool) -> None:
+    def __init__(self, signum: int, step: int, resume_hint: str, together: bool) -> None:
         name = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}.get(signum, str(signum))
-        super().__init__(f"Stopped by {name} after {step} steps; {going_on}.")
+        super().__init__(f"Stopped by {name} after {step} steps; {resume_hint}.")
         self.exit_code = 128 + signum
         self.together = together
 
 
-class Guard(Callback):
+class GracefulShutdown(Callback):
     """Stop at Ctrl-C or SIGTERM between two steps, so that what is saved is whole.
 
     During an evaluation, which changes nothing, the run stops at once. A second signal always stops at once. Of several
@@ -61,7 +62,8 @@ class Guard(Callback):
         if trainer.world_size > 1:
             # one that stopped between two steps would leave the others waiting, with nothing saved
             self._in_step = trainer.global_step != trainer.max_steps and not trainer.should_stop
-            if trainer.global_step % getattr(module, "look_every", 1):  # on a GPU each look makes the host wait
+            # on a GPU each exchange makes the host wait
+            if trainer.global_step % getattr(module, "finite_check_interval", 1):
                 return
             signum = int(trainer.strategy.reduce(torch.tensor(signum, device=module.device), reduce_op="max"))
         if signum:
@@ -90,7 +92,7 @@ class Guard(Callback):
         self.teardown(trainer, module, "fit")
         folder = getattr(trainer.logger, "log_dir", None)
         if folder and trainer.state.fn == "fit" and trainer.is_global_zero:
-            remove_beginnings(Path(folder))
+            remove_empty_run_dir(Path(folder))
         if out_of_memory(exception):
             raise UserError(f"Out of memory; make {module.memory_option} smaller.") from exception
 
@@ -103,10 +105,10 @@ class Guard(Callback):
     def _stop(self, signum: int, together: bool = False) -> NoReturn:
         trainer = self._trainer
         together = together or trainer.world_size == 1
-        raise InterruptedRunError(signum, trainer.global_step, trainer.lightning_module.going_on, together)
+        raise InterruptedRunError(signum, trainer.global_step, trainer.lightning_module.resume_hint, together)
 
 
-def remove_beginnings(folder: Path) -> None:
+def remove_empty_run_dir(folder: Path) -> None:
     """Remove a run's folder that holds nothing but what is written before the first step."""
     files = [path for path in folder.rglob("*") if not path.is_dir()] if folder.is_dir() else []
     if files and all(path.name == "config.yaml" or path.name.startswith("events.out.tfevents") for path in files):
@@ -115,10 +117,3 @@ def remove_beginnings(folder: Path) -> None:
         with suppress(OSError):  # the folder of all runs of this name goes only if it is empty
             folder.rmdir()
             folder.parent.rmdir()
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a GPU or on the CPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)

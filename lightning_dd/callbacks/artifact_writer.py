@@ -8,16 +8,16 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_dd.artifact.files import write_json
-from lightning_dd.callbacks.cost import Cost
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.run_paths import ARTEFACT, PICTURE, RESULTS, TESTS, run_folder
 from lightning_dd.callbacks.snapshot import distilled_set
+from lightning_dd.callbacks.step_timer import StepTimer
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.environment import environment
 from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
 
-class Product(CheckedOptions, Callback):
+class ArtifactWriter(CheckedOptions, Callback):
     """Write the distilled set, its picture and the record of the run.
 
     They are written before the final evaluation and again after it, and when something ends the run early.
@@ -103,7 +103,7 @@ def run_record(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     """Return the content of `results.json`."""
     data = trainer.datamodule
     evaluation = next((c for c in trainer.callbacks if isinstance(c, Evaluation)), None)
-    cost = next((c for c in trainer.callbacks if isinstance(c, Cost)), None)
+    cost = next((c for c in trainer.callbacks if isinstance(c, StepTimer)), None)
     return {
         "method": type(module).__name__,
         "dataset": data.name,

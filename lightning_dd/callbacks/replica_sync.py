@@ -10,7 +10,7 @@ from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 CHUNK = 2**20  # numbers in one sum: the places take eight bytes each
 
 
-class Agreement(CheckedOptions, Callback):
+class ReplicaSyncCheck(CheckedOptions, Callback):
     """Compare a checksum of what is learned among processes: after the first step, every n-th and the last.
 
     A difference means that an update did not go through all processes, and what they learn is worth nothing.

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_dd.callbacks.guard import remove_beginnings
+from lightning_dd.callbacks.shutdown import remove_empty_run_dir
 from lightning_dd.methods import DC, DM
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -17,14 +17,14 @@ CONF = Path(__file__).parents[1] / "conf"
 )
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
 def test_out_of_memory_names_the_option(method, config, option, error, fit, tmp_path, monkeypatch, capsys):
-    loss = method.loss
+    objective = method.objective
 
-    def fails_at_the_third_step(self, batch):
+    def fails_at_the_third_step(self, *given):
         if self.iteration == 2:
             raise error
-        return loss(self, batch)
+        return objective(self, *given)
 
-    monkeypatch.setattr(method, "loss", fails_at_the_third_step)
+    monkeypatch.setattr(method, "objective", fails_at_the_third_step)
     assert fit(config=CONF / config) == 1
     printed = capsys.readouterr().err
     assert "error: Out of memory; make" in printed
@@ -43,6 +43,6 @@ def test_only_what_is_written_before_the_first_step_is_removed(tmp_path):
         (folder / "events.out.tfevents.1").touch()
     (begun / "notes.txt").touch()
     for folder in (fresh, begun, tmp_path / "nowhere"):
-        remove_beginnings(folder)
+        remove_empty_run_dir(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
     assert len(list(begun.iterdir())) == 3

@@ -1,0 +1,1 @@
+"""For developers: benchmarks, reproductions, records, and the plain form of each method."""

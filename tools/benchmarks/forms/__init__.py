@@ -1,1 +1,0 @@
-"""What the workers run: apart from the tasks, so that the driver stays light."""
