@@ -175,11 +175,6 @@ def test_record_without_random_real():
     assert record["random_real_std"] is None
 
 
-def test_plain_values_travel_between_processes():
-    accuracies = Accuracies([1.0], [2.0], [3.0], "ConvNet", 4.0)
-    assert Accuracies(**accuracies.plain()) == accuracies
-
-
 def test_soft_labels_are_trained_on_where_the_protocol_says_so():
     soft = torch.full((4, 4), 0.2) + 0.2 * torch.eye(4)
     distilled = _distilled(labels=soft, label_kind="probabilities", recipe={"augmentation": "crop"})
