@@ -188,7 +188,7 @@ class Frequencies(Codec):
 
     @torch.no_grad()
     def fit(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Keep the coefficients that vary most over a class; the lowest frequencies where it has less than two images."""
+        """Keep the coefficients that vary most over a class; the lowest frequencies if it has less than two images."""
         for c in range(self.num_classes):
             own = images if labels is None else images[labels == c]
             if len(own) > 1:

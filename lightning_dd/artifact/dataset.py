@@ -119,7 +119,7 @@ class DistilledDataset(Dataset):
         return Labels(self.labels, self.label_kind).classes
 
     def preprocess(self, images: Tensor) -> Tensor:
-        """Normalize or whiten real images `(..., C, H, W)`, uint8 or float in [0, 1], for a network trained on this set.
+        """Normalize or whiten real images `(..., C, H, W)`, uint8 or float in [0, 1], for networks trained on this set.
 
         Raises:
             UserError: the images have another shape, or are floats from 0 to 255.

@@ -69,7 +69,7 @@ class Trajectories:
     def check(
         self, data: str, preprocessing: Preprocessing, shape: tuple[int, int, int], network: nn.Module, last_epoch: int
     ) -> None:
-        """Refuse experts of another data set, preprocessing (on the CPU) or network than the run's, or of too few epochs.
+        """Refuse experts of another data set, preprocessing (on the CPU) or network than a run's, or of too few epochs.
 
         Raises:
             UserError: they are.
