@@ -8,7 +8,6 @@ finished and goes on; `tools/report.py` shows it as a heat map.
 
 import argparse
 import functools
-import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,6 +16,7 @@ from typing import Any
 
 import torch
 
+from lightning_dd.app.cli import command_line
 from lightning_dd.artifact.files import atomic, write_json
 from lightning_dd.comparison import tables
 from lightning_dd.comparison.candidates import Candidate, RealImages, from_sets, groups
@@ -179,7 +179,7 @@ def write(cells: list[Cell], scores: list[dict[str, Any]], options: argparse.Nam
         "epochs": options.epochs,
         "test_images": options.test_images,
         "seed": options.seed,
-        "command": _command(arguments),
+        "command": command_line(arguments).replace("-m lightning_dd", "tools/evaluate.py", 1),
         "cells": [cell.record() for cell in cells],
         "scores": scores,
         "environment": environment(torch.device(_device())),
@@ -234,14 +234,6 @@ def _candidates(
 
 def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _command(arguments: list[str]) -> str:
-    """Return the command with DATA for the data folder."""
-    before = ["", *arguments]
-    words = ["DATA" if previous == "--data.root" else word for previous, word in zip(before, arguments, strict=False)]
-    words = ["--data.root=DATA" if word.startswith("--data.root=") else word for word in words]
-    return shlex.join(["python", "tools/evaluate.py", *words])
 
 
 if __name__ == "__main__":
