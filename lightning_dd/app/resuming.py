@@ -65,9 +65,8 @@ def find_checkpoint(given: str, runs: Path) -> tuple[Path, str | None]:
         return folder, None
     path = newest_run(folder, str(CHECKPOINT))
     if path is None:
-        remedy = (
-            "start without --ckpt_path" if given == "last" else f"give the folder of a run, which holds {CHECKPOINT}"
-        )
+        folders = f"give the folder of a run, which holds {CHECKPOINT}"
+        remedy = "start without {ckpt_path}" if given == "last" else folders
         raise UserError(f"There is no checkpoint in {folder}; {remedy}.")
     return path, path.parents[1].name if path.parents[2].resolve() == runs.resolve() else None
 

@@ -146,7 +146,7 @@ def test_killed_and_resumed_equals_uninterrupted(method, signum, code, fit, prod
 
 def test_last_without_a_run_fails_plainly(fit, capsys):
     assert fit("--ckpt_path", "last") == 1
-    assert "start without it" in capsys.readouterr().err
+    assert "start without --ckpt_path" in capsys.readouterr().err
 
 
 def test_overridden_options_are_printed(fit, product, capsys):
