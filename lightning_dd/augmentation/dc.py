@@ -50,12 +50,16 @@ def crop(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def scale(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
-    """Resize height and width independently by 0.8 to 1.2 (nearest), then pad with 0 or crop around the center."""
+    """Resize height and width independently by 0.8 to 1.2 (nearest), then pad with 0 or crop around the center.
+
+    As in the official code, the resized image lies on a square page as long as the longest side, before or after.
+    """
     size = image.shape[1:]
     factors = 0.8 + 0.4 * torch.rand(2, generator=generator)
     new = [int(length * factor) for length, factor in zip(size, factors.tolist(), strict=True)]
     resized = F.interpolate(image[None], new, mode="nearest")[0]
-    return _center(resized, *size, torch.zeros_like(mean))
+    side = max(*size, *new)
+    return _center(resized, *size, torch.zeros_like(mean), (side, side))
 
 
 def rotate(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
@@ -68,7 +72,8 @@ def rotate(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
         for channel, fill in zip(image, mean.flatten(), strict=True)
     ]
     rotated = torch.stack([torch.as_tensor(channel) for channel in channels]).to(image)
-    return _center(rotated, *image.shape[1:], mean)
+    height, width = image.shape[1:]
+    return _center(rotated, height, width, mean, (max(height, rotated.shape[1]), max(width, rotated.shape[2])))
 
 
 def noise(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
@@ -76,13 +81,13 @@ def noise(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
     return image + NOISE * torch.randn(image.shape, generator=generator).to(image)
 
 
-def _center(image: Tensor, height: int, width: int, fill: Tensor) -> Tensor:
-    """Pad or crop each side around the center."""
+def _center(image: Tensor, height: int, width: int, fill: Tensor, size: tuple[int, int]) -> Tensor:
+    """Put an image in the middle of a page, and cut what is asked for from its middle; halves are rounded down."""
+    page = fill.expand(-1, *size).clone()
     _, rows, columns = image.shape
-    page = fill.expand(-1, max(height, rows), max(width, columns)).clone()
-    top, left = (page.shape[1] - rows) // 2, (page.shape[2] - columns) // 2
+    top, left = (size[0] - rows) // 2, (size[1] - columns) // 2
     page[:, top : top + rows, left : left + columns] = image
-    top, left = (page.shape[1] - height) // 2, (page.shape[2] - width) // 2
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
     return page[:, top : top + height, left : left + width]
 
 

@@ -56,17 +56,15 @@ def test_crop(shape):
 
 
 def _resized(image, height, width):
-    """Nearest neighbour, then zero padding or cropping around the centre."""
-    channels, rows, columns = image.shape
-    nearest = torch.zeros(channels, height, width, dtype=image.dtype)
-    for y in range(height):
-        for x in range(width):
-            nearest[:, y, x] = image[:, y * rows // height, x * columns // width]
+    """Nearest neighbor in the middle of a square page of zeros, and the middle of that; halves are rounded down."""
+    _, rows, columns = image.shape
+    side = max(height, width, rows, columns)
+    down, right = (side - rows) // 2 - (side - height) // 2, (side - columns) // 2 - (side - width) // 2
     out = torch.zeros_like(image)
-    pad_y, pad_x = max(0, rows - height) // 2, max(0, columns - width) // 2
-    cut_y, cut_x = max(0, height - rows) // 2, max(0, width - columns) // 2
-    part = nearest[:, cut_y : cut_y + rows, cut_x : cut_x + columns]
-    out[:, pad_y : pad_y + part.shape[1], pad_x : pad_x + part.shape[2]] = part
+    for y in range(rows):
+        for x in range(columns):
+            if 0 <= y + down < height and 0 <= x + right < width:
+                out[:, y, x] = image[:, (y + down) * rows // height, (x + right) * columns // width]
     return out
 
 
