@@ -1,7 +1,7 @@
 """Time a method's step against the plain form of the same algorithm: `python tools/benchmark.py dm`.
 
 Every run of every side has a fresh process, and the sides take turns, so that neither the state of an allocator nor a
-slow minute of the machine favours one. Tasks are the files of `tools/benchmarks/tasks`.
+slow minute of the machine favors one. Tasks are the files of `tools/benchmarks/tasks`.
 """
 
 import argparse
@@ -40,9 +40,8 @@ def main(arguments: list[str]) -> int:
     sides = _sides(task, options)
     if not sides:
         return _fail(f"{arguments[0]} has no --grid; dm and dc have one.")
-    unknown = [name for name in options.sides or () if name not in sides]
-    if unknown:
-        return _fail(f"there is no side {unknown[0]!r}: choose from {', '.join(map(repr, sides))}.")
+    if unknown := set(options.sides or ()) - sides.keys():
+        return _fail(f"there is no side {min(unknown)!r}: choose from {', '.join(map(repr, sides))}.")
     sides = {name: sides[name] for name in options.sides or sides}
     try:
         _compare(arguments, sides, options)
@@ -75,7 +74,7 @@ def _parser(task: ModuleType, name: str) -> argparse.ArgumentParser:
     for option, (default, text) in task.OPTIONS.items():
         kind = {"action": "store_true"} if default is False else {"type": _count, "default": default}
         add(f"--{option}", help=text, **kind)
-    parser.set_defaults(**task.DEFAULTS)
+    parser.set_defaults(**getattr(task, "DEFAULTS", {}))
     return parser
 
 
@@ -88,16 +87,10 @@ def _sides(task: ModuleType, options: argparse.Namespace) -> dict[str, Side]:
 def _compare(arguments: list[str], sides: dict[str, Side], options: argparse.Namespace) -> None:
     command = [sys.executable, str(HERE), *arguments]
     with tempfile.TemporaryDirectory() as folder:
-        runs = driver.run_all(command, sides, options, Path(folder))
-        environments = [run.pop("environment") for side in runs.values() for run in side]
-        rows = driver.summarise(runs, sides, Path(folder))
+        rows = driver.compare(command, sides, options, Path(folder))
     settings = {name: value for name, value in vars(options).items() if name not in ("worker", "answer", "out")}
-    report = {
-        "task": arguments[0],
-        "settings": settings,
-        "environment": environments[0],
-        "sides": rows,
-    }
+    where = environment(torch.device(options.device))
+    report = {"task": arguments[0], "settings": settings, "environment": where, "sides": rows}
     print(table.render(report))
     if options.out:
         table.write(report, options.out)
@@ -110,10 +103,7 @@ def _work(task: ModuleType, options: argparse.Namespace) -> int:
     if side.tuned and options.device == "cpu":
         keep_freed_memory()
     result = task.run(side, options) if hasattr(task, "run") else worker.run(task, side, options)
-    result["environment"] = environment(torch.device(options.device))
-    answer = result.pop("answer", None)
-    if answer is not None and options.answer:
-        torch.save(answer, options.answer)
+    torch.save(result.pop("answer"), options.answer)
     print(json.dumps(result))
     return 0
 

@@ -1,10 +1,9 @@
 """Measure what methods cost at growing numbers of images: `python tools/cost.py --methods DM DC --ipc 1 10 50`.
 
-A cell is a method at a number of images per class. It runs in a process of its own, on random images of a data set's
-shape, in the method's published settings but for its inner training, which sees all synthetic images in each step.
-Measured are one outer loop (an update of the images with everything that belongs to it), the loss with its backward
-pass, the networks' updates, and peak memory. A cell that will not fit, judged by the smaller ones, is not tried; one
-that runs out of memory or time after all ends alone. The same command goes on from the cells that are finished.
+A cell is a method at a number of images per class, on random images, as published but that its inner training sees all
+synthetic images in each step. Measured are one outer loop, its loss with the backward pass, the networks' updates, and
+peak memory. A cell that will not fit, judged by the smaller ones, is not tried; one that runs out of memory or time
+ends alone. The same command goes on from the cells that are finished.
 """
 
 import argparse
@@ -37,8 +36,7 @@ def main(arguments: list[str]) -> int:
         if options.worker:
             print(json.dumps(run(options.methods[0], options.ipc[0], options)))
             return 0
-        rows = sweep(options)
-        write(rows, options)
+        _write(_sweep(options), options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -67,8 +65,8 @@ def _check(options: argparse.Namespace) -> None:
     for method in options.methods:
         if method not in known:
             raise UserError(f"There is no method '{method}'; there are {', '.join(known)}.")
-    if getattr(getattr(data_sets, options.data, None), "facts", None) is None:
-        known_sets = [name for name in data_sets.__all__ if getattr(getattr(data_sets, name), "facts", None)]
+    known_sets = [name for name in data_sets.__all__ if getattr(getattr(data_sets, name), "facts", None)]
+    if options.data not in known_sets:
         raise UserError(f"--data is one of {', '.join(known_sets)}, not {options.data}.")
     if min(options.ipc) < 1 or options.steps < 1:
         raise UserError("--ipc and --steps are numbers above 0.")
@@ -76,10 +74,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def settings_of(words: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the settings of each method.
-
-    Args:
-        words: such as `DC.class_chunk=2`.
+    """Return the settings of each method from words such as `DC.class_chunk=2`.
 
     Raises:
         UserError: one of them has another form.
@@ -94,7 +89,7 @@ def settings_of(words: list[str]) -> dict[str, dict[str, Any]]:
     return settings
 
 
-def sweep(options: argparse.Namespace) -> list[dict[str, Any]]:
+def _sweep(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Measure every cell that can be measured and return a row for each."""
     cells, rows = Cells(options.out / "cells.json"), []
     number = len(options.methods) * len(options.ipc)
@@ -103,9 +98,8 @@ def sweep(options: argparse.Namespace) -> list[dict[str, Any]]:
         measured: dict[int, dict[str, Any]] = {}
         full = False  # a smaller cell was too large
         for ipc in sorted(options.ipc):
-            result = (
-                {"failed": "out of memory at fewer images"} if full else _cell(method, ipc, measured, cells, options)
-            )
+            too_large = {"failed": "out of memory at fewer images"}
+            result = too_large if full else _cell(method, ipc, measured, cells, options)
             status = result.get("failed", "measured")
             full |= "memory" in status
             if status == "measured":
@@ -141,8 +135,7 @@ def _cell(
 def _run(method: str, ipc: int, limit: int | None, options: argparse.Namespace) -> dict[str, Any]:
     """Measure a cell in a fresh process."""
     command = [sys.executable, str(HERE), "--worker", "--methods", method, "--ipc", str(ipc), "--data", options.data]
-    command += ["--steps", str(options.steps)]
-    for name, value in (("limit", limit), ("width", options.width)):
+    for name, value in (("steps", options.steps), ("limit", limit), ("width", options.width)):
         command += [f"--{name}", str(value)] if value else []
     command += ["--options", *options.options] if options.options else []
     try:
@@ -157,7 +150,7 @@ def _run(method: str, ipc: int, limit: int | None, options: argparse.Namespace) 
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def write(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
+def _write(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
     """Write the CSV and the plots."""
     from costs import plots  # a lean process until here: the first memory of a child is that of its parent
     from lightning_dd.runtime.environment import device_name

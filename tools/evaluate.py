@@ -1,13 +1,13 @@
 """Evaluate distilled sets under many networks: `python tools/evaluate.py ARTEFACT... --networks ... --protocol ...`.
 
 An artefact is a run's folder, a distilled.safetensors, or a `.pt` file of images and labels as the code of DC, MTT and
-DATM writes it; NAME=ARTEFACT gives it a name. Random real images of the same number stand beside them. The table goes
-to the screen and, as CSV, JSON and Markdown, into a folder, where the same command later finds the cells that are
-finished and goes on; `tools/report.py` shows it as a heat map.
+DATM writes it. Random real images of the same number stand beside them. The table goes to the screen and into a folder,
+where the same command later goes on from the cells that are finished; `tools/report.py` shows it as a heat map.
 """
 
 import argparse
 import functools
+import re
 import shlex
 import sys
 from collections.abc import Iterable
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     keep_freed_memory()
     try:
         cells, scores = evaluate(options)
-        write(cells, scores, options, arguments)
+        _write(cells, scores, options, arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -84,18 +84,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def evaluate(options: argparse.Namespace) -> tuple[list[Cell], list[dict[str, Any]]]:
-    """Return the table and, where they are asked for, DD-Ranking's scores.
-
-    Raises:
-        UserError: an option, an artefact or the data cannot be used.
-    """
+    """Return the table and, where they are asked for, DD-Ranking's scores."""
     counts = counts_of(options.networks, options.num_networks)
     if options.real_accuracy is not None and options.no_random_real:
         raise UserError("--real_accuracy asks for scores, which compare with random real images: leave these in.")
     find_protocol(options.protocol, options.epochs)
     sources = [Source.parse(text) for text in options.artefacts]
     data = find_data([source.info for source in sources], options.data, options.root, options.zca)
-    check_networks(counts, data)
+    _check_networks(counts, data)
     conditions = _conditions(options, data)
     candidates, beside = _candidates(options, sources, data, conditions)
     cells = Cells(options.out / "cells.json")
@@ -106,10 +102,8 @@ def evaluate(options: argparse.Namespace) -> tuple[list[Cell], list[dict[str, An
     own = table(conditions)
     if options.real_accuracy is None:
         return own, []
-    augmented, plain = (
-        table(replace(conditions, augmented=which), f", {word} augmentation")
-        for which, word in ((True, "with"), (False, "without"))
-    )
+    augmented = table(replace(conditions, augmented=True), ", with augmentation")
+    plain = table(replace(conditions, augmented=False), ", without augmentation")
     return own, Tables(own, augmented, plain).scores(beside, options.real_accuracy / 100)
 
 
@@ -127,11 +121,7 @@ class _Progress:
 
 
 def counts_of(networks: list[str], numbers: list[str]) -> dict[str, int]:
-    """Return how many of each network a cell has.
-
-    Args:
-        networks: compact names.
-        numbers: one number for all, and NAME=N for those of a class or for one network.
+    """Return how many of each network a cell has: a number is for all, NAME=N for those of a class or for one network.
 
     Raises:
         UserError: something is not a number, or names no network of the table.
@@ -150,12 +140,8 @@ def counts_of(networks: list[str], numbers: list[str]) -> dict[str, int]:
     return {name: special.get(name, special.get(name.partition(":")[0], general)) for name in networks}
 
 
-def check_networks(names: Iterable[str], data: ImageData) -> None:
-    """Refuse a table with networks that cannot be made for the images, and name all of them, before any is trained.
-
-    Raises:
-        UserError: a network does not take such images or such options.
-    """
+def _check_networks(names: Iterable[str], data: ImageData) -> None:
+    """Refuse a table with networks that do not take the images or options, and name all, before any is trained."""
     wrong = []
     for name in names:
         try:
@@ -166,7 +152,7 @@ def check_networks(names: Iterable[str], data: ImageData) -> None:
         raise UserError(f"{'; '.join(wrong)}: change --networks; nothing has been trained.")
 
 
-def write(cells: list[Cell], scores: list[dict[str, Any]], options: argparse.Namespace, arguments: list[str]) -> None:
+def _write(cells: list[Cell], scores: list[dict[str, Any]], options: argparse.Namespace, arguments: list[str]) -> None:
     """Print the table and write it in all its forms."""
     about = f"{options.protocol} protocol" + (f", {options.epochs} epochs" if options.epochs else "")
     print(f"\naccuracy (%), {about}\n\n{tables.screen(cells)}\n")
@@ -238,9 +224,7 @@ def _device() -> str:
 
 def _command(arguments: list[str]) -> str:
     """Return the command with DATA for the data folder."""
-    before = ["", *arguments]
-    words = ["DATA" if previous == "--data.root" else word for previous, word in zip(before, arguments, strict=False)]
-    words = ["--data.root=DATA" if word.startswith("--data.root=") else word for word in words]
+    words = re.sub(r"(--data\.root[\0=])[^\0]*", r"\1DATA", "\0".join(arguments)).split("\0")
     return shlex.join(["python", "tools/evaluate.py", *words])
 
 

@@ -1,7 +1,6 @@
 """Add a run's result to the list of records beside its config: `python tools/record.py RUN_FOLDER CONFIG`.
 
-The list `configs/<method>/<dataset>_ipc<k>.results.json` has one entry for each (options, steps, device); the same run
-done again replaces its own entry and no other, so a shorter run never overwrites a longer one. The longest run stands
+The list has one entry for each (options, steps, device), which the same run done again replaces. The longest run stands
 first, of equally long ones that with the fewest options changed, and the config's first line says what it gave;
 `python tools/results_table.py --write` brings the list into the README.
 """
@@ -32,14 +31,7 @@ def main(arguments: list[str]) -> int:
 
 
 def add(result: Path, config: Path) -> Path:
-    """Add a result to the records of a config.
-
-    Args:
-        result: a run's `results.json`.
-        config: the YAML file that the run was made from.
-
-    Returns:
-        The list of records.
+    """Add a run's `results.json` to the records of a config and return the path of these.
 
     Raises:
         UserError: a file is missing, or the run has no evaluation.
@@ -57,16 +49,16 @@ def add(result: Path, config: Path) -> Path:
         record["config"]["model"]["init_args"]["experts"] = "EXPERTS"
     records_path = config.with_suffix(".results.json")
     records = json.loads(records_path.read_text()) if records_path.exists() else []
-    kept = [other for other in records if identity(other) != identity(record)]
+    kept = [other for other in records if _identity(other) != _identity(record)]
     records = sorted([*kept, record], key=lambda entry: (-entry["steps"], len(changed_options(commands(entry)))))
     write_json(records_path, records)
     lines = config.read_text().split("\n")
-    config.write_text("\n".join([with_result(lines[0], records[0]), *lines[1:]]))
+    config.write_text("\n".join([_with_result(lines[0], records[0]), *lines[1:]]))
     return records_path
 
 
-def with_result(line: str, record: dict[str, Any]) -> str:
-    """Return the first line of a config with what a run gave in place of what it said before."""
+def _with_result(line: str, record: dict[str, Any]) -> str:
+    """Return the first line of a config with what a run gave."""
     last = record["evaluations"][-1]
     steps = f"{record['steps']:,} of {record['published_steps']:,} steps"
     changed = ", ".join([steps, *changed_options(commands(record))]).replace("`", "")
@@ -82,8 +74,7 @@ def _without_folders(command: str) -> str:
     return re.sub(r"(--model\.experts[ =])\S+", r"\1EXPERTS", command)
 
 
-def identity(record: dict[str, Any]) -> tuple[str, int, str]:
-    """Return what makes two records the same run: options, steps, device."""
+def _identity(record: dict[str, Any]) -> tuple[str, int, str]:
     return json.dumps(record["config"], sort_keys=True), record["steps"], record["environment"]["device"]
 
 

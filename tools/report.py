@@ -1,8 +1,7 @@
 """Write runs as one self-contained HTML page: `python tools/report.py RUN... [--out report.html]`.
 
-A run is the folder that `fit` leaves behind. The page holds its images with their class names, its accuracies, what it
-cost, its config and how to load it; with `--evaluation FOLDER`, or where `tools/evaluate.py` wrote into the run's own
-folder, the table of other architectures too. Pictures are part of the page: it can be sent as it is.
+A run is the folder that `fit` leaves behind. The page holds its images, accuracies, cost, config and how to load it;
+with `--evaluation FOLDER`, or where `tools/evaluate.py` wrote into the run's own folder, other architectures too.
 """
 
 import argparse
@@ -41,16 +40,12 @@ def main(arguments: list[str]) -> int:
 
 
 def page(runs: list[Path], evaluation: Path | None = None) -> str:
-    """Return the page.
-
-    Args:
-        runs: folders.
-        evaluation: folder of a table that belongs to all of them.
+    """Return the page on the runs of some folders and on the table, in another, that belongs to all of them.
 
     Raises:
         UserError: a folder is no run's, or there is no such table.
     """
-    parts = [one_run(run) for run in runs]
+    parts = [_one_run(run) for run in runs]
     if evaluation:
         parts.append(f'<article class="run">{sections.cross_architecture(_read(evaluation / EVALUATION))}</article>')
     title = escape(", ".join(dict.fromkeys(_read(run / RESULTS)["method"] for run in runs)))
@@ -62,12 +57,7 @@ def page(runs: list[Path], evaluation: Path | None = None) -> str:
     )
 
 
-def one_run(folder: Path) -> str:
-    """Return the part of a page that speaks of one run.
-
-    Raises:
-        UserError: the folder is no run's.
-    """
+def _one_run(folder: Path) -> str:
     record, distilled = _read(folder / RESULTS), load(folder / ARTEFACT)
     own, tests = folder / EVALUATION, folder / TESTS
     parts = [

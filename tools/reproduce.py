@@ -27,22 +27,13 @@ from lightning_dd.errors import UserError
 from results_table import PLACES, options_but
 
 HERE = Path(__file__).resolve().parent.parent
-GRACE = 60
-"""Seconds that an interrupted cell has to save."""
+GRACE = 60  # seconds that an interrupted cell has to save
 INTERRUPTED = 128 + signal.SIGINT
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One config with options.
-
-    Attributes:
-        config: path from the project's root.
-        options: as on the command line.
-        minutes: how long it is expected to take.
-        value: how instructive it is.
-        experts: config and options of the experts that it needs.
-    """
+    """An entry of a grid; the config's path is from the project's root."""
 
     config: str
     options: tuple[str, ...]
@@ -99,7 +90,7 @@ def read(path: Path) -> list[Cell]:
 
 
 def ordered(cells: list[Cell]) -> list[Cell]:
-    """Return the cells in order of value per minute."""
+    """Return the cells by value per minute."""
     return sorted(cells, key=lambda cell: -cell.value / cell.minutes)
 
 
@@ -114,15 +105,7 @@ def finished(cell: Cell, more: Collection[str] = (), root: Path = HERE) -> bool:
 def run_all(
     cells: list[Cell], budget: float, runs: Path, more: list[str], clock: Callable[[], float] = time.monotonic
 ) -> bool:
-    """Run what fits into the budget and return whether a cell failed.
-
-    Args:
-        cells: in order.
-        budget: minutes.
-        runs: where the runs go.
-        more: options for every command.
-        clock: seconds.
-    """
+    """Run what fits into a budget of minutes and return whether a cell failed; `more` are options of every command."""
     end = clock() + 60 * budget
     failed = False
     for cell in cells:
@@ -137,13 +120,9 @@ def run_all(
 
 
 def run(cell: Cell, folder: Path, more: list[str], seconds: float) -> bool:
-    """Run one cell and record it; return whether it came to its end or can go on later.
+    """Run a cell for so many seconds, less a minute for saving, and record it; return whether it did not fail.
 
-    Args:
-        cell: what to run.
-        folder: where its runs go.
-        more: options for every command.
-        seconds: it is interrupted after these, less a minute for saving.
+    Its runs go into `folder`; `more` are options for every command.
     """
     end = time.monotonic() + seconds
     print(f"running: {cell.name}", flush=True)

@@ -14,19 +14,8 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- table: written by tools/results_table.py -->", "<!-- end of the table -->"
-COLUMNS = (
-    "method",
-    "data",
-    "images per class",
-    "network, protocol",
-    "steps (published)",
-    "ours",
-    "random real",
-    "herding (`dc`)",
-    "published",
-    "difference",
-    "minutes, device",
-)
+COLUMNS = ["method", "data", "images per class", "network, protocol", "steps (published)"]
+COLUMNS += ["ours", "random real", "herding (`dc`)", "published", "difference", "minutes, device"]
 TITLES = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
@@ -56,11 +45,11 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--write"]):
         print(__doc__, file=sys.stderr)
         return 2
-    if not arguments:
+    if arguments:
+        readme = HERE / "README.md"
+        readme.write_text(with_table(readme.read_text(), table(HERE)))
+    else:
         print(table(HERE))
-        return 0
-    readme = HERE / "README.md"
-    readme.write_text(with_table(readme.read_text(), table(HERE)))
     return 0
 
 
@@ -74,19 +63,13 @@ def table(root: Path) -> str:
     """Return the table of all records under `configs/` as Markdown."""
     entries = sorted(_records(root), key=_place)
     herding = {_task(record): record for config, record in reversed(entries) if config.stem.endswith("_herding")}
-    rows = [row(*entry, herding.get(_task(entry[1]))) for entry in entries]
+    rows = [_row(*entry, herding.get(_task(entry[1]))) for entry in entries]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (COLUMNS, ["---"] * len(COLUMNS), *rows))
 
 
-def row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -> list[str]:
-    """Return the cells of one record: the best-founded evaluation is its last.
-
-    Args:
-        config: what the run was made from.
-        record: of the run.
-        herding: the record of as many images chosen by herding, if there is one.
-    """
-    last = record["evaluations"][-1]
+def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -> list[str]:
+    """Return the cells of one record; `herding` is that of as many images chosen by herding, if there is one."""
+    last = record["evaluations"][-1]  # the best founded
     published = _published(config)
     value = re.match(r"[\d.]+", published)
     short = ["settings scaled down"] if config.stem.endswith("_short") else []

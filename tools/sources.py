@@ -15,13 +15,7 @@ from lightning_dd.errors import UserError
 
 @dataclass(frozen=True)
 class Source:
-    """An artefact that was read.
-
-    Attributes:
-        path: where it lies.
-        name: that the user gave it; empty without.
-        content: ours, or the sets of a foreign file.
-    """
+    """An artefact of ours that was read, or the sets of a foreign file; without a name of the user, it is empty."""
 
     path: Path
     name: str
@@ -54,11 +48,7 @@ class Source:
         return self.content.recipe.get("augmentation") if isinstance(self.content, DistilledDataset) else None
 
     def sets(self, data: ImageData, augmentation: str | None = None) -> list[DistilledDataset]:
-        """Return the sets, foreign ones as if they were ours.
-
-        Args:
-            data: what they were distilled from.
-            augmentation: DSA operations for those that do not say theirs, so that all of a table are trained alike.
+        """Return the sets, foreign ones as if they were ours; `augmentation` is for those that do not say theirs.
 
         Raises:
             UserError: they are of other classes or another image shape than the data.
@@ -101,11 +91,11 @@ def _of_file(path: Path) -> str:
 
 
 def find_data(infos: list[dict[str, Any]], name: str | None, root: str, zca: str | None) -> ImageData:
-    """Return the data set of some artefacts, set up.
+    """Return a data set by its name, or else the one that some artefacts are of, set up.
 
     Args:
         infos: what the artefacts say; empty for foreign ones.
-        name: class in `lightning_dd.data`; None takes that of the artefacts.
+        name: class in `lightning_dd.data`.
         root: folder of the data.
         zca: whitening that foreign sets were made under.
 
@@ -138,6 +128,5 @@ def _constructed(kind: type[ImageData], options: dict[str, Any]) -> ImageData:
     try:
         return kind(**{name: value for name, value in options.items() if name in parameters})
     except TypeError:
-        raise UserError(
-            f"--data {kind.__name__} cannot be read by its name alone; give the artefact of a run on it."
-        ) from None
+        alone = f"--data {kind.__name__} cannot be read by its name alone"
+        raise UserError(f"{alone}; give the artefact of a run on it.") from None

@@ -25,10 +25,6 @@ class Codec(nn.Module):
         ipc: stored images per class: the budget.
         image_shape: `(C, H, W)` of a decoded image.
         options: of the subclass, beyond these three, in plain values; a file stores them.
-
-    Attributes:
-        images: the stored parameters, zeros at first.
-        images_per_class: decoded images of each class.
     """
 
     kind: ClassVar[str]
@@ -36,7 +32,9 @@ class Codec(nn.Module):
     whitening: ClassVar[bool] = True
     """Whether the decoded images may lie in a whitened space."""
     images: nn.Parameter
+    """What is stored, zeros at first."""
     images_per_class: int
+    """Decoded images of each class."""
 
     def __init__(self, num_classes: int, ipc: int, image_shape: tuple[int, int, int], **options: Any) -> None:
         super().__init__()
@@ -59,11 +57,9 @@ class Codec(nn.Module):
         raise NotImplementedError
 
     def fit(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Fit the parts that are not learned, before `start`; nothing by default.
+        """Fit what is not learned, before `start`, to real images `(N, C, H, W)` in the networks' space, by class.
 
-        Args:
-            images: real ones, `(N, C, H, W)` in the networks' space.
-            labels: `(N,)` class indices, to fit each class on its own.
+        Nothing by default. Without labels `(N,)`, all classes are fitted alike.
         """
 
     @torch.no_grad()
@@ -192,10 +188,7 @@ class Frequencies(Codec):
 
     @torch.no_grad()
     def fit(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Keep the coefficients that vary most over each class, or over all images where there are no labels.
-
-        A class of fewer than two images keeps its lowest frequencies.
-        """
+        """Keep the coefficients that vary most over a class, or the lowest of a class with less than two images."""
         for c in range(self.num_classes):
             own = images if labels is None else images[labels == c]
             if len(own) > 1:

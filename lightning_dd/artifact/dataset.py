@@ -1,8 +1,4 @@
-"""The product of a run: distilled images in one file that anyone can train on.
-
-Reading it needs torch and safetensors only. It holds unclipped float32 images in [0, 1] pixel units, or a codec's
-tensors; indexing gives images in the space in which networks are trained.
-"""
+"""The product of a run: distilled images in one file that torch and safetensors can read."""
 
 import json
 import os
@@ -24,14 +20,13 @@ from lightning_dd.errors import UserError
 FORMAT = "lightning_dd.distilled"
 FORMAT_VERSION = 2
 FILE = "distilled.safetensors"
-CODEC = "codec."
-"""Before the names of a codec's tensors."""
+CODEC = "codec."  # before the names of a codec's tensors
 LARGEST_FLOAT = 2.0  # of pixels in [0, 1], which interpolation may leave a little
 
 
 @dataclass(repr=False)
 class DistilledDataset(Dataset):
-    """Synthetic images and labels with everything needed to train on them.
+    """Synthetic images and labels with everything needed to train on them; indexing prepares the images.
 
     Attributes:
         images: `(N, C, H, W)` float32 in [0, 1] pixel units, unclipped, class-major; None lets the codec decode them.
@@ -124,10 +119,7 @@ class DistilledDataset(Dataset):
         return Labels(self.labels, self.label_kind).classes
 
     def preprocess(self, images: Tensor) -> Tensor:
-        """Normalize or whiten real images for a network trained on this set.
-
-        Args:
-            images: `(..., C, H, W)` of this set's `image_shape`, uint8 or float in [0, 1].
+        """Normalize or whiten images `(..., C, H, W)`, uint8 or float in [0, 1], for a network trained on this set.
 
         Raises:
             UserError: the images have another shape, or are floats from 0 to 255.
@@ -146,9 +138,7 @@ class DistilledDataset(Dataset):
             UserError: the file cannot be written.
         """
         description = {
-            "class_names": self.class_names,
-            "label_kind": self.label_kind,
-            "learned_labels": self.learned_labels,
+            **{name: getattr(self, name) for name in ("class_names", "label_kind", "learned_labels")},
             "preprocessing": save_preprocessing(self.preprocessing, Path(path).parent),
             "recipe": self.recipe,
             "info": self.info,
@@ -172,11 +162,7 @@ class DistilledDataset(Dataset):
 
 
 def load(path: str | os.PathLike) -> DistilledDataset:
-    """Read a distilled set.
-
-    Args:
-        path: a `distilled.safetensors` file, the run's folder that holds one, or the folder of several runs, of which
-            the newest is taken.
+    """Read a distilled set: a file, that of the run in a folder, or that of the newest of several runs in a folder.
 
     Raises:
         UserError: the file is missing, damaged, of another format or of a newer version.

@@ -43,11 +43,7 @@ class ForeignSet:
         return bool(self.images.min() >= 0) and bool(self.images.max() <= 1)
 
     def distilled(self, class_names: tuple[str, ...], preprocessing: Preprocessing) -> DistilledDataset:
-        """Return the set as a `DistilledDataset`.
-
-        Args:
-            class_names: of the data set that it was distilled from.
-            preprocessing: of the program that made it.
+        """Return the set as a `DistilledDataset`, under the preprocessing of the program that made it.
 
         Raises:
             UserError: the labels are not those of such classes.
@@ -61,10 +57,7 @@ class ForeignSet:
 
 
 def read_foreign(path: str | os.PathLike) -> list[ForeignSet]:
-    """Read the sets in a `.pt` file, of which DC's code writes several into one.
-
-    Args:
-        path: the file; of a pair of files, that of the images, or the folder with `images_best.pt`.
+    """Read the sets in a `.pt` file; of a pair of files, that of the images, or the folder with `images_best.pt`.
 
     Raises:
         UserError: there is no such file, it holds more than tensors and numbers, or no images with labels.

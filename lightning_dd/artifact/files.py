@@ -54,12 +54,7 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
 
 
 def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file atomically.
-
-    Args:
-        path: of the file.
-        tensors: on any device, in any layout; they may share memory.
-        metadata: texts.
+    """Write a safetensors file atomically, from tensors on any device, which may share memory.
 
     Raises:
         UserError: the file cannot be written.

@@ -10,13 +10,7 @@ LABEL_KINDS = ("index", "probabilities", "logits", "targets")
 
 
 class Labels(nn.Module):
-    """Labels of one kind, convertible to others.
-
-    Args:
-        values: `(N,)` class indices, or `(N, K)`.
-        kind: `"index"`, `"probabilities"`, `"logits"` or `"targets"` (of a regression).
-        learned: whether they are a parameter.
-    """
+    """Labels of one of `LABEL_KINDS`, `(N,)` or `(N, K)`, convertible to others; a parameter where learned."""
 
     def __init__(self, values: Tensor, kind: str = "index", learned: bool = False) -> None:
         super().__init__()
@@ -39,16 +33,10 @@ class Labels(nn.Module):
         return self.values if self.kind == "index" else self.values.argmax(1)
 
     def as_(self, wanted: Literal["hard", "soft", "targets"], num_classes: int, dtype: torch.dtype) -> Tensor:
-        """Return all labels as a protocol wants them.
+        """Return all labels as a protocol wants them: `(N,)` indices, or `(N, K)` of the networks' dtype.
 
-        Args:
-            wanted: `hard`, indices; `soft`, probabilities, but indices stay; `targets` of a regression, probabilities
-                less 1/K, as FRePo and KIP center them.
-            num_classes: K.
-            dtype: of the networks.
-
-        Returns:
-            `(N,)` indices, or `(N, K)` of that dtype.
+        These are `hard`, indices; `soft`, probabilities, but indices stay; `targets` of a regression, probabilities
+        less 1/K, as FRePo and KIP center them.
         """
         if wanted == "hard":
             return self.classes

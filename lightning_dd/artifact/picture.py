@@ -13,12 +13,7 @@ LONGEST = 60_000  # pixels of a side; matplotlib draws fewer than 2^16
 
 
 def page_of(images: Tensor, columns: int, gap: int = 1) -> Tensor:
-    """Arrange images in rows on a white page.
-
-    Args:
-        images: `(N, C, H, W)` in [0, 1] pixel units; values outside are clipped, here and nowhere else.
-        columns: images in a row.
-        gap: pixels between images and around them.
+    """Arrange images `(N, C, H, W)` in [0, 1] pixel units, clipped here and nowhere else, in rows on a white page.
 
     Returns:
         `(3, rows * (H + gap) + gap, min(N, columns) * (W + gap) + gap)` in [0, 1].
@@ -33,11 +28,7 @@ def page_of(images: Tensor, columns: int, gap: int = 1) -> Tensor:
 def save_picture(path: str | os.PathLike, images: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> None:
     """Write a PNG: a row for each class with its name, or with one image a class, rows of ten with names below.
 
-    Args:
-        path: of the PNG, replaced atomically.
-        images: `(N, C, H, W)` in [0, 1] pixel units.
-        labels: `(N,)` class indices.
-        class_names: in the order of the indices.
+    The images are `(N, C, H, W)` in [0, 1] pixel units, the labels `(N,)` class indices.
 
     Raises:
         UserError: the file cannot be written.

@@ -20,18 +20,12 @@ def as_unit_floats(images: Tensor) -> Tensor:
 
 
 class Normalization:
-    """Per-channel `(x - mean) / std` on images in [0, 1] pixel units.
-
-    Args:
-        mean: one number a channel, in pixel units.
-        std: one positive number a channel, in pixel units.
-    """
+    """Per-channel `(x - mean) / std` on images in [0, 1] pixel units, in which mean and std are too."""
 
     kind = "normalization"
 
     def __init__(self, mean: list[float], std: list[float]) -> None:
-        self.mean = [float(m) for m in mean]
-        self.std = [float(s) for s in std]
+        self.mean, self.std = [float(m) for m in mean], [float(s) for s in std]
         self._tensors: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
     @property

@@ -8,19 +8,11 @@ from lightning_dd.artifact.labels import Labels
 
 
 class SyntheticSet(nn.Module):
-    """Synthetic images and their labels.
-
-    Rows count the decoded images, class-major: `images_per_class` of class 0, then those of class 1.
-
-    Args:
-        codec: how the images are stored.
-        labels: one for each decoded image.
-    """
+    """Synthetic images and their labels; rows count the decoded images, class-major."""
 
     def __init__(self, codec: Codec, labels: Labels) -> None:
         super().__init__()
-        self.codec = codec
-        self.labels = labels
+        self.codec, self.labels = codec, labels
 
     def __len__(self) -> int:
         return len(self.codec)

@@ -3,6 +3,7 @@
 import copy
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -204,20 +205,16 @@ def _gathered(trainer: Trainer, share: Accuracies) -> Accuracies:
     """Return the accuracies of all processes in the order of the networks."""
     if trainer.world_size == 1:
         return share
-    shares: list[dict[str, Any]] = [{}] * trainer.world_size
-    torch.distributed.all_gather_object(shares, share.plain())
-    return Accuracies(
-        distilled=_interleaved([s["distilled"] for s in shares]),
-        random_real=_interleaved([s["random_real"] for s in shares]),
-        random_coded=_interleaved([s["random_coded"] for s in shares]),
-        network=next(s["network"] for s in shares if s["network"]),
-        seconds=max(s["seconds"] for s in shares),
-    )
+    shares = [share] * trainer.world_size
+    torch.distributed.all_gather_object(shares, share)
+    names = ("distilled", "random_real", "random_coded")
+    lists = {name: _interleaved([getattr(each, name) for each in shares]) for name in names}
+    network = next(each.network for each in shares if each.network)
+    return Accuracies(**lists, network=network, seconds=max(each.seconds for each in shares))
 
 
 def _interleaved(lists: list[list[float]]) -> list[float]:
-    longest = max(len(values) for values in lists)
-    return [values[row] for row in range(longest) for values in lists if row < len(values)]
+    return [value for row in zip_longest(*lists) for value in row if value is not None]
 
 
 def _sample(factory: NetworkFactory, module: LightningModule) -> torch.nn.Module:

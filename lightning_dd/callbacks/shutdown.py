@@ -62,8 +62,7 @@ class GracefulShutdown(Callback):
         if trainer.world_size > 1:
             # one that stopped between two steps would leave the others waiting, with nothing saved
             self._in_step = trainer.global_step != trainer.max_steps and not trainer.should_stop
-            # on a GPU each exchange makes the host wait
-            if trainer.global_step % getattr(module, "finite_check_interval", 1):
+            if trainer.global_step % getattr(module, "finite_check_interval", 1):  # each exchange makes the host wait
                 return
             signum = int(trainer.strategy.reduce(torch.tensor(signum, device=module.device), reduce_op="max"))
         if signum:

@@ -50,12 +50,7 @@ class Candidate:
 def from_sets(name: str, sets: list[DistilledDataset], wanted: Regime) -> list[Candidate]:
     """Return the rows of a distilled set, or of several of one experiment: networks cycle through them.
 
-    A set with soft labels has two rows under a protocol of hard labels: both are fair questions.
-
-    Args:
-        name: for people.
-        sets: of one shape and one kind of label.
-        wanted: labels of the protocol.
+    Their shapes and kinds of label agree. Soft ones have two rows where the protocol wants hard labels: both are fair.
     """
     first = sets[0]
     soft = first.label_kind != "index"
@@ -68,14 +63,7 @@ def from_sets(name: str, sets: list[DistilledDataset], wanted: Regime) -> list[C
 
 @dataclass(frozen=True)
 class RealImages:
-    """Real images with the number, preprocessing and recipe of a distilled set.
-
-    Attributes:
-        data: the real images, after `setup`.
-        like: the distilled set.
-        seed: of the draws.
-        suffix: of the names.
-    """
+    """Real images (`data`, after `setup`) with the number, preprocessing and recipe of a distilled set (`like`)."""
 
     data: ImageData
     like: DistilledDataset
@@ -89,11 +77,7 @@ class RealImages:
     def coreset(self, rule: Selection, trained: Trained, about: dict[str, Any], wanted: Regime) -> Candidate:
         """Return the images that a rule selects, as `--model Coreset` with the same seed does.
 
-        Args:
-            rule: of the coreset.
-            trained: gives the feature network.
-            about: training of the feature network, in plain values.
-            wanted: labels of the protocol.
+        `trained` gives the feature network, whose training `about` describes in plain values.
         """
 
         @functools.cache
@@ -108,11 +92,8 @@ class RealImages:
     def soft_random(self, trained: Trained, about: dict[str, Any]) -> Candidate:
         """Return the same random images, labelled with a trained network's class probabilities.
 
-        No image is learned, and yet this beats several published methods (arXiv 2406.10485).
-
-        Args:
-            trained: gives the network.
-            about: its training, in plain values.
+        No image is learned, and yet this beats several published methods (arXiv 2406.10485). `about` describes the
+        network's training in plain values.
         """
 
         def make(index: int) -> DistilledDataset:
@@ -144,9 +125,7 @@ class RealImages:
 def groups(sets: Iterable[tuple[str, DistilledDataset]], protocol: Protocol) -> list[dict[str, DistilledDataset]]:
     """Return named sets in groups of one number of images, preprocessing and training, which share a baseline.
 
-    Args:
-        sets: with their names.
-        protocol: a recipe matters as far as the protocol heeds it.
+    A recipe matters as far as the protocol heeds it.
     """
     found: dict[str, dict[str, DistilledDataset]] = {}
     for name, each in sets:

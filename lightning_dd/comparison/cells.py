@@ -11,10 +11,7 @@ from lightning_dd.errors import UserError
 
 
 class Cells:
-    """Results by everything they depend on, written after each change, so that an interrupted table resumes.
-
-    Args:
-        path: a JSON file; it is made with the first result.
+    """Results by everything they depend on, in a JSON file written after each, so that an interrupted table resumes.
 
     Raises:
         UserError: the file is not one of these.

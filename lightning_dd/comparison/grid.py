@@ -20,17 +20,7 @@ from lightning_dd.networks.named import named_network, sample_network
 
 @dataclass
 class Cell:
-    """A set under a network.
-
-    Attributes:
-        set: name of the row.
-        labels: its label regime.
-        ipc: its images per class.
-        network: name of the column.
-        accuracies: in percent, one a network.
-        seconds: duration of all of them.
-        parameters: of the network.
-    """
+    """A set under a network: the row with its label regime, the column, accuracies in percent, one a network."""
 
     set: str
     labels: str
@@ -53,11 +43,7 @@ class Cell:
     def record(self) -> dict[str, Any]:
         """Return plain values, for files."""
         return {
-            "set": self.set,
-            "labels": self.labels,
-            "ipc": self.ipc,
-            "network": self.network,
-            "parameters": self.parameters,
+            **{name: getattr(self, name) for name in ("set", "labels", "ipc", "network", "parameters")},
             "num_networks": len(self.accuracies),
             "accuracy_mean": round(self.mean, 3),
             "accuracy_std": round(self.std, 3),
@@ -75,10 +61,7 @@ class Conditions:
         data: name of the data set.
         test_images: pixels `(N, C, H, W)`, not prepared.
         test_labels: `(N,)` class indices.
-        num_classes: outputs of the networks.
         epochs: in place of the protocol's.
-        seed: of every draw.
-        device: where networks are trained.
         augmented: whether to augment, by DSA where the protocol has none; None leaves that to the protocol.
     """
 
@@ -141,13 +124,7 @@ def fill(
 
 
 def _measure(
-    candidate: Candidate,
-    network: str,
-    protocol: Protocol,
-    index: int,
-    prepared: "_Prepared",
-    cells: Cells,
-    what: dict[str, Any],
+    candidate: Candidate, network: str, protocol: Protocol, index: int, prepared: "_Prepared", cells: Cells, what: dict
 ) -> None:
     """Add the accuracy of one network to its cell."""
     start = time.perf_counter()
@@ -160,13 +137,8 @@ def _measure(
 
 
 def _what(candidate: Candidate, network: str, protocol: Protocol, conditions: Conditions) -> dict[str, Any]:
-    return {
-        "set": candidate.key,
-        "network": network,
-        "protocol": protocol.describe(),
-        "test": [conditions.data, len(conditions.test_labels)],
-        "seed": conditions.seed,
-    }
+    about = {"set": candidate.key, "network": network, "protocol": protocol.describe()}
+    return {**about, "test": [conditions.data, len(conditions.test_labels)], "seed": conditions.seed}
 
 
 class _Prepared:

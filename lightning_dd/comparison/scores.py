@@ -65,13 +65,7 @@ def augmentation_robust_score(
 
 @dataclass(frozen=True)
 class Tables:
-    """The same sets and networks under three recipes.
-
-    Attributes:
-        own: the protocol as it is.
-        augmented: with augmentation.
-        plain: without.
-    """
+    """The same sets and networks under the protocol as it is, with augmentation, and without."""
 
     own: Sequence[Cell]
     augmented: Sequence[Cell]
@@ -83,7 +77,7 @@ class Tables:
         The own recipe of a set with soft labels uses these; random images have hard labels.
 
         Args:
-            random: names of the distilled sets and of their random real baselines.
+            random: names of the random real baselines, by those of the distilled sets.
             real_accuracy: of networks trained on the whole training set with hard labels, a fraction.
         """
         own, augmented, plain = map(_means, (self.own, self.augmented, self.plain))

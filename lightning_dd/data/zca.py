@@ -20,11 +20,7 @@ EPSILON = 0.1
 
 
 def fit_zca(
-    images: Tensor,
-    recipe: Recipe,
-    normalization: Normalization,
-    device: torch.device | str = "cpu",
-    chunk: int = 4096,
+    images: Tensor, recipe: Recipe, normalization: Normalization, device: torch.device | str = "cpu", chunk: int = 4096
 ) -> Whitening:
     """Fit a whitening transform to training images, in float64.
 

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -63,10 +63,6 @@ class Accuracies:
             **(coded if self.random_coded else {}),
             "seconds": round(self.seconds, 1),
         }
-
-    def plain(self) -> dict[str, Any]:
-        """Return plain values, to be sent between processes."""
-        return asdict(self)
 
 
 def evaluate(

@@ -13,11 +13,6 @@ def gsam(gradient: Gradient, rho: float, alpha: float) -> Gradient:
 
     With g the gradient at w, the perturbed weights are `w + ρ w² g / |w g|`, and g' the gradient there. The direction
     is `g' - α g⊥`, g⊥ being the part of g orthogonal to g'. FTD's and DATM's experts are trained by it.
-
-    Args:
-        gradient: called with weights `(W,)` and a batch.
-        rho: ρ, the size of the perturbation.
-        alpha: α.
     """
 
     def direction(weights: Tensor, *batch: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,18 +16,10 @@ CHUNK = 256
 def expert_logits(
     trajectories: Trajectories, network: FlatNetwork, images: Tensor, classes: Tensor | None, device: torch.device
 ) -> Tensor:
-    """Return the logits of images under experts after their last epoch.
+    """Return the logits `(N, num_classes)`, on the CPU, of preprocessed images under experts after their last epoch.
 
-    Args:
-        trajectories: of the experts.
-        network: as a function of its weights.
-        images: `(N, C, H, W)` in the space in which networks are trained.
-        classes: `(N,)`; an image's logits are the mean over the experts that classify it correctly, or over all where
-            none does. None takes those of the first expert.
-        device: of the computation.
-
-    Returns:
-        `(N, num_classes)` on the CPU.
+    With classes `(N,)`, an image's logits are the mean over the experts that classify it correctly, or over all where
+    none does; without, those of the first expert.
     """
     if classes is None:
         return _logits(trajectories, 0, network, images, device)
@@ -51,18 +43,8 @@ def rows_that_experts_get_right(
 ) -> Tensor:
     """Return random rows of images that an expert classifies correctly after its last epoch, class-major.
 
-    Args:
-        trajectories: of the experts.
-        network: as a function of its weights.
-        images: gives preprocessed images `(n, C, H, W)` of rows `(n,)`.
-        labels: `(N,)` class indices of all rows.
-        ipc: images per class. Where the first expert has fewer, those of the next ones are added, and then the
-            class's other images.
-        generator: a CPU generator for the order of the rows.
-        device: of the computation.
-
-    Returns:
-        `(num_classes * ipc,)` rows.
+    Where the first expert has fewer than `ipc` of a class, those of the next ones are added, and then the class's other
+    images. `images` gives preprocessed images `(n, C, H, W)` of rows `(n,)`; labels `(N,)` are those of all rows.
 
     Raises:
         UserError: a class has fewer than `ipc` images.

@@ -28,15 +28,10 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
 
 
 def describe_preprocessing(preprocessing: Preprocessing, image_shape: tuple[int, int, int]) -> dict[str, Any]:
-    """Return a preprocessing in plain values.
+    """Return the plain values of a preprocessing, on the CPU, of images `(C, H, W)`.
 
-    Args:
-        preprocessing: on the CPU.
-        image_shape: `(C, H, W)`.
-
-    Returns:
-        Its `kind`, `mean` and `std`, the digest of a `whitening` (the one in the name of an artifact's file), and the
-        first pixels of a preprocessed `probe`: the same numbers wherever it was fitted, up to rounding.
+    They are its `kind`, `mean` and `std`, the digest of a `whitening` (the one in the name of an artifact's file), and
+    the first pixels of a preprocessed `probe`: the same numbers wherever it was fitted, up to rounding.
     """
     probe = preprocessing(torch.rand(image_shape, generator=generator(0, "probe")))
     return {
@@ -75,18 +70,13 @@ def read_description(folder: Path) -> dict[str, Any] | None:
 
 
 def write_description(folder: Path, ours: dict[str, Any]) -> None:
-    """Write `experts.json` with the facts of each finished expert in the folder.
-
-    Args:
-        folder: of the experts.
-        ours: what they have in common: `data`, `preprocessing`, `network`, `training`.
+    """Write `experts.json`: what the experts have in common, and the facts of each finished one in the folder.
 
     Raises:
         UserError: it cannot be written.
     """
     experts = [read_facts(file) for file in sorted(folder.glob("expert_*.safetensors"))]
-    about = {"format": FORMAT, "format_version": FORMAT_VERSION}
-    write_json(folder / DESCRIPTION, {**about, **ours, "experts": experts})
+    write_json(folder / DESCRIPTION, {"format": FORMAT, "format_version": FORMAT_VERSION, **ours, "experts": experts})
 
 
 def check_description(folder: Path, ours: dict[str, Any]) -> None:
@@ -102,7 +92,6 @@ def check_description(folder: Path, ours: dict[str, Any]) -> None:
         raise UserError(f"{folder} holds experts that saw other inputs; give another {{folder}}.")
     for part in ("data", "network", "training"):
         for name, value in ours[part].items():
-            given = theirs[part].get(name)
-            if given != value:
+            if (given := theirs[part].get(name)) != value:
                 values = " of another kind" if name == "parameters" else f" {given}, not {value}"
                 raise UserError(f"{folder} holds experts with {part} {name}{values}; give another {{folder}}.")

@@ -41,9 +41,8 @@ class Recording:
     """
 
     def __init__(self, folder: Path, number: int, keep_epochs: int) -> None:
-        self.number = number
+        self.number, self.keep_epochs = number, keep_epochs
         self.file = expert_file(folder, number)
-        self.keep_epochs = keep_epochs
         self._parts = self.file.with_suffix(".parts")
 
     @property
@@ -58,11 +57,7 @@ class Recording:
         return max(epochs, default=None)
 
     def add(self, epoch: int, weights: Tensor) -> None:
-        """Write a snapshot.
-
-        Args:
-            epoch: after which the weights were; 0 for those at the start.
-            weights: `(W,)`; copied.
+        """Write a snapshot of the weights `(W,)` after an epoch; 0 is the start.
 
         Raises:
             UserError: the file cannot be written.
@@ -76,12 +71,7 @@ class Recording:
         return load_file(self._part(epoch))["weights"]
 
     def finish(self, epochs: int, weights: Tensor, facts: dict[str, Any]) -> None:
-        """Put the snapshots into one file and remove them.
-
-        Args:
-            epochs: the last epoch.
-            weights: `(W,)` after it.
-            facts: of this expert, in plain values.
+        """Put snapshots, weights `(W,)` after the last epoch and plain facts into one file; remove the snapshots.
 
         Raises:
             UserError: the file cannot be written.

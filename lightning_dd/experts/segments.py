@@ -15,13 +15,7 @@ from lightning_dd.unroll.functional import FlatNetwork
 
 
 class Segment(NamedTuple):
-    """A part of an expert's trajectory.
-
-    Attributes:
-        number: counts the segments of the run; key of the student's random draws.
-        start: `(W,)`, the weights at which the student starts.
-        target: `(W,)`, the expert's weights some epochs later.
-    """
+    """An expert's weights `(W,)` at the student's start and some epochs later; the number keys the student's draws."""
 
     number: int
     start: Tensor
@@ -61,10 +55,8 @@ class ExpertSegments(NetworkSource):
     ) -> None:
         first = max_start_epoch if first_max_start_epoch is None else min(first_max_start_epoch, max_start_epoch)
         if min_start_epoch >= first:
-            raise OptionError(
-                "min_start_epoch",
-                f"must be below {{first_max_start_epoch}} and {{max_start_epoch}} ({first}), got {min_start_epoch}",
-            )
+            limits = f"{{first_max_start_epoch}} and {{max_start_epoch}} ({first})"
+            raise OptionError("min_start_epoch", f"must be below {limits}, got {min_start_epoch}")
         if (expansion_steps is None) != (first_max_start_epoch is None):
             raise OptionError("first_max_start_epoch", "goes with {expansion_steps}: give both, or neither")
         self.folder, self.epochs, self.per_step = folder, epochs, per_step

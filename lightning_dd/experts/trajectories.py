@@ -9,12 +9,7 @@ from torch import Tensor, nn
 
 from lightning_dd.artifact.preprocessing import Preprocessing
 from lightning_dd.errors import UserError
-from lightning_dd.experts.provenance import (
-    describe_network,
-    describe_preprocessing,
-    read_description,
-    same_preprocessing,
-)
+from lightning_dd.experts import provenance
 from lightning_dd.experts.recording import expert_file
 
 
@@ -35,7 +30,7 @@ class Trajectories:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.description = read_description(self.folder)
+        self.description = provenance.read_description(self.folder)
         if self.description is None or not self.description["experts"]:
             raise UserError(
                 f"{folder} holds no finished experts: record some with configs/experts/ and give their {{folder}} as "
@@ -72,21 +67,9 @@ class Trajectories:
             raise UserError(f"The expert {path} cannot be read ({error}); delete it and record it again.") from None
 
     def check(
-        self,
-        data: str,
-        preprocessing: Preprocessing,
-        image_shape: tuple[int, int, int],
-        network: nn.Module,
-        last_epoch: int,
+        self, data: str, preprocessing: Preprocessing, shape: tuple[int, int, int], network: nn.Module, last_epoch: int
     ) -> None:
-        """Refuse experts of another data set, preprocessing or network than a run's, or with too few epochs.
-
-        Args:
-            data: name of the data set.
-            preprocessing: of the images, on the CPU.
-            image_shape: `(C, H, W)`.
-            network: of the run.
-            last_epoch: the latest epoch that the run may read.
+        """Refuse experts of another data set, preprocessing (on the CPU) or network, or of too few epochs.
 
         Raises:
             UserError: they are.
@@ -95,12 +78,11 @@ class Trajectories:
         name, kind = theirs["network"]["name"], theirs["preprocessing"]["kind"]
         if theirs["data"]["name"] != data:
             raise UserError(f"{experts} learned {theirs['data']['name']}, but this run is on {data}.")
-        if (ours := describe_network(network)) != theirs["network"]:
-            raise UserError(
-                f"{experts} are networks {name}, this run's is another ({ours['name']}); give the same "
-                "{model.network}."
-            )
-        if not same_preprocessing(describe_preprocessing(preprocessing, image_shape), theirs["preprocessing"]):
+        if (ours := provenance.describe_network(network)) != theirs["network"]:
+            kinds = f"{experts} are networks {name}, this run's is another ({ours['name']})"
+            raise UserError(f"{kinds}; give the same {{model.network}}.")
+        inputs = provenance.describe_preprocessing(preprocessing, shape)
+        if not provenance.same_preprocessing(inputs, theirs["preprocessing"]):
             raise UserError(
                 f"{experts} saw other inputs (theirs: {kind}, ours: {preprocessing.kind}); give {{data.zca}}, "
                 "{data.normalization} and {data.held_out} as they had them."

@@ -14,20 +14,5 @@ from lightning_dd.methods.mtt import MTT, NegativeStepSizeError
 from lightning_dd.methods.ratbptt import RaTBPTT
 from lightning_dd.methods.tesla import TESLA
 
-__all__ = [
-    "DATM",
-    "DC",
-    "DD",
-    "DM",
-    "DSA",
-    "KIP",
-    "MTT",
-    "TESLA",
-    "Coreset",
-    "Distiller",
-    "Experts",
-    "FRePo",
-    "NegativeStepSizeError",
-    "NonFiniteLossError",
-    "RaTBPTT",
-]
+__all__ = ["DATM", "DC", "DD", "DM", "DSA", "KIP", "MTT", "TESLA", "Coreset", "Distiller", "Experts", "FRePo"]
+__all__ += ["NegativeStepSizeError", "NonFiniteLossError", "RaTBPTT"]

@@ -12,7 +12,9 @@ from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
 from lightning_dd.methods.optimizers import step_where
 from lightning_dd.methods.preparation import Preparation
+from lightning_dd.rng import generator
 from lightning_dd.runtime.precision import precision_context
+from lightning_dd.unroll.unroll import Inputs
 
 
 class NonFiniteLossError(UserError):
@@ -45,10 +47,7 @@ class Distiller(Preparation):
     def objective(self, network: Any, synthetic: SyntheticSet, batch: Batch) -> Tensor:
         """Return this process's share of the loss, a scalar to be summed over processes.
 
-        Args:
-            network: of this step, as the source gives it.
-            synthetic: what is learned.
-            batch: the real images that `sampling` asks for.
+        The network is that of this step, as the source gives it; the batch holds the real images of `sampling`.
         """
         raise NotImplementedError
 
@@ -67,6 +66,13 @@ class Distiller(Preparation):
         several = self.trainer.world_size > 1
         self.log("loss", loss.detach(), prog_bar=True, sync_dist=several, reduce_fx="sum" if several else "mean")
 
+    def mini_batch(self, inputs: Inputs, rows: Tensor | None, step: int, number: int) -> Inputs:
+        """Return some rows of images and labels, None is all, the images augmented for an inner step of a training."""
+        images, labels = inputs if rows is None else (tensor.index_select(0, rows) for tensor in inputs)
+        if self.augmentation is not None:
+            images = self.augmentation(images, generator(self.seed, f"augmentation/{step}", number))
+        return images, labels
+
     def limit_gradients(self, optimizer: Any) -> None:
         """Make the gradients smaller where the method or its user asks for it."""
         if self.clip is not None:
@@ -77,16 +83,13 @@ class Distiller(Preparation):
         return None
 
     def after_update(self) -> None:
-        """Look after what is learned once it has been updated; nothing by default."""
+        """Look after what was updated; nothing by default."""
 
     def check_finite(self, loss: Tensor) -> None:
-        """Refuse an update that would spoil the images.
-
-        On a GPU, looking at the loss makes the host wait, so it is looked at every few steps only. What is learned goes
-        back to what it was when the loss was last seen to be finite.
+        """Refuse an update that would spoil the images, every few steps on a GPU, where looking makes the host wait.
 
         Raises:
-            NonFiniteLossError: the loss or the gradient is not finite.
+            NonFiniteLossError: the loss or the gradient is not finite; what is learned is that of the last finite look.
         """
         if self.iteration % self.finite_check_interval:
             return
@@ -120,7 +123,7 @@ class Distiller(Preparation):
             yield
 
     def recipe(self) -> dict[str, Any]:
-        """Return how networks are trained on the set, as plain values: what the artifact says of it."""
+        """Return how networks are trained on the set, in plain values, for the artifact."""
         return {"augmentation": self.augmentation.strategy if self.augmentation else None}
 
     def recipe_tensors(self) -> dict[str, Tensor]:

@@ -15,19 +15,17 @@ class ClassBalancedDistiller(Distiller):
     """A method whose step sees real images of every class, under the class's own siamese augmentation.
 
     Args:
-        ipc: images per class.
         real_per_class: real images of each class in a step (the papers' batch of 256).
-        real_chunk: real images in one forward; trades time for memory without changing the result. None takes what was
-            measured as best: on CPU 256 of 32x32 pixels or fewer larger ones, all at once on a GPU. Refused for
-            networks with batch normalization.
+        real_chunk: real images in one forward; trades time for memory without changing the result. None takes 256 of
+            32x32 pixels or fewer larger ones on CPU, all on a GPU. Refused for networks with batch normalization.
+        **options: those of `Preparation`.
     """
 
     def __init__(
         self, ipc: PositiveInt, real_per_class: PositiveInt = 256, real_chunk: PositiveInt | None = None, **options: Any
     ) -> None:
         super().__init__(ipc, **options)
-        self.real_per_class = real_per_class
-        self.real_chunk = real_chunk
+        self.real_per_class, self.real_chunk = real_per_class, real_chunk
 
     @property
     def sampling(self) -> ClassBalanced:

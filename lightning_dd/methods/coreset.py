@@ -16,16 +16,12 @@ class Coreset(OneShot):
 
     The rules are `random`; `herding` (arXiv 1611.07725), `k_center` (arXiv 1708.00489) and `k_means` in the feature
     space of a network trained on the whole training set; and `forgetting` (arXiv 1812.05159), which counts how often
-    that network forgot an image while it was trained. Papers do not publish how they trained that network; ours is
-    described in `lightning_dd.training.recipes`. The run has one step, in which nothing changes.
+    that network forgot an image in training. Papers do not publish that training; ours is in
+    `lightning_dd.training.recipes`.
 
     Args:
-        ipc: images per class.
         selection: the rule.
         **options: those of `OneShot`.
-
-    Raises:
-        UserError: an option is out of its range.
     """
 
     paper = "Coreset of real images, as a baseline of Dataset Condensation (ICLR 2021, arXiv 2006.05929)"

@@ -15,23 +15,21 @@ from lightning_dd.runtime.options import Momentum, NonNegativeFloat, NonNegative
 class DATM(MTT):
     """Towards Lossless Dataset Distillation via Difficulty-Aligned Trajectory Matching (Guo et al., ICLR 2024).
 
-    arXiv 2310.05773: MTT with three changes. Students start between the epochs T- and T+ of an
-    expert, early ones for few images and later ones for many; the upper end may grow from T to T+ over the first steps.
-    Labels are learned, as logits of which the loss takes the softmax. A step whose loss is above a threshold changes
-    nothing. Images start from those that an expert gets right, labels from the mean logits of the experts that do. The
-    experts are trained by GSAM (`configs/experts/*_gsam.yaml`). Networks are tested by training them on the soft labels
-    with the learned step size (protocol `datm`).
+    arXiv 2310.05773: MTT with three changes. Students start between the epochs T- and T+ of an expert, early for few
+    images and late for many; the upper end may grow from T to T+ over the first steps. Labels are learned, as logits of
+    which the loss takes the softmax. A step with too large a loss changes nothing. Images start from those that an
+    expert gets right, labels from the mean logits of the experts that do. The experts are trained by GSAM
+    (`configs/experts/*_gsam.yaml`). Networks are tested on the soft labels and learned step size (protocol `datm`).
 
     Args:
-        init: how the images start: those of a class that the first expert gets `correct`, in random order (where it
-            does not get as many, those of the next experts); or `real` or `noise` as in `MTT`, with labels from the
-            first expert.
+        init: images of the class that the first expert gets `correct` (the next experts, where it gets too few), in
+            random order; or `real` or `noise` as in `MTT`, with labels from the first expert.
         min_start_epoch: T-.
         max_start_epoch: T+; t is drawn from T- to T+ - 1.
         first_max_start_epoch: T, the upper end at the first step, if below T+; None is T+ from the first step on.
         expansion_steps: E, after how many steps the upper end is T+.
         label_lr: learning rate of the logits.
-        label_momentum: momentum of the logits.
+        label_momentum: of the logits.
         largest_loss: a step with a larger loss changes nothing; None for no limit.
         **options: those of `MTT`.
 
@@ -64,25 +62,16 @@ class DATM(MTT):
         super().__init__(
             ipc, experts, init=init, max_start_epoch=max_start_epoch, synthetic_steps=synthetic_steps, lr=lr, **options
         )
-        self.min_start_epoch = min_start_epoch
+        self.min_start_epoch, self.largest_loss = min_start_epoch, largest_loss
         self.first_max_start_epoch, self.expansion_steps = first_max_start_epoch, expansion_steps
         self.label_lr, self.label_momentum = label_lr, label_momentum
-        self.largest_loss = largest_loss
-        logits = torch.zeros(len(self.synthetic), self.num_classes)
-        self.synthetic.labels = Labels(logits, "logits", learned=True)
+        self.synthetic.labels = Labels(torch.zeros(len(self.synthetic), self.num_classes), "logits", learned=True)
         self.own_networks()  # says what does not go together before hours are spent
 
     def own_networks(self) -> ExpertSegments:
         """Return segments from the range of epochs that suits the size of the set."""
-        return ExpertSegments(
-            self.experts,
-            self.expert_epochs,
-            self.max_start_epoch,
-            self.min_start_epoch,
-            self.first_max_start_epoch,
-            self.expansion_steps,
-            self.segments_per_step,
-        )
+        ends = self.max_start_epoch, self.min_start_epoch, self.first_max_start_epoch
+        return ExpertSegments(self.experts, self.expert_epochs, *ends, self.expansion_steps, self.segments_per_step)
 
     def initialize(self, draws: torch.Generator) -> None:
         """Give images and labels their first values."""
@@ -96,16 +85,9 @@ class DATM(MTT):
         """Return the training images that the synthetic ones start from, `(N,)` rows."""
         if self.init != "correct":
             return super().initial_rows(draws)
-        data, segments = self.trainer.datamodule, self.networks
-        return rows_that_experts_get_right(
-            segments.trajectories,
-            segments.flat,
-            data.real_images,
-            data.train_labels,
-            self.synthetic.images_per_class,
-            draws,
-            self.trainer.strategy.root_device,
-        )
+        data, experts = self.trainer.datamodule, (self.networks.trajectories, self.networks.flat)
+        wanted, device = self.synthetic.images_per_class, self.trainer.strategy.root_device
+        return rows_that_experts_get_right(*experts, data.real_images, data.train_labels, wanted, draws, device)
 
     def build_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return SGD, with rates of their own for step size and labels."""

@@ -28,8 +28,7 @@ BATCH_NORM_IMAGES = 16  # of each class, for running statistics
 def default_loops(ipc: int) -> tuple[int, int]:
     """Return updates of the images per network, and epochs of training between them.
 
-    The published pairs for 1, 10, 20, 30, 40 and 50 images per class. In between they continue what the published ones
-    have in common, one update per image of a class and about 500 epochs in all; above 50, those of 50.
+    Between published pairs: one update per image of a class and about 500 epochs in all; above 50, those of 50.
     """
     outer = min(ipc, 50)
     return PUBLISHED_LOOPS.get(outer, (outer, max(1, round(500 / outer))))
@@ -42,7 +41,6 @@ class DC(ClassBalancedDistiller):
     the network's weights on them agrees with that on real images; the network is then trained on the images.
 
     Args:
-        ipc: images per class.
         outer_loops: updates of the images per network; None takes the published number for this `ipc`.
         inner_epochs: epochs of training on the images between two updates; None takes the published number.
         lr_network: learning rate of that training (SGD without momentum).
@@ -51,12 +49,7 @@ class DC(ClassBalancedDistiller):
         class_chunk: classes in one batched gradient; trades time for memory without changing the result. None takes 1
             on CPU, and on a GPU as many as have 2,560 real images together.
         real_chunk: real images in one forward, likewise; None takes all images of those classes.
-        init: `noise`, as published, or another of `Distiller`'s.
-        augmentation: DSA operations joined by `_`, for matching and for training; None for none.
-        lr: learning rate of the images (the paper: 0.1; 0.01 for an MLP).
-
-    Raises:
-        UserError: an option is out of its range.
+        **options: those of `ClassBalancedDistiller`; the paper's `lr` for an MLP is 0.01.
     """
 
     paper = "Dataset Condensation with Gradient Matching (ICLR 2021, arXiv 2006.05929)"
@@ -105,8 +98,7 @@ class DC(ClassBalancedDistiller):
         value, gradients = images.new_zeros(()), []
         for rows in torch.arange(len(batch.classes)).split(self._classes_at_once(batch.images)):
             chosen = slice(int(rows[0]), int(rows[-1]) + 1)
-            part = None if draw is None else draw[chosen]
-            labels = batch.classes[chosen].to(self.device)
+            part, labels = None if draw is None else draw[chosen], batch.classes[chosen].to(self.device)
             leaf = images[chosen].detach().requires_grad_()
             distance = self._distance(network, part, batch.images[chosen], leaf, labels)
             gradients += torch.autograd.grad(distance, [leaf])
@@ -135,8 +127,7 @@ class DC(ClassBalancedDistiller):
         layers = [module for module in network.modules() if isinstance(module, BATCH_NORMS)]
         if not layers:
             return
-        data = self.trainer.datamodule
-        draws = generator(self.seed, "batch norm", self.iteration)
+        data, draws = self.trainer.datamodule, generator(self.seed, "batch norm", self.iteration)
         rows = random_real(data.train_labels, self.num_classes, BATCH_NORM_IMAGES, draws, repeat=True)
         with torch.no_grad():
             network.train()(data.real_images(rows).to(self.device, next(network.parameters()).dtype))

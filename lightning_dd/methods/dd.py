@@ -35,7 +35,6 @@ class DD(Distiller):
     repeats them (protocol `dd`), and the artifact carries the step sizes, the order, and fixed initial weights.
 
     Args:
-        ipc: images per class.
         init: `noise` (standard normal), `unit_noise` (that, scaled to unit length per image) or `real`.
         unroll: T, the number of inner steps; mini-batches take turns until there are so many.
         images_per_step: images of each class in an inner step; None for all.
@@ -52,20 +51,20 @@ class DD(Distiller):
         networks_per_step: networks whose losses are averaged in a step; shared out among processes.
         real_batch: real images in a step.
         real_chunk: real images in one forward; trades time for memory without changing the result. None takes 256 on
-            CPU, all at once on a GPU. Refused for networks with batch normalization.
+            CPU, all on a GPU. Refused for networks with batch normalization.
         real_augmentation: `crop_flip` shifts (by up to 4 pixels, reflected) and mirrors real images, as published for
             CIFAR-10.
         augmentation: DSA operations joined by `_`, one a mini-batch, for synthetic and real images; None for none.
-        recompute: keep only the weights of the inner steps, and compute each step again on the way back, in place of
-            keeping the graph of all steps; the same result in a fraction of the memory.
+        recompute: compute each step again on the way back; the same result in a fraction of the memory.
         lr: learning rate of the images and of the parameters of the step sizes (Adam).
         momentum: Adam's first beta.
         halve_every: passes over the real images after which `lr` is halved; None for never.
         clip_to_average: largest gradient of the images, as a multiple of the running average (0.9) of its norm,
             the step's own included.
+        **options: those of `Preparation`.
 
     Raises:
-        UserError: an option is out of its range, or does not go with another.
+        UserError: an option does not go with another.
     """
 
     paper = "Dataset Distillation (2018, arXiv 1811.10959)"
@@ -105,27 +104,15 @@ class DD(Distiller):
         super().__init__(ipc, init=init, lr=lr, momentum=momentum, **options)
         if fixed_weights and networks_per_step > 1:
             raise OptionError("fixed_weights", "means one network: leave {networks_per_step} out")
-        self.schedule = Schedule(
-            self.num_classes,
-            self.synthetic.images_per_class,
-            unroll,
-            images_per_step or self.synthetic.images_per_class,
-            shuffle,
-            classes_per_step,
-            window,
-            window_at,
-            self.seed,
-        )
-        self.images_per_step = self.schedule.per_class
-        self.networks_per_step = networks_per_step
-        self.real_batch, self.real_chunk = real_batch, real_chunk
-        self.halve_every = halve_every
-        self.step_size = step_size
-        self.inner = Adam() if optimizer == "adam" else SGD(inner_momentum)
-        self.fixed_weights = fixed_weights
+        ipc = self.synthetic.images_per_class  # decoded ones
+        self.images_per_step = images_per_step or ipc
+        places = shuffle, classes_per_step, window, window_at, self.seed
+        self.schedule = Schedule(self.num_classes, ipc, unroll, self.images_per_step, *places)
+        self.networks_per_step, self.fixed_weights = networks_per_step, fixed_weights
+        self.real_batch, self.real_chunk, self.recompute = real_batch, real_chunk, recompute
+        self.step_size, self.inner = step_size, Adam() if optimizer == "adam" else SGD(inner_momentum)
         self.crop_flip = CropFlip() if real_augmentation else None
-        self.recompute = recompute
-        self.clip_to_average = clip_to_average
+        self.halve_every, self.clip_to_average = halve_every, clip_to_average
         raw = torch.full((unroll,) if step_sizes == "per_step" else (), math.log(math.expm1(step_size)))
         if step_sizes == "fixed":
             self.register_buffer("raw_step_sizes", raw)
@@ -163,8 +150,7 @@ class DD(Distiller):
     def initialize(self, draws: torch.Generator) -> None:
         """Give the synthetic images their first values."""
         if self.init != "unit_noise":
-            super().initialize(draws)
-            return
+            return super().initialize(draws)
         codec = self.synthetic.codec
         codec.start_noise(draws)
         codec.images.div_(codec.images.flatten(1).norm(dim=1).view(-1, *[1] * (codec.images.ndim - 1)))
@@ -188,17 +174,14 @@ class DD(Distiller):
         real = self._augment_real(batch.images)
         order = self.schedule.order(self.iteration).to(self.device)
         window = self.schedule.differentiated(self.iteration, self._steps_per_pass)
+
+        def batches(inputs: Inputs, t: int) -> Inputs:
+            return self.mini_batch(inputs, order[t], t, self.iteration)
+
         losses = [self.no_share()]  # a process may have no network
         for weights in starts:
-            trained = unroll(
-                self.step,
-                weights.to(inputs[0].dtype),
-                inputs,
-                lambda inputs, t: self._mini_batch(inputs, order[t], t),
-                self.step_sizes[: window.stop],
-                window.start,
-                self.recompute,
-            )
+            start, sizes = weights.to(inputs[0].dtype), self.step_sizes[: window.stop]
+            trained = unroll(self.step, start, inputs, batches, sizes, window.start, self.recompute)
             losses.append(self.real_loss(trained, real, batch.labels))
         return torch.stack(losses).sum() / self.networks.per_step
 
@@ -234,12 +217,6 @@ class DD(Distiller):
             f"lower {{lr}} (the outer learning rate, now {self.lr:g}) or {{step_size}} (the inner step sizes started "
             f"at {self.step_size:g} and are now {smallest:.3g} to {largest:.3g})."
         )
-
-    def _mini_batch(self, inputs: Inputs, rows: Tensor, step: int) -> Inputs:
-        images, labels = (tensor.index_select(0, rows) for tensor in inputs)
-        if self.augmentation is not None:
-            images = self.augmentation(images, generator(self.seed, f"augmentation/{step}", self.iteration))
-        return images, labels
 
     @cached_property
     def real_gradient(self) -> Gradient:

@@ -28,13 +28,11 @@ class DM(ClassBalancedDistiller):
     `sum_c || mean f(A(T_c)) - mean f(A(S_c)) ||^2`.
 
     Args:
-        ipc: images per class.
-        augmentation: DSA operations joined by `_`, one a class and step; the official code leaves out `flip` for
-            digits. None for none.
-        **options: those of `ClassBalancedDistiller` and `Preparation`.
+        augmentation: DSA operations joined by `_`, one a class and step; digits leave out `flip`. None for none.
+        **options: those of `ClassBalancedDistiller`.
 
     Raises:
-        UserError: an option is out of its range, or the network has no features or no chunks.
+        UserError: the network has no features or no chunks.
     """
 
     paper = "Dataset Condensation with Distribution Matching (WACV 2023, arXiv 2110.04181)"
@@ -44,10 +42,7 @@ class DM(ClassBalancedDistiller):
     memory_option = "{real_chunk} or {real_per_class}"
 
     def __init__(
-        self,
-        ipc: PositiveInt,
-        augmentation: str | None = "color_crop_cutout_flip_scale_rotate",
-        **options: Any,
+        self, ipc: PositiveInt, augmentation: str | None = "color_crop_cutout_flip_scale_rotate", **options: Any
     ) -> None:
         super().__init__(ipc, augmentation=augmentation, **options)
 

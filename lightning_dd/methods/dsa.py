@@ -14,9 +14,7 @@ class DSA(DC):
     on the images uses too; the images start as real ones.
 
     Args:
-        ipc: images per class.
         augmentation: DSA operations joined by `_`, one a class and step; leave out `flip` for digits.
-        init: `real`, which the authors recommend, or another of `Distiller`'s.
         **options: those of `DC`.
     """
 

@@ -11,16 +11,12 @@ from torch import Tensor, nn
 from lightning_dd.augmentation import DSA
 from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
+from lightning_dd.experts import provenance
 from lightning_dd.experts.gradient import gsam
-from lightning_dd.experts.provenance import (
-    check_description,
-    describe_network,
-    describe_preprocessing,
-    write_description,
-)
 from lightning_dd.experts.recording import Recording
 from lightning_dd.methods.task import Task
-from lightning_dd.networks import ConvNet, Network, NetworkFactory, build
+from lightning_dd.networks import ConvNet, NetworkFactory, build
+from lightning_dd.networks.base import has_batch_norm
 from lightning_dd.rng import generator
 from lightning_dd.runtime.options import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from lightning_dd.training.loop import accuracy
@@ -32,10 +28,9 @@ from lightning_dd.version import __version__
 class Experts(Task):
     """The experts of Matching Training Trajectories (Cazenavette et al., CVPR 2022, arXiv 2203.11932).
 
-    Each expert is trained by plain SGD on augmented mini-batches; the flat vector of all its parameters is recorded at
-    the start and after each epoch. One step is one mini-batch. Every expert has a file of its own; an interrupted run
-    resumes the epoch it was in, and finished experts stay as they are. `experts.json` beside the files records their
-    data, training and test accuracies.
+    Each expert is trained by plain SGD on augmented mini-batches, one a step; the vector of all its parameters is
+    recorded at the start and after each epoch, in a file of its own. An interrupted run resumes the epoch it was in.
+    `experts.json` beside the files records their data, training and test accuracies.
 
     Args:
         folder: where the files go; the methods' option `experts`.
@@ -56,7 +51,7 @@ class Experts(Task):
         **facts: of the data and the run; see `Task`.
 
     Raises:
-        UserError: an option is out of its range.
+        UserError: the network has batch normalization.
     """
 
     memory_option = "{batch_size}"
@@ -87,7 +82,7 @@ class Experts(Task):
         self.lr, self.batch_size = lr, batch_size
         self.gsam = gsam_rho, gsam_alpha
         self._flat = FlatNetwork(build(network, self.image_shape, self.num_classes, generator(self.seed, "network")))
-        if isinstance(self._flat.network, Network) and self._flat.network.mixes_examples:
+        if has_batch_norm(self._flat.network):
             raise UserError(
                 "Batch normalization has statistics that no trajectory holds; use {model.network.norm} instance."
             )
@@ -113,9 +108,9 @@ class Experts(Task):
         recordings = [Recording(self.folder, number, self.keep_epochs) for number in self.numbers]
         unfinished = [recording for recording in recordings if not recording.finished]
         self._unfinished = sorted(unfinished, key=_epoch, reverse=True)  # those begun come first
-        check_description(self.folder, self._description())
+        provenance.check_description(self.folder, self._description())
         self._announce(len(recordings), len(unfinished))
-        write_description(self.folder, self._description())
+        provenance.write_description(self.folder, self._description())
         self._steps_per_epoch = math.ceil(len(self.trainer.datamodule.train_labels) / self.batch_size)
         steps = sum(self.epochs - _epoch(recording) for recording in unfinished) * self._steps_per_epoch
         asked = self.trainer.max_steps  # negative: until all are finished
@@ -189,15 +184,11 @@ class Experts(Task):
             )
         self._flat.network.train()
         recording.finish(self.epochs, weights, {"test_accuracy": round(percent, 3)})
-        write_description(self.folder, self._description())
+        provenance.write_description(self.folder, self._description())
         print(f"\nexpert {recording.number}: {percent:.1f} % of the test images after {self.epochs} epochs", flush=True)
 
     def _announce(self, number: int, unfinished: int) -> None:
-        """Print the disk space that the experts take.
-
-        Raises:
-            UserError: there is less.
-        """
+        """Print the disk space that the experts take; refuse where there is less."""
         needed = unfinished * len(self.weights) * (self.keep_epochs + 2) * 4  # bytes of float32
         existing = next(path for path in (self.folder.absolute(), *self.folder.absolute().parents) if path.exists())
         free = shutil.disk_usage(existing).free
@@ -217,13 +208,10 @@ class Experts(Task):
         data = self.trainer.datamodule
         return {
             "data": {"name": data.name, "num_classes": self.num_classes, "num_images": len(data.train_labels)},
-            "preprocessing": describe_preprocessing(data.preprocessing, self.image_shape),
-            "network": describe_network(self._flat.network),
+            "preprocessing": provenance.describe_preprocessing(data.preprocessing, self.image_shape),
+            "network": provenance.describe_network(self._flat.network),
             "training": {
-                "epochs": self.epochs,
-                "keep_epochs": self.keep_epochs,
-                "lr": self.lr,
-                "batch_size": self.batch_size,
+                **{name: getattr(self, name) for name in ("epochs", "keep_epochs", "lr", "batch_size")},
                 "augmentation": self.augmentation.strategy if self.augmentation else None,
                 "gsam": list(self.gsam),
                 "precision": str(self.trainer.precision),

@@ -36,13 +36,11 @@ class FRePo(Distiller):
     The network is then trained on X and Y for one step, or replaced when it is old. As in the authors' JAX code.
 
     Args:
-        ipc: images per class.
         network: its features make the kernel; in eval mode, so running statistics where it has BatchNorm.
         real_batch: real images in a step, drawn from all classes alike.
         real_chunk: real images in one forward; trades time for memory without changing the result. None takes 256 on
-            CPU, all at once on a GPU.
-        synthetic_chunk: synthetic images in one forward, which is done again for its gradient; trades time for memory
-            without changing the result. None takes all at once.
+            CPU, all on a GPU.
+        synthetic_chunk: synthetic images in one forward, likewise, done again for its gradient. None takes all.
         learn_labels: learn Y too; it starts at `(onehot - 1/C) / sqrt(C / 10)` either way.
         flip: let mirrored copies of X, with the same labels, take part in the regression; not published for digits,
             clothes, and the larger sets of CIFAR-100 and Tiny-ImageNet.
@@ -51,12 +49,12 @@ class FRePo(Distiller):
         max_age: a network older than this is replaced.
         pool_lr: learning rate (Adam) of the networks.
         pool_batch: synthetic images in a step of a network; all of them where there are fewer.
-        augmentation: DSA operations with which protocols that use such train networks on the set; nothing is augmented
-            here.
+        augmentation: DSA operations of the evaluations that augment; nothing is augmented here.
         lr: learning rate (LAMB) of X and Y.
+        **options: those of `Preparation`.
 
     Raises:
-        UserError: an option is out of its range, or the network has no features.
+        UserError: the network has no features.
     """
 
     paper = "Dataset Distillation using Neural Feature Regression (NeurIPS 2022, arXiv 2206.00719)"
@@ -84,21 +82,12 @@ class FRePo(Distiller):
         compile: bool = False,
         **options: Any,
     ) -> None:
+        rates = {"lr": lr, "lr_decay": lr_decay}
         super().__init__(
-            ipc,
-            network=network,
-            augmentation=augmentation,
-            lr=lr,
-            lr_decay=lr_decay,
-            momentum=0.0,
-            compile=compile,
-            **options,
+            ipc, network=network, augmentation=augmentation, momentum=0.0, compile=compile, **rates, **options
         )
-        self.real_batch = real_batch
-        self.real_chunk = real_chunk
-        self.synthetic_chunk = synthetic_chunk
-        self.flip = flip
-        self.ridge = ridge
+        self.real_batch, self.real_chunk, self.synthetic_chunk = real_batch, real_chunk, synthetic_chunk
+        self.flip, self.ridge = flip, ridge
         self.pool_size, self.max_age, self.pool_lr, self.pool_batch = pool_size, max_age, pool_lr, pool_batch
         targets = centered_targets(self.synthetic.classes, self.num_classes) / (self.num_classes / 10) ** 0.5
         self.synthetic.labels = Labels(targets, "targets", learned=learn_labels)

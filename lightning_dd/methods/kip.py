@@ -32,18 +32,18 @@ class KIP(Distiller):
     of all pairs of images: it is not here.
 
     Args:
-        ipc: images per class.
         depth: hidden layers of the network.
         real_batch: real images in a step, equally many of each class.
         real_chunk: real images whose kernel is in memory at a time; it is then computed again for its gradient. Trades
             time for memory without changing the result; None takes all at once.
         labels: `fixed` at `onehot - 1/C`, or `learned` from there along with the images.
         ridge: λ relative to the mean of the diagonal of K_ss.
-        augmentation: DSA operations with which protocols that use such train networks on the set; not used here.
+        augmentation: DSA operations of the evaluations that augment; nothing is augmented here.
         lr: learning rate (Adam) of images and labels.
+        **options: those of `Preparation`.
 
     Raises:
-        OptionError: an option is out of its range.
+        OptionError: `real_batch` is below one image a class.
     """
 
     paper = "Dataset Meta-Learning from Kernel Ridge-Regression (ICLR 2021, arXiv 2011.00050)"
@@ -68,10 +68,8 @@ class KIP(Distiller):
         super().__init__(ipc, augmentation=augmentation, lr=lr, momentum=0.0, compile=compile, **options)
         if real_batch < self.num_classes:
             raise OptionError("real_batch", f"must be at least {self.num_classes}, one image a class, got {real_batch}")
-        self.depth = depth
-        self.real_batch = real_batch
-        self.real_chunk = real_chunk
-        self.ridge = ridge
+        self.depth, self.ridge = depth, ridge
+        self.real_batch, self.real_chunk = real_batch, real_chunk
         targets = centered_targets(self.synthetic.classes, self.num_classes)
         self.synthetic.labels = Labels(targets, "targets", learned=labels == "learned")
 
@@ -111,9 +109,10 @@ class KIP(Distiller):
         if solution.raised > 1:
             rank_zero_warn(f"The regression was too ill-conditioned for ridge {self.ridge:g}: it was raised.")
         parts = real.split(self.real_chunk or max(1, len(real)))
-        between = [kernel(real, images)] if len(parts) == 1 else [recomputed(kernel, part, images) for part in parts]
+        between = (
+            [kernel(real, images)]
+            if len(parts) == 1
+            else [checkpoint(kernel, part, images, use_reentrant=False) for part in parts]
+        )
         count = self.num_classes * batch.images.shape[1]
         return squared_error(torch.cat(between) @ solution.weights, targets, count * self.num_classes)
-
-
-recomputed = partial(checkpoint, use_reentrant=False)

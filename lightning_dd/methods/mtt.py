@@ -34,7 +34,6 @@ class MTT(Distiller):
     training them with the learned step size (protocol `mtt`).
 
     Args:
-        ipc: images per class.
         experts: the folder of the experts (their `--model.folder`).
         synthetic_steps: N.
         expert_epochs: M.
@@ -42,18 +41,17 @@ class MTT(Distiller):
         synthetic_batch: synthetic images in a step; None for all.
         step_size: α at the start.
         step_size_lr: learning rate of α.
-        step_size_momentum: momentum of α.
-        log_step_size: learn the logarithm of α, which cannot turn negative. `step_size_lr` is still that of α: the
-            learning rate of the logarithm is chosen so that the first step changes α as much.
+        step_size_momentum: of α.
+        log_step_size: learn the logarithm of α, which cannot turn negative, at a learning rate with which the first
+            step changes α as much.
         segments_per_step: segments of trajectories whose losses are averaged in a step; shared out among processes.
-        recompute: keep only the weights of the N steps, and compute each step again on the way back, in place of
-            keeping the graph of all steps; the same result in a fraction of the memory.
+        recompute: compute each step again on the way back; the same result in a fraction of the memory.
         augmentation: DSA operations joined by `_`, one a mini-batch, with parameters for each image; digits leave out
             `flip`. None for none.
         **options: those of `Preparation`.
 
     Raises:
-        UserError: an option is out of its range; `setup` raises it where the experts do not go with the run.
+        UserError: from `setup`, where the experts do not go with the run.
     """
 
     paper = "Dataset Distillation by Matching Training Trajectories (CVPR 2022, arXiv 2203.11932)"
@@ -83,17 +81,12 @@ class MTT(Distiller):
         **options: Any,
     ) -> None:
         super().__init__(ipc, augmentation=augmentation, lr=lr, momentum=momentum, **options)
-        self.experts = experts
-        self.synthetic_steps = synthetic_steps
-        self.expert_epochs = expert_epochs
-        self.max_start_epoch = max_start_epoch
+        self.experts, self.expert_epochs, self.max_start_epoch = experts, expert_epochs, max_start_epoch
+        self.synthetic_steps, self.segments_per_step, self.recompute = synthetic_steps, segments_per_step, recompute
         self.synthetic_batch = min(synthetic_batch or len(self.synthetic), len(self.synthetic))
-        self.log_step_size = log_step_size
         # a step of SGD on log α changes α by α² times as much: dα = α d(log α), and dL/d(log α) = α dL/dα
         self.step_size_lr = step_size_lr / step_size**2 if log_step_size else step_size_lr
-        self.step_size_momentum = step_size_momentum
-        self.segments_per_step = segments_per_step
-        self.recompute = recompute
+        self.log_step_size, self.step_size_momentum = log_step_size, step_size_momentum
         self.raw_step_size = nn.Parameter(torch.tensor(math.log(step_size) if log_step_size else step_size))
 
     @property
@@ -140,22 +133,16 @@ class MTT(Distiller):
         return synthetic.images(), synthetic.targets()
 
     def student(self, start: Tensor, inputs: Inputs, number: int) -> Tensor:
-        """Return the student's weights after the synthetic steps, differentiable in what it is trained on.
-
-        Args:
-            start: `(W,)`.
-            inputs: of the mini-batches.
-            number: of the segment; the draws are keyed with it.
-        """
+        """Return the student's weights `(W,)` after the steps of a segment, differentiable in the inputs."""
         batches, step_sizes = self.batches(number)
         return unroll(self.step, start, inputs, batches, step_sizes, recompute=self.recompute)
 
     def batches(self, number: int) -> tuple[Batches, Tensor]:
-        """Return the mini-batches of a segment, as a function of the inputs and the step, and step sizes `(N,)`."""
+        """Return the mini-batches of a segment, whose number keys the draws, and step sizes `(N,)`."""
         order = self._order(number)
 
         def batches(inputs: Inputs, step: int) -> Inputs:
-            return self._mini_batch(inputs, order[step], step, number)
+            return self.mini_batch(inputs, order[step], step, number)
 
         return batches, self.step_size.expand(self.synthetic_steps)
 
@@ -191,12 +178,6 @@ class MTT(Distiller):
         images = len(self.synthetic)
         if self.synthetic_batch == images:  # an order would change nothing
             return [None] * self.synthetic_steps
-        draws = generator(self.seed, "order", number)
-        chunks = permuted_chunks(images, self.synthetic_batch, self.synthetic_steps, draws)
+        order = generator(self.seed, "order", number)
+        chunks = permuted_chunks(images, self.synthetic_batch, self.synthetic_steps, order)
         return [rows.to(self.device) for rows in chunks]
-
-    def _mini_batch(self, inputs: Inputs, rows: Tensor | None, step: int, number: int) -> Inputs:
-        images, *labels = inputs if rows is None else (tensor.index_select(0, rows) for tensor in inputs)
-        if self.augmentation is not None:
-            images = self.augmentation(images, generator(self.seed, f"augmentation/{step}", number))
-        return images, *labels

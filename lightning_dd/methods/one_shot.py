@@ -15,7 +15,6 @@ class OneShot(Distiller):
     """A method that solves instead of stepping: a subclass writes `make`. The run's one step changes nothing.
 
     Args:
-        ipc: images per class: what is stored.
         augmentation: DSA operations of the evaluations that augment, joined by `_`; digits leave out `flip`.
         **options: those of `Preparation`, but for the optimizer's.
     """
@@ -24,10 +23,7 @@ class OneShot(Distiller):
     needs = NoNetworks.gives
 
     def __init__(
-        self,
-        ipc: PositiveInt,
-        augmentation: str | None = "color_crop_cutout_flip_scale_rotate",
-        **options: Any,
+        self, ipc: PositiveInt, augmentation: str | None = "color_crop_cutout_flip_scale_rotate", **options: Any
     ) -> None:
         super().__init__(
             ipc,

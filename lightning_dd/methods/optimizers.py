@@ -18,15 +18,11 @@ class LAMB(Optimizer):
         params: tensors or groups of them.
         lr: learning rate.
         betas: decay rates of the two moments.
-        eps: added to the root of the second moment.
+        eps: added to the root of the second.
     """
 
     def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 3e-4,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-6,
+        self, params: Iterable[Any], lr: float = 3e-4, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-6
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
 
@@ -51,8 +47,7 @@ class LAMB(Optimizer):
         state["step"] += 1
         first = state["exp_avg"].lerp_(tensor.grad, 1 - betas[0])
         second = state["exp_avg_sq"].mul_(betas[1]).addcmul_(tensor.grad, tensor.grad, value=1 - betas[1])
-        unbiased = (moment / (1 - beta ** state["step"]) for moment, beta in zip((first, second), betas, strict=True))
-        mean, square = unbiased
+        mean, square = (m / (1 - beta ** state["step"]) for m, beta in zip((first, second), betas, strict=True))
         return mean / (square.sqrt() + eps)
 
 
@@ -71,8 +66,7 @@ def step_where(accepted: Tensor | None, optimizer: Any) -> None:
         optimizer: counts the step either way.
     """
     if accepted is None:
-        optimizer.step()
-        return
+        return optimizer.step()
     state = getattr(optimizer, "optimizer", optimizer).state  # Lightning wraps optimizers
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     before = [(p, p.clone(), {k: v.clone() for k, v in state[p].items() if torch.is_tensor(v)}) for p in parameters]

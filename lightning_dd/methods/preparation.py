@@ -86,12 +86,8 @@ class Preparation(Task):
         super().__init__(**facts)
         if networks is not None and networks.gives != self.needs:
             raise OptionError("networks", f"gives {networks.gives}, and {type(self).__name__} needs {self.needs}")
-        self.ipc = ipc
-        self.network = network
-        self.given_networks = networks
-        self.init = init
-        self.repeat_images = repeat_images
-        self.feature_epochs = feature_epochs
+        self.ipc, self.network, self.given_networks = ipc, network, networks
+        self.init, self.repeat_images, self.feature_epochs = init, repeat_images, feature_epochs
         self.augmentation = DSA(augmentation) if augmentation else None
         self.lr, self.momentum, self.clip, self.lr_decay = lr, momentum, clip, lr_decay
         self.compile_objective = compile
@@ -173,19 +169,12 @@ class Preparation(Task):
     def initial_rows(self, draws: torch.Generator) -> Tensor:
         """Return the training images that the synthetic ones start from, `(N,)` rows."""
         data = self.trainer.datamodule
-        return select(
-            "random" if self.init == "real" else self.init,
-            data.train_labels,
-            self.num_classes,
-            self.synthetic.images_per_class,
-            draws,
-            self._features,
-            data.class_names,
-            repeat=self.repeat_images,
-        )
+        rule = "random" if self.init == "real" else self.init
+        classes, more = (self.num_classes, self.synthetic.images_per_class), (self._features, data.class_names)
+        return select(rule, data.train_labels, *classes, draws, *more, repeat=self.repeat_images)
 
     def _features(self) -> TrainedFeatures:
-        """Return the feature network of coresets, trained on the run's images."""
+        """Return the feature network of coresets."""
         run, data = self.networks.context, self.trainer.datamodule
         real = training_set(data, run.device)
         return train_features(real, self.network, self.feature_epochs, self.seed, run.device, data.cache, run.progress)

@@ -17,13 +17,8 @@ class RaTBPTT(DD):
     steps (protocol `dd`), where theirs takes the best of 300, 600, 1,000 and 3,000.
 
     Args:
-        ipc: images per class.
-        init: standard normal noise scaled to unit length per image, as published.
         augmentation: one operation for each mini-batch and for the real images; digits leave `flip` out.
-        **options: those of `DD`, whose meaning is there.
-
-    Raises:
-        UserError: an option is out of its range, or does not go with another.
+        **options: those of `DD`.
     """
 
     paper = "Embarrassingly Simple Dataset Distillation (ICLR 2024, arXiv 2311.07025)"
@@ -49,21 +44,8 @@ class RaTBPTT(DD):
         clip_to_average: PositiveFloat | None = 2.0,
         **options: Any,
     ) -> None:
-        super().__init__(
-            ipc,
-            init=init,
-            unroll=unroll,
-            window=window,
-            images_per_step=images_per_step,
-            shuffle=shuffle,
-            step_size=step_size,
-            step_sizes=step_sizes,
-            optimizer=optimizer,
-            real_batch=real_batch,
-            augmentation=augmentation,
-            lr=lr,
-            momentum=momentum,
-            halve_every=halve_every,
-            clip_to_average=clip_to_average,
-            **options,
-        )
+        steps = {"unroll": unroll, "window": window, "images_per_step": images_per_step, "shuffle": shuffle}
+        inner = {"step_size": step_size, "step_sizes": step_sizes, "optimizer": optimizer}
+        outer = {"lr": lr, "momentum": momentum, "halve_every": halve_every, "clip_to_average": clip_to_average}
+        images = {"init": init, "augmentation": augmentation, "real_batch": real_batch}
+        super().__init__(ipc, **images, **steps, **inner, **outer, **options)

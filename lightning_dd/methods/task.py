@@ -38,11 +38,8 @@ class Task(CheckedOptions, LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.num_classes = num_classes
-        self.image_shape = tuple(image_shape)
-        self.class_names = tuple(class_names)
-        self.seed = seed
-        self.iteration = 0
+        self.num_classes, self.image_shape, self.class_names = num_classes, tuple(image_shape), tuple(class_names)
+        self.seed, self.iteration = seed, 0
         self.stopwatch = Stopwatch()
         self.options: dict[str, Any] = {}  # plain values that this run was made from, and
         self.command = ""  # what made it, for checkpoints and records

@@ -25,12 +25,8 @@ class TESLA(MTT):
     for half the gradient, and so are ours by default. Its soft labels for ImageNet-1K are not here.
 
     Args:
-        ipc: images per class.
-        experts: the folder of the experts (their `--model.folder`).
         half_gradient: as the released code has it; with False the images' gradient is that of the formula.
-
-    Raises:
-        UserError: an option is out of its range; `setup` raises it where the experts do not go with the run.
+        **options: those of `MTT`.
     """
 
     paper = "Scaling Up Dataset Distillation to ImageNet-1K with Constant Memory (ICML 2023, arXiv 2211.10586)"
@@ -42,7 +38,7 @@ class TESLA(MTT):
         self.half_gradient = half_gradient
 
     def inputs(self, synthetic: SyntheticSet) -> Inputs:
-        """Return all images and labels, the images with half their gradient where the released code is followed."""
+        """Return all images and labels, the images with half their gradient where asked for."""
         images, labels = super().inputs(synthetic)
         if self.half_gradient:
             images = 0.5 * images + 0.5 * images.detach()  # exactly the same values

@@ -49,11 +49,7 @@ class Schedule:
             raise OptionError("classes_per_step", "samples classes at random; set {shuffle} true as well")
 
     def order(self, iteration: int, purpose: str = "order") -> Tensor:
-        """Return the rows of each step's images, `(T, B)`, on the CPU.
-
-        Args:
-            iteration: of the method.
-            purpose: key of the draw.
+        """Return the rows of each step's images, `(T, B)`, on the CPU; the purpose is the key of the draw.
 
         Example:
             >>> Schedule(num_classes=2, ipc=3, steps=4).order(0)
@@ -76,12 +72,7 @@ class Schedule:
         return rows.flatten(1)
 
     def differentiated(self, iteration: int, steps_per_pass: int) -> range:
-        """Return the steps of the window; the training ends with the last of them.
-
-        Args:
-            iteration: of the method.
-            steps_per_pass: iterations in a pass over the real images.
-        """
+        """Return the steps of the window, which ends the training; a pass over the real images has some iterations."""
         if self.window is None:
             return range(self.steps)
         first = self.steps - self.window
@@ -92,15 +83,9 @@ class Schedule:
 
 
 def permuted_chunks(images: int, batch: int, steps: int, generator: torch.Generator) -> list[Tensor]:
-    """Return the rows of each step: chunks of a random permutation, and of another when it is used up.
+    """Return the rows of each step: chunks of a random permutation of all rows, and of another when it is used up.
 
     Chunks are taken from the end, the incomplete one first, as in the official code of MTT (arXiv 2203.11932).
-
-    Args:
-        images: N, the number of rows.
-        batch: rows in a chunk.
-        steps: number of chunks.
-        generator: a CPU generator.
 
     Example:
         >>> [len(rows) for rows in permuted_chunks(5, 2, 4, torch.Generator().manual_seed(0))]

@@ -31,7 +31,7 @@ def sum_in_chunks(gradient: Gradient, weights: Tensor, images: Tensor, labels: T
 
     Args:
         gradient: of the objective; see `gradient_of`.
-        weights: the result is differentiable in them alone.
+        weights: `(W,)`; the result is differentiable in them alone.
         images: `(N, C, H, W)`.
         labels: `(N,)`.
         chunk: largest number of images at once.

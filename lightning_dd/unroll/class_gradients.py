@@ -11,20 +11,17 @@ Logits = Callable[[Tensor], Tensor]
 
 
 def class_gradients(network: nn.Module, images: Tensor, labels: Tensor, logits: Logits | None = None) -> list[Tensor]:
-    """Return the gradient of each class's mean cross-entropy with respect to the weights.
+    """Return the gradient of each class's mean cross-entropy, one tensor `(K, *shape)` for each parameter.
 
-    One class goes through plain autograd; several go through one batched gradient, which a GPU takes with few launches.
-    The result has a graph where the images require gradients.
+    Several classes go through one batched gradient, which a GPU takes with few launches. The result has a graph where
+    the images require gradients.
 
     Args:
         network: treats each image for itself (batch normalization in eval mode); its parameters require gradients.
         images: `(K, N, C, H, W)`.
         labels: `(K,)` class indices.
-        logits: called in place of the network for one class, for example its compiled form. Not used for images that
-            require gradients: compiled code cannot be differentiated twice.
-
-    Returns:
-        One tensor `(K, *shape)` for each parameter.
+        logits: the network's compiled form, called for one class of images that require no gradients: compiled code
+            cannot be differentiated twice.
     """
     twice = images.requires_grad
     labels = labels[:, None].expand(-1, images.shape[1])
@@ -42,10 +39,7 @@ def class_gradients(network: nn.Module, images: Tensor, labels: Tensor, logits: 
 def class_gradients_in_chunks(
     network: nn.Module, images: Tensor, labels: Tensor, chunk: int, logits: Logits | None = None
 ) -> list[Tensor]:
-    """Return `class_gradients` of images without a graph, at most `chunk` images of a class in one forward.
-
-    The chunk trades time for memory; the result is the same to rounding.
-    """
+    """Return `class_gradients` of images without a graph, at most `chunk` images of a class in one forward."""
     total: list[Tensor] = []
     for part in images.split(chunk, 1):
         share = part.shape[1] / images.shape[1]

@@ -1,8 +1,7 @@
 """Training whose gradient sees each step by itself, with the weights before it held constant (TESLA, arXiv 2211.10586).
 
 With `θ_N = θ_0 - Σ η_n g_n`, g_n being the gradient at θ_n on batch n, the derivative through g_n alone is kept: how a
-batch moves its own step, not how it moves the later ones through the weights. The result is not that of `unroll`, and
-costs less: no step is differentiated with respect to its weights.
+batch moves its own step, not how it moves the later ones. It costs less than that of `unroll`.
 """
 
 from typing import Any
@@ -18,20 +17,16 @@ from lightning_dd.unroll.unroll import Batches, Inputs
 def unroll_first_order(
     objective: Objective, weights: Tensor, inputs: Inputs, batches: Batches, step_sizes: Tensor
 ) -> Tensor:
-    """Return the weights after all steps of gradient descent, differentiable in inputs and step sizes.
+    """Return the weights `(W,)` of `unroll` by SGD, without a gradient in the first ones; see there.
 
-    Keeps the weights before each step, and the graph of one step at a time. Runs in full precision whatever autocast
-    says.
+    Keeps the weights before each step, and the graph of one step at a time.
 
     Args:
         objective: a function of weights and batch, twice differentiable.
-        weights: before the first step, `(W,)`; without a gradient.
+        weights: before the first step, `(W,)`.
         inputs: source of the batches; a gradient goes to those that are floating.
         batches: gives the batch of step n, the same one at every call.
         step_sizes: `(N,)`.
-
-    Returns:
-        `(W,)`, the same weights as those of `unroll`.
     """
     with torch.autocast(weights.device.type, enabled=False):
         return _FirstOrder.apply(objective, batches, step_sizes, weights.detach(), *inputs)

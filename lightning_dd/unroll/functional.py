@@ -26,11 +26,7 @@ class FlatNetwork:
         self.sizes = [shape.numel() for shape in self.shapes.values()]
 
     def weights(self, network: nn.Module | None = None) -> Tensor:
-        """Return a copy of the weights, `(W,)`, in the order of definition.
-
-        Args:
-            network: another one of the same architecture.
-        """
+        """Return a copy of the weights, `(W,)`, in the order of definition; of another such network if given."""
         return torch.cat([p.detach().flatten() for p in (network or self.network).parameters()])
 
     def named(self, weights: Tensor) -> dict[str, Tensor]:
@@ -49,23 +45,11 @@ class FlatNetwork:
 
 
 class CrossEntropy:
-    """The cross-entropy of a network's logits as a function of weights, images and labels.
-
-    Args:
-        network: as a function of its weights.
-        reduction: over images, `"mean"` or `"sum"`.
-    """
+    """The cross-entropy of a network's logits, its `"mean"` or `"sum"` over images, as a function of the weights."""
 
     def __init__(self, network: FlatNetwork, reduction: str = "mean") -> None:
-        self.network = network
-        self.reduction = reduction
+        self.network, self.reduction = network, reduction
 
     def __call__(self, weights: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        """Return a scalar.
-
-        Args:
-            weights: `(W,)`.
-            images: `(N, C, H, W)`.
-            labels: `(N,)` class indices, or `(N, num_classes)` probabilities.
-        """
+        """Return a scalar for weights `(W,)`, images `(N, C, H, W)`, and indices `(N,)` or probabilities `(N, K)`."""
         return F.cross_entropy(self.network(weights, images), labels, reduction=self.reduction)

@@ -11,11 +11,7 @@ State = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class SGD:
-    """Gradient descent, as `torch.optim.SGD`.
-
-    Attributes:
-        momentum: of the running sum of gradients; 0 is plain gradient descent.
-    """
+    """Gradient descent, as `torch.optim.SGD`; without momentum, it keeps no velocity."""
 
     momentum: float = 0.0
 
@@ -41,16 +37,10 @@ class SGD:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam (arXiv 1412.6980), as `torch.optim.Adam`.
-
-    Attributes:
-        betas: of the running means of the gradient and of its square.
-        eps: added to the root.
-    """
+    """Adam (arXiv 1412.6980), as `torch.optim.Adam`."""
 
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
-
     # The derivative of a root at 0 is infinite: a weight that has had no gradient (a dead unit) would give NaN.
     smallest = 1e-30
 

@@ -17,18 +17,15 @@ Objective = Callable[..., Tensor]
 class InnerStep:
     """A step of an optimizer on an objective.
 
-    A compiled network cannot be differentiated twice; a whole step as one pure function can be compiled. The result is
-    the same to rounding.
-
     Args:
         objective: a pure function of weights and batch, twice differentiable.
         optimizer: SGD by default.
-        compile: compile the step, and its vector-Jacobian product, with `torch.compile`.
+        compile: compile the whole step, and its vector-Jacobian product: a compiled network cannot be differentiated
+            twice. The result is the same to rounding.
     """
 
     def __init__(self, objective: Objective, optimizer: InnerOptimizer | None = None, compile: bool = False) -> None:
-        self.objective = objective
-        self.optimizer = optimizer or SGD()
+        self.objective, self.optimizer = objective, optimizer or SGD()
         self._plain, self._pull_back = self._eager_plain, self._eager_pull_back
         if compile:
             self._plain = torch.compile(self._pure_plain, dynamic=False)
@@ -47,14 +44,9 @@ class InnerStep:
     def pull_back(
         self, state: State, batch: Batch, step_size: Tensor, number: Tensor, cotangents: State
     ) -> tuple[State, Batch, Tensor]:
-        """Return the vector-Jacobian product: cotangents of state, floating tensors of the batch, and step size.
+        """Return the vector-Jacobian product of a step from the cotangents of the next state.
 
-        Args:
-            state: before the step.
-            batch: of the step.
-            step_size: a scalar.
-            number: a scalar that counts the steps from 1.
-            cotangents: of the next state.
+        They are those of the state before, the floating tensors of the batch, and the step size.
         """
         return self._pull_back(state, batch, step_size, number, cotangents)
 

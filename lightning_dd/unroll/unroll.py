@@ -1,9 +1,7 @@
 """Training a network for some steps, differentiably in its inputs and in the step sizes.
 
-Two forms give one result. The full graph keeps every activation of every step until the backward pass. Recomputation
-keeps the weights before each step only, and goes backward step by step (arXiv 1811.10959, section 3.2): from the
-gradient with respect to the weights after step t, one vector-Jacobian product of that step, recomputed, gives those
-with respect to the weights before it, its batch and its step size.
+Two forms give one result. The full graph keeps every activation of every step. Recomputation keeps the weights before
+each step only, and goes backward by the vector-Jacobian product of one step at a time (arXiv 1811.10959, section 3.2).
 """
 
 from collections.abc import Callable

@@ -35,8 +35,8 @@ def picture():
     def make(value=100, size=(6, 4), mode="RGB", format="PNG", **options):
         height, width = size
         buffer = io.BytesIO()
-        colour = value if mode in ("L", "I;16", "P", "1") else (value,) * len(mode)
-        Image.new(mode, (width, height), colour).save(buffer, format, **options)
+        color = value if mode in ("L", "I;16", "P", "1") else (value,) * len(mode)
+        Image.new(mode, (width, height), color).save(buffer, format, **options)
         return buffer.getvalue()
 
     return make

@@ -102,7 +102,7 @@ def test_bytes_that_are_no_images(tmp_path, write_parquet):
         Parquet(root)
 
 
-def test_unlabelled_test_part(tmp_path, write_parquet, picture):
+def test_unlabeled_test_part(tmp_path, write_parquet, picture):
     for part, label in (("train", 0), ("test", -1)):
         write_parquet(tmp_path / f"{part}.parquet", [picture()], [label], names=["a"])
     with pytest.raises(UserError, match=r"some test rows .* have no label"):

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.data
 
 
 @pytest.mark.parametrize(("data_class", "name"), [(MNIST, "7"), (FashionMNIST, "Sneaker")])
-def test_mnist_counts_and_normalisation(real_data, data_class, name):
+def test_mnist_counts_and_normalization(real_data, data_class, name):
     data = data_class(real_data)
     data.setup()
     assert (len(data.train_images), len(data.test_images)) == (60_000, 10_000)

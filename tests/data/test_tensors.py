@@ -26,9 +26,9 @@ def loaded(images, labels=None, **options):
 
 
 def test_pillow_images():
-    colour = loaded([Image.new("RGB", (4, 6), (1, 2, 3)), Image.new("RGB", (4, 6), (4, 5, 6))])
-    assert colour.image_shape == (3, 6, 4)
-    assert colour.train_images[1, :, 0, 0].tolist() == [4, 5, 6]
+    color = loaded([Image.new("RGB", (4, 6), (1, 2, 3)), Image.new("RGB", (4, 6), (4, 5, 6))])
+    assert color.image_shape == (3, 6, 4)
+    assert color.train_images[1, :, 0, 0].tolist() == [4, 5, 6]
     assert loaded([Image.new("L", (4, 6), 9)] * 2).image_shape == (1, 6, 4)
 
 

@@ -83,7 +83,7 @@ def test_inverse_gives_the_pixels_back(recipe):
     torch.testing.assert_close(whitening.inverse(whitening(images)), images / 255, atol=1e-5, rtol=0)
 
 
-def test_mtt_ignores_the_normalisation():
+def test_mtt_ignores_the_normalization():
     images = correlated_images(50)
     plain = fit_zca(images, "mtt", Normalization([0.0, 0.0], [1.0, 1.0]))
     assert torch.equal(fit_zca(images, "mtt", NORMALIZATION).matrix, plain.matrix)

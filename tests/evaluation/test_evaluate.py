@@ -150,7 +150,7 @@ def test_foreign_network_is_named_by_its_class():
 
 
 def test_record():
-    accuracies = Accuracies([50.0, 60.0, 73.33333], [40.0, 42.0], "ConvNet", 12.3456)
+    accuracies = Accuracies([50.0, 60.0, 73.33333], [40.0, 42.0], network="ConvNet", seconds=12.3456)
     record = accuracies.record(step=200, protocol=find_protocol("dm", epochs=20), split="test")
     assert record == {
         "step": 200,
@@ -173,11 +173,6 @@ def test_record_without_random_real():
     assert (record["accuracy_mean"], record["accuracy_std"]) == (50.0, 0.0)
     assert record["random_real_mean"] is None
     assert record["random_real_std"] is None
-
-
-def test_plain_values_travel_between_processes():
-    accuracies = Accuracies([1.0], [2.0], "ConvNet", 3.0)
-    assert Accuracies(**accuracies.plain()) == accuracies
 
 
 def test_soft_labels_are_trained_on_where_the_protocol_says_so():

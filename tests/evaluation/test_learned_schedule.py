@@ -75,7 +75,7 @@ def test_random_real_images_are_trained_as_usual(monkeypatch):
     distilled = _distilled(step_sizes=SIZES, order=ORDER)
     test_set = distilled.prepared, distilled.labels
     result = evaluate(distilled, lambda index: test_set, test_set, FACTORY, find_protocol("dd"), range(2), 0)
-    assert seen == [("dc", None)] * 2
+    assert seen == [("dd", None), ("dc", None)] * 2
     assert len(result.distilled) == 2
 
 

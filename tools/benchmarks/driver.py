@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from benchmarks.sides import Side, references
 
@@ -23,10 +22,10 @@ class WorkerError(Exception):
     """A run ended without a result; the message is the end of what it printed."""
 
 
-def run_all(
+def compare(
     command: Sequence[str], sides: Mapping[str, Side], options: Namespace, folder: Path
-) -> dict[str, list[dict[str, Any]]]:
-    """Run every side `options.repeats` times, taking turns, and return the runs of each.
+) -> dict[str, dict[str, Any]]:
+    """Run every side `options.repeats` times, taking turns, and return its medians, the ratios and the agreement.
 
     Args:
         command: starts a worker, given `--worker SIDE --answer FILE` besides.
@@ -38,40 +37,27 @@ def run_all(
         WorkerError: a run failed.
     """
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
+    answers = {name: folder / f"answer_{number}.pt" for number, name in enumerate(sides)}
     for repeat in range(options.repeats):
-        for number, name in enumerate(sides):
+        for name in sides:
             print(f"run {repeat + 1} of {options.repeats}: {name}", file=sys.stderr, flush=True)
-            answer = answer_file(folder, number)
-            runs[name].append(_run([*command, "--worker", name, "--answer", str(answer)], folder))
-    return runs
-
-
-def answer_file(folder: Path, number: int) -> Path:
-    """Return where the runs of a side leave their answer."""
-    return folder / f"answer_{number}.pt"
-
-
-def summarise(
-    runs: Mapping[str, list[dict[str, Any]]], sides: Mapping[str, Side], folder: Path
-) -> dict[str, dict[str, Any]]:
-    """Return for each side the median over runs of each run's median, what it is compared with, and the ratios."""
+            runs[name].append(_run([*command, "--worker", name, "--answer", str(answers[name])], folder))
     rows = {name: _middle(runs[name]) for name in sides}
-    answers = {name: answer_file(folder, number) for number, name in enumerate(sides)}
     for name, row in rows.items():
         baselines = references(sides, sides[name].group)
         for allocator in ("default", "tuned"):
             baseline = rows.get(baselines.get(allocator, ""))
             row[f"speedup_over_{allocator}"] = baseline and baseline["seconds"] / row["seconds"]
         reference = answers.get(baselines.get("tuned", baselines.get("default", "")))
-        row.update(agreement(answers[name], reference))
+        row.update(_agreement(answers[name], reference))
     return rows
 
 
-def agreement(answer: Path, reference: Path | None) -> dict[str, float | None]:
-    """Return cosine and relative error of two saved tensors; None for both where either is missing."""
-    if reference is None or not answer.exists() or not reference.exists():
+def _agreement(answer: Path, reference: Path | None) -> dict[str, float | None]:
+    """Return cosine and relative error of two saved tensors; None for both without a reference."""
+    if reference is None:
         return {"cosine": None, "relative_error": None}
-    ours, theirs = (_flat(path) for path in (answer, reference))
+    ours, theirs = (torch.load(path, weights_only=True).double().flatten() for path in (answer, reference))
     size = theirs.norm().clamp_min(torch.finfo(torch.float64).tiny)
     return {
         "cosine": torch.nn.functional.cosine_similarity(ours, theirs, dim=0, eps=1e-300).item(),
@@ -79,24 +65,15 @@ def agreement(answer: Path, reference: Path | None) -> dict[str, float | None]:
     }
 
 
-def _flat(path: Path) -> Tensor:
-    return torch.load(path, weights_only=True).double().flatten()
-
-
 def _middle(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the median over runs of every number; for lists, of each run's median."""
-    medians = [{key: _number(value) for key, value in run.items()} for run in runs]
-    row = {key: _median([run[key] for run in medians]) for key in medians[0]}
-    steps = [run["seconds"] for run in medians]
-    return {**row, "seconds_min": min(steps), "seconds_max": max(steps), "runs": runs}
-
-
-def _number(value: Any) -> float | None:
-    return (statistics.median(value) if value else None) if isinstance(value, list) else value
-
-
-def _median(values: list[float | None]) -> float | None:
-    return None if None in values else statistics.median(values)
+    medians = [
+        {key: statistics.median(value) if isinstance(value, list) else value for key, value in run.items()}
+        for run in runs
+    ]
+    columns = {key: [run[key] for run in medians] for key in medians[0]}
+    row = {key: None if None in values else statistics.median(values) for key, values in columns.items()}
+    return {**row, "seconds_min": min(columns["seconds"]), "seconds_max": max(columns["seconds"]), "runs": runs}
 
 
 def _run(command: list[str], folder: Path) -> dict[str, Any]:

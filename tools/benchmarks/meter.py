@@ -4,23 +4,13 @@ import os
 import resource
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from lightning_dd.runtime.memory import peak_memory
 
 STAT = Path("/proc/stat")
-
-
-class Usage(NamedTuple):
-    """What the process has used so far, and the whole machine (None where that is not known)."""
-
-    wall: float
-    user: float
-    system: float
-    faults: int
-    machine: float | None
 
 
 class Meter:
@@ -46,31 +36,28 @@ class Meter:
 
     def report(self) -> dict[str, Any]:
         """Return what the measured steps took, each, and what came before."""
-        before, after = self._before, usage()
         seconds = [end - start for start, end in zip(self._ends, self._ends[1:], strict=False)]
         steps = (len(seconds) - self.warmup) * self.units
-        own = after.user + after.system - before.user - before.system
-        others = None if after.machine is None else max(0.0, after.machine - before.machine - own)
+        own, system, faults, machine = (now - before for now, before in zip(usage(), self._before, strict=True))
         return {
             "seconds": [each / self.units for each in seconds[self.warmup :]],
             "warmup_seconds": sum(seconds[: self.warmup]),
-            "user_seconds": (after.user - before.user) / steps,
-            "system_seconds": (after.system - before.system) / steps,
-            "minor_faults": (after.faults - before.faults) / steps,
-            "other_processes_cores": None if others is None else others / (after.wall - before.wall),
+            "system_seconds": system / steps,
+            "minor_faults": faults / steps,
+            "other_processes_cores": max(0.0, machine - own) / sum(seconds[self.warmup :]) if STAT.exists() else None,
             "peak_memory_bytes": peak_memory(self.device),
         }
 
 
-def usage() -> Usage:
-    """Return what was used up to now."""
+def usage() -> tuple[float, float, int, float]:
+    """Return CPU seconds of the process, those in the kernel, its page faults, and CPU seconds of all processes."""
     own = resource.getrusage(resource.RUSAGE_SELF)
-    return Usage(time.perf_counter(), own.ru_utime, own.ru_stime, own.ru_minflt, _machine())
+    return own.ru_utime + own.ru_stime, own.ru_stime, own.ru_minflt, _machine()
 
 
-def _machine() -> float | None:
-    """Return the CPU seconds of all processes since the machine started (Linux)."""
+def _machine() -> float:
+    """Return the CPU seconds of all processes since the machine started; 0 where that is not known (not Linux)."""
     if not STAT.exists():
-        return None
+        return 0.0
     user, nice, system, _idle, _wait, irq, softirq, *_ = map(int, STAT.read_text().split("\n", 1)[0].split()[1:])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")

@@ -1,7 +1,7 @@
 """What is compared: the sides of a task."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -20,7 +20,6 @@ class Side:
         precision: of the Trainer; `bf16-mixed` is autocast elsewhere.
         channels_last: whether the network's weights and activations have the channels of a pixel side by side.
         group: sides of one group do the same work.
-        unroll: inner steps; None takes the option's.
         more: options of the method that only this side sets.
     """
 
@@ -30,10 +29,10 @@ class Side:
     precision: str = "32-true"
     channels_last: bool = False
     group: str = ""
-    unroll: int | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
+FULL_GRAPH = {"recompute": False}
 PLAINS = {PLAIN_DEFAULT: Side("plain", tuned=False), PLAIN: Side("plain")}
 OURS = {"ours": Side(), "ours, compile": Side(compile=True)}
 USUAL = {
@@ -48,6 +47,16 @@ USUAL = {
 def sweep(option: str, *values: int) -> dict[str, Side]:
     """Return ours with each value of an option."""
     return {f"ours, {option} {value}": Side(more={option: value}) for value in values}
+
+
+def memory(option: str, *values: int, **others: Side) -> dict[str, Side]:
+    """Return rows that show the memory of unrolled training: a group for each value of an option, with other sides."""
+    sides = {"plain": Side("plain"), "ours, full graph": Side(more=FULL_GRAPH), "ours": Side(), **others}
+    return {
+        f"{value} steps, {name}": replace(side, group=f"memory {value}", more={**side.more, option: value})
+        for value in values
+        for name, side in sides.items()
+    }
 
 
 def grid() -> dict[str, Side]:

@@ -12,7 +12,6 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from torch import Tensor, nn
 
-from benchmarks.channels_last import ChannelsLast
 from benchmarks.meter import Meter
 from benchmarks.sides import Side
 from benchmarks.synthetic import RandomImages
@@ -26,9 +25,20 @@ from lightning_dd.networks.pooling import AveragePool2x2
 from lightning_dd.rng import generator
 
 
+class ChannelsLast(ConvNet):
+    """A ConvNet of the same weights with the channels of a pixel side by side, as some convolutions prefer it."""
+
+    def initialize(self, generator: torch.Generator) -> "ChannelsLast":
+        """Sample in the usual format first: sampling fills memory in its order, and would give other weights."""
+        self.to(memory_format=torch.contiguous_format)
+        return super().initialize(generator).to(memory_format=torch.channels_last)
+
+
 def run(task: ModuleType, side: Side, options: Namespace) -> dict[str, Any]:
     """Return the measurements of one run, and as `answer` the gradient of the images in the first step."""
-    data, method = RandomImages(task.real_images(options), options), task.method(side, options)
+    method = task.method(side, options)
+    sampled = getattr(method.sampling, "batch_size", 0) + options.classes * getattr(method.sampling, "per_class", 0)
+    data = RandomImages(max(10_000, 2 * sampled), options)
     if side.form == "plain":
         return plain(task, method, data, options)
     return fit(method, data, side, options, lambda: method.synthetic.codec.images)
@@ -51,26 +61,21 @@ def plain(task: ModuleType, method: Distiller, data: RandomImages, options: Name
     """Run the plain form: what is sampled and the layout of the network are ours, so that gradients can be compared.
 
     Args:
-        task: `loss(method, network, batch)` is the plain objective, and `networks(method)`, if it has that, the plain
-            form of what gives and trains the networks.
+        task: `loss(method, network, batch)` is the plain objective.
         method: has the synthetic set, the optimizer and the source of networks.
         data: the real images; all of them are prepared before the first step.
         options: of the tool.
     """
     data.setup()
-    everything, draws, codec = (
-        torch.arange(len(data.train_labels)),
-        generator(options.seed, "init"),
-        method.synthetic.codec,
-    )
+    draws, codec, networks = generator(options.seed, "init"), method.synthetic.codec, method.networks
     with torch.no_grad():
         if method.init == "noise":
             codec.start_noise(draws)
         else:
             codec.start(data.real_images(random_real(data.train_labels, options.classes, options.ipc, draws)))
     method.to(options.device)
-    real, labels = data.real_images(everything).to(options.device), data.train_labels.to(options.device)
-    networks = task.networks(method) if hasattr(task, "networks") else method.networks
+    real, labels = data.real_images(torch.arange(len(data.train_labels))), data.train_labels
+    real, labels = real.to(options.device), labels.to(options.device)
     networks.setup(method.source_context())
     if hasattr(networks, "flat"):
         with_library_operations(networks.flat.network.to(options.device))

@@ -6,22 +6,14 @@ from pathlib import Path
 import torch
 
 MEMINFO = Path("/proc/meminfo")
-SPARE = 0.9
-"""Of what is free; the rest is for others."""
+SPARE = 0.9  # of what is free; the rest is for others
 
 
 def expected(measured: Mapping[int, float], ipc: int) -> float | None:
-    """Return the value at a number of images per class on the line through the two nearest smaller ones.
+    """Return the value at a larger number of images per class, on the line through the two nearest measured ones.
 
-    Time and memory of most methods grow no more than linearly; where they grow faster, this is too low, and the cell is
-    tried. One measurement alone says nothing about the growth.
-
-    Args:
-        measured: values by images per class.
-        ipc: larger than all of them.
-
-    Returns:
-        None with fewer than two smaller measurements.
+    None with fewer than two of these. Time and memory of most methods grow no more than linearly; where they grow
+    faster, this is too low, and the cell is tried.
 
     Example:
         >>> expected({1: 10.0, 10: 19.0}, 50)

@@ -19,15 +19,9 @@ Row = Mapping[str, Any]
 
 
 def draw(rows: Sequence[Row], folder: Path, title: str) -> list[Path]:
-    """Write `cost_time.png` (the whole outer loop and the loss) and `cost_memory.png`.
+    """Write `cost_time.png` (the whole outer loop and the loss) and `cost_memory.png`, and return their paths.
 
-    Args:
-        rows: the cells; those that were not measured end the line of their method.
-        folder: where the plots go.
-        title: data set and device.
-
-    Returns:
-        Their paths; none where nothing was measured.
+    Cells that were not measured end the line of their method; nothing is drawn where none was.
     """
     if not any(row["status"] == "measured" for row in rows):
         return []

@@ -9,7 +9,8 @@ from argparse import Namespace
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import LambdaCallback
 
 from benchmarks.random_walk import RandomWalk
 from benchmarks.synthetic import RandomImages
@@ -22,30 +23,20 @@ from lightning_dd.methods import Distiller
 from lightning_dd.networks import ConvNet
 from lightning_dd.runtime.memory import keep_freed_memory, out_of_memory, peak_memory
 
-REAL_IMAGES = 5000
-"""In memory; batches are drawn from them."""
+REAL_IMAGES = 5000  # in memory; batches are drawn from them
 FULL_BATCH = ("batch_size", "pool_batch", "synthetic_batch")
 """What methods call the number of synthetic images in a step of their inner training."""
 
 
 def known_methods() -> dict[str, type[Distiller]]:
     """Return the methods that learn images, by name; a coreset's step does nothing that could be measured."""
-    found = {name: getattr(methods, name) for name in methods.__all__}
-    return {
-        name: method
-        for name, method in found.items()
-        if inspect.isclass(method) and issubclass(method, Distiller) and method.objective is not Distiller.objective
-    }
+    classes = {name: kind for name in methods.__all__ if inspect.isclass(kind := getattr(methods, name))}
+    distillers = {name: kind for name, kind in classes.items() if issubclass(kind, Distiller)}
+    return {name: kind for name, kind in distillers.items() if kind.objective is not Distiller.objective}
 
 
 def run(method: str, ipc: int, options: Namespace) -> dict[str, Any]:
-    """Return what a cell costs, or under `failed` why it could not be measured.
-
-    Args:
-        method: name of its class.
-        ipc: images per class.
-        options: of the tool.
-    """
+    """Return what a cell costs, or under `failed` why it could not be measured."""
     keep_freed_memory()
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -68,18 +59,22 @@ def _measured(method: type[Distiller], ipc: int, options: Namespace) -> dict[str
     shape = Namespace(shape=facts.image_shape, classes=len(facts.class_names), seed=0)
     data = RandomImages(max(REAL_IMAGES, 2 * shape.classes), shape)
     module = method(**_arguments(method, ipc, shape, options))
-    cost, before = StepTimer(synchronize=True), _Before()
+    cost, before = StepTimer(synchronize=True), {}
+
+    def look(trainer: Trainer, module: LightningModule) -> None:
+        before.update(memory_before_bytes=peak_memory(module.device), device=str(module.device))
+
     trainer = Trainer(
         **{name: value for name, value in TRAINER_DEFAULTS.items() if name != "default_root_dir"},
         devices=1,
         max_steps=options.steps + 1,  # the first is not counted
-        callbacks=[cost, before],
+        callbacks=[cost, LambdaCallback(on_train_start=look)],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
     )
     trainer.fit(module, data)
-    return {**cost.record(module), "memory_before_bytes": before.bytes, "device": str(before.device)}
+    return {**cost.record(module), **before}
 
 
 def _arguments(method: type[Distiller], ipc: int, shape: Namespace, options: Namespace) -> dict[str, Any]:
@@ -97,12 +92,3 @@ def _arguments(method: type[Distiller], ipc: int, shape: Namespace, options: Nam
     if options.width and not issubclass(method, methods.KIP):  # its network is infinitely wide
         arguments["network"] = functools.partial(ConvNet, width=options.width)
     return {**arguments, **options.settings.get(method.__name__, {})}
-
-
-class _Before(Callback):
-    """Memory in use before the first step: what any further step adds to."""
-
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Look at it."""
-        self.device = module.device
-        self.bytes = peak_memory(module.device)

@@ -21,7 +21,7 @@ def loss(
         labels: the class indices.
         real: `(B, C, H, W)` for each class.
         synthetic: `(n, C, H, W)` for each class.
-        augment: called with the place of the class and images: the same transform for both of a class.
+        augment: called with the place of the class and images.
     """
     total = 0
     for place, (label, *pair) in enumerate(zip(labels, real, synthetic, strict=True)):

@@ -9,19 +9,12 @@ from torch.nn import functional as F
 Weights = dict[str, Tensor]
 Network = Callable[[Weights, Tensor], Tensor]
 """Gives the logits of images under weights: `functional_call` of a module."""
+Batches = Iterable[tuple[Tensor, Tensor]]
+"""Images `(B, C, H, W)` and labels of each step."""
 
 
-def train(
-    network: Network, weights: Weights, batches: Iterable[tuple[Tensor, Tensor]], sizes: Iterable[Tensor]
-) -> Weights:
-    """Return the weights after `w - size * gradient` on each batch, with the graph of all steps.
-
-    Args:
-        network: as a function of its weights.
-        weights: at the start.
-        batches: images `(B, C, H, W)` and labels of each step.
-        sizes: the step size of each step.
-    """
+def train(network: Network, weights: Weights, batches: Batches, sizes: Iterable[Tensor]) -> Weights:
+    """Return the weights after `w - size * gradient` on each batch, with the graph of all steps."""
     weights = {name: weight.detach().clone().requires_grad_() for name, weight in weights.items()}
     for (images, labels), size in zip(batches, sizes, strict=True):
         value = F.cross_entropy(network(weights, images), labels)
@@ -31,12 +24,7 @@ def train(
 
 
 def loss(
-    network: Network,
-    weights: Weights,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    sizes: Iterable[Tensor],
-    real: Tensor,
-    labels: Tensor,
+    network: Network, weights: Weights, batches: Batches, sizes: Iterable[Tensor], real: Tensor, labels: Tensor
 ) -> Tensor:
     """Return the cross-entropy on real images `(B, C, H, W)` and their labels after the training."""
     return F.cross_entropy(network(train(network, weights, batches, sizes), real), labels)

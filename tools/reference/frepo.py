@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def loss(
@@ -37,25 +37,3 @@ def loss(
     regularized = kernel + ridge * kernel.trace() / len(kernel) * torch.eye(len(kernel)).to(kernel)
     predictions = real @ synthetic.T @ torch.linalg.solve(regularized, labels)
     return 0.5 * (predictions - targets).square().sum(1).mean() - margin
-
-
-class Member:
-    """A network of the pool, with an optimizer and an age of its own.
-
-    Args:
-        network: with random weights.
-        age: at the start; members' ages are staggered.
-        lr: of Adam.
-    """
-
-    def __init__(self, network: nn.Module, age: int, lr: float) -> None:
-        self.network, self.age, self.lr = network, age, lr
-        self.adam = torch.optim.Adam(network.parameters(), lr)
-
-    def train(self, images: Tensor, labels: Tensor) -> None:
-        """Take one step on the synthetic images and labels."""
-        self.network.train().requires_grad_(True)
-        self.adam.zero_grad()
-        (0.5 * (self.network(images) - labels).square().sum(1).mean()).backward()
-        self.adam.step()
-        self.age += 1

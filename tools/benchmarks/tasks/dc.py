@@ -16,11 +16,6 @@ OPTIONS = {"real_per_class": (256, "real images of each class in a step")}
 DEFAULTS = {"ipc": 1, "steps": 3, "warmup": 1}
 
 
-def real_images(options: Namespace) -> int:
-    """Return how many real images there are."""
-    return options.classes * max(600, options.real_per_class)
-
-
 def method(side: Side, options: Namespace) -> DC:
     """Return the method, with a new network at every step."""
     return DC(real_per_class=options.real_per_class, outer_loops=1, **common(side, options))

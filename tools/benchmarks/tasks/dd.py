@@ -9,35 +9,20 @@ from argparse import Namespace
 from torch import Tensor
 from torch.func import functional_call
 
-from benchmarks.sides import OURS, PLAIN, PLAINS, Side, sweep
+from benchmarks.sides import FULL_GRAPH, OURS, PLAIN, PLAINS, Side, memory, sweep
 from benchmarks.worker import common
 from lightning_dd.data.sampling import Batch
 from lightning_dd.methods import DD
 from lightning_dd.networks import AlexCifarNet, DDLeNet
 from reference import dd
 
-GRAPH = {"recompute": False}
-SIDES = {
-    **PLAINS,
-    "ours, full graph": Side(more=GRAPH),
-    **OURS,
-    **{
-        f"{steps} steps, {name}": Side(form, group=f"memory {steps}", unroll=steps, more=more)
-        for steps in (10, 100)
-        for name, form, more in (("plain", "plain", {}), ("ours, full graph", "ours", GRAPH), ("ours", "ours", {}))
-    },
-}
+SIDES = {**PLAINS, "ours, full graph": Side(more=FULL_GRAPH), **OURS, **memory("unroll", 10, 100)}
 SWEEP = {PLAIN: Side("plain"), **sweep("real_chunk", 32, 64, 128, 256, 512, 1024)}
 OPTIONS = {
     "unroll": (30, "inner steps, one image of each class in each"),
     "real_batch": (1024, "real images in a step"),
 }
 DEFAULTS = {"shape": (1, 28, 28), "width": 16}
-
-
-def real_images(options: Namespace) -> int:
-    """Return how many real images there are."""
-    return 4 * options.real_batch
 
 
 def method(side: Side, options: Namespace) -> DD:
@@ -47,8 +32,9 @@ def method(side: Side, options: Namespace) -> DD:
         settings["images_per_step"] = options.ipc
     else:
         settings["network"] = DDLeNet if gray else AlexCifarNet
-    unroll, size = side.unroll or options.unroll, 0.02 if gray else 0.001
-    return DD(unroll=unroll, step_size=size, real_batch=options.real_batch, halve_every=None, **settings)
+    size = 0.02 if gray else 0.001
+    own = {"unroll": options.unroll, "step_size": size, "real_batch": options.real_batch, "halve_every": None}
+    return DD(**{**own, **settings})
 
 
 def loss(method: DD, starts: list[Tensor], batch: Batch) -> Tensor:

@@ -14,12 +14,6 @@ from reference import dm
 SIDES, GRID = USUAL, grid()
 SWEEP = {PLAIN: Side("plain"), **sweep("real_chunk", 32, 64, 128, 256, 512, 2560)}
 OPTIONS = {"real_per_class": (256, "real images of each class in a step")}
-DEFAULTS: dict[str, object] = {}
-
-
-def real_images(options: Namespace) -> int:
-    """Return how many real images there are."""
-    return options.classes * max(1000, options.real_per_class)
 
 
 def method(side: Side, options: Namespace) -> DM:

@@ -18,7 +18,6 @@ from reference import training
 SIDES = {**PLAINS, **OURS}
 SWEEP = {PLAIN: Side("plain")}
 OPTIONS = {"batch": (256, "images in a step")}
-DEFAULTS: dict[str, object] = {}
 
 
 def run(side: Side, options: Namespace) -> dict[str, Any]:

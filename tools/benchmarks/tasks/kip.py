@@ -17,12 +17,6 @@ OPTIONS = {
     "real_batch": (5000, "real images in a step"),
     "depth": (1, "hidden layers of the infinitely wide network"),
 }
-DEFAULTS: dict[str, object] = {}
-
-
-def real_images(options: Namespace) -> int:
-    """Return how many real images there are."""
-    return 2 * options.real_batch
 
 
 def method(side: Side, options: Namespace) -> KIP:

@@ -9,7 +9,7 @@ from argparse import Namespace
 from torch import Tensor
 
 from benchmarks.random_walk import RandomWalk
-from benchmarks.sides import OURS, PLAIN, PLAINS, Side, sweep
+from benchmarks.sides import FULL_GRAPH, OURS, PLAIN, PLAINS, Side, memory, sweep
 from benchmarks.worker import common
 from lightning_dd.data.sampling import Batch
 from lightning_dd.experts.segments import Segment
@@ -17,38 +17,23 @@ from lightning_dd.methods import MTT, TESLA
 from lightning_dd.rng import generator
 from reference import mtt
 
-GRAPH = {"recompute": False}
 SIDES = {
     **PLAINS,
-    "ours, full graph": Side(more=GRAPH),
+    "ours, full graph": Side(more=FULL_GRAPH),
     **OURS,
     "tesla": Side("tesla"),
-    **{
-        f"{steps} steps, {name}": Side(form, group=f"memory {steps}", unroll=steps, more=more)
-        for steps in (10, 50)
-        for name, form, more in (
-            ("plain", "plain", {}),
-            ("ours, full graph", "ours", GRAPH),
-            ("ours", "ours", {}),
-            ("tesla", "tesla", {}),
-        )
-    },
+    **memory("synthetic_steps", 10, 50, tesla=Side("tesla")),
 }
 SWEEP = {PLAIN: Side("plain"), **sweep("keep_every", 1, 2, 5, 10)}
 OPTIONS = {"unroll": (50, "synthetic steps, all synthetic images in each")}
 DEFAULTS = {"ipc": 1}
 
 
-def real_images(options: Namespace) -> int:
-    """Return how many real images there are."""
-    return options.classes * max(10, options.ipc)
-
-
 def method(side: Side, options: Namespace) -> MTT:
     """Return the method, with experts that walk at random."""
-    settings = {"synthetic_steps": side.unroll or options.unroll, "step_size_lr": 1e-7, "lr": 100.0}
+    settings = {"synthetic_steps": options.unroll, "step_size_lr": 1e-7, "lr": 100.0, **common(side, options)}
     kind, own = (TESLA, {"half_gradient": False}) if side.form == "tesla" else (MTT, {})
-    return kind(experts="", networks=RandomWalk(), **settings, **own, **common(side, options))
+    return kind(experts="", networks=RandomWalk(), **settings, **own)
 
 
 def loss(method: MTT, segments: list[Segment], batch: Batch) -> Tensor:
