@@ -17,6 +17,7 @@ import torch
 
 from benchmarks import driver, table, worker
 from benchmarks.sides import Side
+from lightning_dd.artifact.files import write_json
 from lightning_dd.runtime.environment import environment
 from lightning_dd.runtime.memory import keep_freed_memory
 
@@ -59,7 +60,7 @@ def _parser(task: ModuleType, name: str) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--repeats", type=_count, default=5, help="runs of each side")
     add("--steps", type=_count, default=8, help="measured steps of a run")
-    add("--warmup", type=_count_or_none, default=2, help="steps before those; compilation happens here")
+    add("--warmup", type=int, default=2, help="steps before those; compilation happens here")
     add("--sides", nargs="+", metavar="SIDE", help="only these, each in quotes")
     add("--sweep", action="store_true", help="try chunk sizes in place of the usual sides")
     add("--grid", action="store_true", help="every combination of precision, compilation and memory format instead")
@@ -68,7 +69,7 @@ def _parser(task: ModuleType, name: str) -> argparse.ArgumentParser:
     add("--ipc", type=_count, default=10, help="synthetic images per class")
     add("--width", type=_count, default=128, help="channels of the ConvNet")
     add("--seed", type=int, default=0, help="of all draws, the same on all sides")
-    add("--out", type=Path, help="file to write: Markdown where it ends in .md, JSON otherwise")
+    add("--out", type=Path, help="JSON file to write besides")
     add("--worker", help=argparse.SUPPRESS)
     add("--answer", type=Path, help=argparse.SUPPRESS)
     for option, (default, text) in task.OPTIONS.items():
@@ -93,7 +94,7 @@ def _compare(arguments: list[str], sides: dict[str, Side], options: argparse.Nam
     report = {"task": arguments[0], "settings": settings, "environment": where, "sides": rows}
     print(table.render(report))
     if options.out:
-        table.write(report, options.out)
+        write_json(options.out, report)
 
 
 def _work(task: ModuleType, options: argparse.Namespace) -> int:
@@ -119,10 +120,6 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
-
-
-def _count_or_none(text: str) -> int:
-    return 0 if text == "0" else _count(text)
 
 
 def _fail(sentence: str, code: int = 2) -> int:

@@ -7,8 +7,6 @@ where the same command later goes on from the cells that are finished; `tools/re
 
 import argparse
 import functools
-import re
-import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,6 +15,7 @@ from typing import Any
 
 import torch
 
+from lightning_dd.app.cli import command_line
 from lightning_dd.artifact.files import atomic, write_json
 from lightning_dd.comparison import tables
 from lightning_dd.comparison.candidates import Candidate, RealImages, from_sets, groups
@@ -165,7 +164,7 @@ def _write(cells: list[Cell], scores: list[dict[str, Any]], options: argparse.Na
         "epochs": options.epochs,
         "test_images": options.test_images,
         "seed": options.seed,
-        "command": _command(arguments),
+        "command": command_line(arguments).replace("-m lightning_dd", "tools/evaluate.py", 1),
         "cells": [cell.record() for cell in cells],
         "scores": scores,
         "environment": environment(torch.device(_device())),
@@ -220,12 +219,6 @@ def _candidates(
 
 def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _command(arguments: list[str]) -> str:
-    """Return the command with DATA for the data folder."""
-    words = re.sub(r"(--data\.root[\0=])[^\0]*", r"\1DATA", "\0".join(arguments)).split("\0")
-    return shlex.join(["python", "tools/evaluate.py", *words])
 
 
 if __name__ == "__main__":

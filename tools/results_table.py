@@ -81,9 +81,9 @@ def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -
         str(record["ipc"]),
         f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
         ", ".join([steps, *short, *changed_options(commands(record))]),
-        _figure(last, "accuracy"),
-        _figure(last, "random_real"),
-        _figure(herding["evaluations"][-1], "accuracy") if herding and herding is not record else "-",
+        figure(last),
+        figure(last, "random_real"),
+        figure(herding["evaluations"][-1]) if herding and herding is not record else "-",
         published.replace("+-", "±"),
         f"{last['accuracy_mean'] - float(value[0]):+.1f}" if value else "-",
         f"{minutes:.0f}, {record['environment']['device']}",
@@ -138,12 +138,12 @@ def options_but(words: list[str], but: Collection[str]) -> list[tuple[str, str]]
     return list({name: value for name, value in pairwise(words) if name.startswith("--") and name not in but}.items())
 
 
-def _figure(evaluation: dict[str, Any], of: str) -> str:
+def figure(evaluation: dict[str, Any], of: str = "accuracy") -> str:
+    """Return mean and standard deviation for people; the accuracy of one network has no spread."""
     mean, std = evaluation[f"{of}_mean"], evaluation[f"{of}_std"]
     if mean is None:
         return "-"
-    alone = of == "accuracy" and evaluation["num_networks"] == 1  # one has no spread
-    return f"{mean:.1f}" if alone else f"{mean:.1f} ± {std:.1f}"
+    return f"{mean:.1f}" if of == "accuracy" and evaluation["num_networks"] == 1 else f"{mean:.1f} ± {std:.1f}"
 
 
 if __name__ == "__main__":

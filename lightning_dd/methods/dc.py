@@ -49,7 +49,8 @@ class DC(ClassBalancedDistiller):
         class_chunk: classes in one batched gradient; trades time for memory without changing the result. None takes 1
             on CPU, and on a GPU as many as have 2,560 real images together.
         real_chunk: real images in one forward, likewise; None takes all images of those classes.
-        **options: those of `ClassBalancedDistiller`; the paper's `lr` for an MLP is 0.01.
+        lr: learning rate of the images (the paper: 0.1; 0.01 for an MLP).
+        **options: those of `ClassBalancedDistiller`.
     """
 
     paper = "Dataset Condensation with Gradient Matching (ICLR 2021, arXiv 2006.05929)"

@@ -42,8 +42,8 @@ class MTT(Distiller):
         step_size: α at the start.
         step_size_lr: learning rate of α.
         step_size_momentum: of α.
-        log_step_size: learn the logarithm of α, which cannot turn negative, at a learning rate with which the first
-            step changes α as much.
+        log_step_size: learn the logarithm of α, which cannot turn negative, at a rate with which the first step
+            changes α as much as without.
         segments_per_step: segments of trajectories whose losses are averaged in a step; shared out among processes.
         recompute: compute each step again on the way back; the same result in a fraction of the memory.
         augmentation: DSA operations joined by `_`, one a mini-batch, with parameters for each image; digits leave out

@@ -1,8 +1,6 @@
-"""The table of a benchmark: on the screen, as Markdown and as JSON."""
+"""The table of a benchmark, for the screen."""
 
-import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -37,37 +35,21 @@ first steps, not measured. cosine, rel. error: of the first step's result agains
 others' cores: CPU cores that other processes kept busy meanwhile; above 0.1 do not quote the times."""
 
 
-def render(report: Mapping[str, Any], markdown: bool = False) -> str:
+def render(report: Mapping[str, Any]) -> str:
     """Return the whole report as text.
 
     Args:
         report: `task`, `settings`, `environment` and `sides`.
-        markdown: with the table's bars and rules.
     """
-    cells = [["side", *COLUMNS]]
-    cells += [[name, *(column(row) for column in COLUMNS.values())] for name, row in report["sides"].items()]
-    lines = _aligned(cells, " | " if markdown else "  ")
-    if markdown:
-        rule = ["---", *["---:"] * len(COLUMNS)]
-        lines = [f"| {line} |" for line in lines]
-        lines.insert(1, f"| {' | '.join(rule)} |")
+    rows = [["side", *COLUMNS]]
+    rows += [[name, *(column(row) for column in COLUMNS.values())] for name, row in report["sides"].items()]
+    first, *widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join([name.ljust(first), *(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))])
+        for name, *cells in rows
+    ]
     about = [_described(report[part]) for part in ("settings", "environment")]
     return "\n".join([f"benchmark {report['task']}", "", *lines, "", LEGEND, "", *about])
-
-
-def write(report: Mapping[str, Any], path: Path) -> None:
-    """Write Markdown where the name ends in `.md`, and JSON otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = render(report, markdown=True) if path.suffix == ".md" else json.dumps(report, indent=2)
-    path.write_text(text + "\n")
-
-
-def _aligned(rows: list[list[str]], separator: str) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        separator.join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
 
 
 def _described(part: Mapping[str, Any]) -> str:

@@ -96,21 +96,24 @@ def plain(task: ModuleType, method: Distiller, data: RandomImages, options: Name
     return timed(step, lambda: codec.images.grad, options)
 
 
-def timed(step: Callable[[int], None], gradient: Callable[[], Tensor], options: Namespace) -> dict[str, Any]:
-    """Run the warm-up and the measured steps and return what their meter reports, with the first step's gradient.
+def timed(
+    step: Callable[[int], None], answer: Callable[[], Tensor], options: Namespace, units: int = 1
+) -> dict[str, Any]:
+    """Run the warm-up and the measured steps and return what their meter reports, and the answer after the first step.
 
     Args:
         step: does one, given its number.
-        gradient: reads what the last step left.
+        answer: reads what the step left.
         options: of the tool.
+        units: how many of what is reported make one step.
     """
-    meter, answer = Meter(options.warmup, torch.device(options.device)), None
+    meter, first = Meter(options.warmup, torch.device(options.device), units), None
     meter.tick()
     for iteration in range(options.warmup + options.steps):
         step(iteration)
         meter.tick()
-        answer = gradient().cpu().clone() if answer is None else answer
-    return {**meter.report(), "answer": answer}
+        first = answer().cpu().clone() if first is None else first
+    return {**meter.report(), "answer": first}
 
 
 def fit(

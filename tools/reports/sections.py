@@ -8,7 +8,7 @@ import yaml
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from reports.pictures import accuracy_curve, strips
-from results_table import TITLES, commands, method_of
+from results_table import TITLES, commands, figure, method_of
 
 Record = dict[str, Any]
 
@@ -22,15 +22,13 @@ def heading(record: Record, distilled: DistilledDataset) -> str:
     steps = f"{record['steps']:,} ({record['published_steps']:,})"
     facts = [("images per class", record["ipc"]), ("steps (published)", steps)]
     for last in record["evaluations"][-1:]:
-        facts.insert(0, (f"accuracy, {last['num_networks']} x {last['network']}, {last['protocol']}", _accuracy(last)))
+        facts.insert(0, (f"accuracy, {last['num_networks']} x {last['network']}, {last['protocol']}", figure(last)))
         if last["random_real_mean"] is not None:
-            facts.insert(1, ("random real images", _accuracy(last, "random_real")))
+            facts.insert(1, ("random real images", figure(last, "random_real")))
     data = ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("data_departures", [])])
     paper = escape(distilled.info.get("paper", ""))
-    return (
-        f"<h1>{escape(method_of(record))} on {escape(data)}</h1>\n<p class='quiet'>{about}. {paper}</p>\n"
-        f"{_boxes(facts)}"
-    )
+    title = f"{escape(method_of(record))} on {escape(data)}"
+    return f"<h1>{title}</h1>\n<p class='quiet'>{about}. {paper}</p>\n{_boxes(facts)}"
 
 
 def images(distilled: DistilledDataset) -> str:
@@ -69,8 +67,8 @@ def _evaluations(entries: Sequence[Record]) -> str:
     rows = [
         (
             f"{entry['step']:,}",
-            _accuracy(entry),
-            _accuracy(entry, "random_real"),
+            figure(entry),
+            figure(entry, "random_real"),
             f"{entry['num_networks']} x {entry['network']}",
             entry["protocol"] + (f", {entry['epochs']} epochs" if entry.get("epochs") else ""),
             entry["split"],
@@ -175,19 +173,12 @@ def _shaded(network: str, cell: Record, share: float) -> str:
     light = 95 - 62 * share
     ink = "#fff" if light < 45 else "#10262b"
     style = f"background:hsl(185 {35 + 25 * share:.0f}% {light:.0f}%);color:{ink}"
-    return f'<td data-label="{escape(network)}" style="{style}">{_accuracy(cell)}</td>'
+    return f'<td data-label="{escape(network)}" style="{style}">{figure(cell)}</td>'
 
 
 def _network(name: str) -> str:
     kind, _, options = name.partition(":")
     return escape(kind) + (f"<small>{escape(options.replace(',', ', '))}</small>" if options else "")
-
-
-def _accuracy(entry: Record, key: str = "accuracy") -> str:
-    if entry[f"{key}_mean"] is None:
-        return "-"
-    spread = f" ± {entry[f'{key}_std']:.1f}" if entry["num_networks"] > 1 else ""
-    return f"{entry[f'{key}_mean']:.1f}{spread}"
 
 
 def _duration(seconds: float) -> str:
