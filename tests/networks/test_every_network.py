@@ -153,7 +153,7 @@ def test_smallest_images(family, smallest):
 
 
 @pytest.mark.parametrize("family", [family for family in OWN if _norms(family) != [{}]])
-def test_unknown_normalisation_is_refused(family):
+def test_unknown_normalization_is_refused(family):
     with pytest.raises(UserError, match=f'The {family.__name__}.s norm "layers" is not one of'):
         family((3, 32, 32), 10, norm="layers")
 
@@ -188,7 +188,7 @@ def test_pooling_residual_block_by_hand():
     torch.testing.assert_close(block(x), (out + shortcut).clamp(min=0))
 
 
-def test_frepo_normalises_between_blocks_only():
+def test_frepo_normalizes_between_blocks_only():
     network = build(partial(networks.FRePoNet, width=4), (3, 32, 32), 10, _generator())
     kinds = [type(module).__name__ for module in network.blocks]
     block = ["Conv2d", "ReLU", "AveragePool2x2"]
