@@ -1,4 +1,4 @@
-"""Evaluate distilled sets under many networks: `python tools/evaluate.py ARTEFACT... --networks ... --protocol ...`.
+"""Evaluate distilled sets under many networks: `python tools/evaluate.py ARTIFACT... --networks ... --protocol ...`.
 
 An artefact is a run's folder, a distilled.safetensors, or a `.pt` file of images and labels as the code of DC, MTT and
 DATM writes it. Random real images of the same number stand beside them. The table goes to the screen and into a folder,
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("artefacts", nargs="+", metavar="ARTEFACT", help="what to evaluate, or NAME=ARTEFACT")
+    add("artefacts", nargs="+", metavar="ARTIFACT", help="what to evaluate, or NAME=ARTIFACT")
     add("--networks", nargs="+", default=["ConvNet"], metavar="NETWORK", help="such as ConvNet or AlexNet:norm=batch")
     add("--protocol", default="common", choices=SHARED, metavar="NAME", help=f"one of {', '.join(SHARED)}")
     add("--num_networks", nargs="+", default=["5"], metavar="N", help="fresh networks a cell: 5, or 1 ConvNet=3")
@@ -195,7 +195,7 @@ def _candidates(
     strategy = options.augmentation or next((found for source in sources if (found := source.augmentation)), None)
     named = {name: source.sets(data, strategy) for name, source in zip(name_all(sources), sources, strict=True)}
     if len(named) < len(sources):
-        raise UserError("Two artefacts have the same name; tell them apart with NAME=ARTEFACT.")
+        raise UserError("Two artefacts have the same name; tell them apart with NAME=ARTIFACT.")
     rows = [row for name, sets in named.items() for row in from_sets(name, sets, protocol.labels)]
     about = {"network": "ConvNet", "epochs": options.feature_epochs, "seed": options.seed}
     device, epochs, beside = torch.device(conditions.device), options.feature_epochs, {}

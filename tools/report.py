@@ -13,7 +13,7 @@ from typing import Any
 
 from lightning_dd.artifact.dataset import load
 from lightning_dd.artifact.files import atomic
-from lightning_dd.callbacks.run_paths import ARTEFACT, RESULTS, TESTS
+from lightning_dd.callbacks.run_paths import ARTIFACT, RESULTS, TESTS
 from lightning_dd.errors import UserError
 from reports import sections
 
@@ -58,7 +58,7 @@ def page(runs: list[Path], evaluation: Path | None = None) -> str:
 
 
 def _one_run(folder: Path) -> str:
-    record, distilled = _read(folder / RESULTS), load(folder / ARTEFACT)
+    record, distilled = _read(folder / RESULTS), load(folder / ARTIFACT)
     own, tests = folder / EVALUATION, folder / TESTS
     parts = [
         sections.heading(record, distilled),

@@ -8,7 +8,7 @@ from typing import Any
 from lightning_dd import data as data_sets
 from lightning_dd.artifact.dataset import DistilledDataset, load
 from lightning_dd.artifact.external import ForeignSet, read_foreign
-from lightning_dd.callbacks.run_paths import ARTEFACT
+from lightning_dd.callbacks.run_paths import ARTIFACT
 from lightning_dd.data import ImageData
 from lightning_dd.errors import UserError
 
@@ -23,14 +23,14 @@ class Source:
 
     @classmethod
     def parse(cls, text: str) -> "Source":
-        """Read `ARTEFACT` or `NAME=ARTEFACT`.
+        """Read `ARTIFACT` or `NAME=ARTIFACT`.
 
         Raises:
             UserError: it cannot be read.
         """
         name, _, rest = ("", "", text) if Path(text).exists() else text.rpartition("=")
         path = Path(rest)
-        if path.suffix == ".pt" or (path.is_dir() and not (path / ARTEFACT).exists() and list(path.glob("*.pt"))):
+        if path.suffix == ".pt" or (path.is_dir() and not (path / ARTIFACT).exists() and list(path.glob("*.pt"))):
             sets = read_foreign(path)
             if all(each.looks_like_pixels for each in sets):
                 print(f"note: {path} holds values from 0 to 1 alone: it must hold normalised images, not pixels.")

@@ -1,4 +1,4 @@
-"""Distil from Python: the code path of the command line, with a data set in place of a config."""
+"""Distillation from Python: the code path of the command line, with a data set in place of a config."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -12,7 +12,7 @@ from lightning_dd.app.python_options import evaluation_options, method_options, 
 from lightning_dd.app.running import CALLBACKS, TRAINER_DEFAULTS, Events, prepare_trainer, silence_third_party_warnings
 from lightning_dd.artifact.dataset import DistilledDataset, load
 from lightning_dd.callbacks import ProgressBar
-from lightning_dd.callbacks.run_paths import ARTEFACT, run_folder
+from lightning_dd.callbacks.run_paths import ARTIFACT, run_folder
 from lightning_dd.coresets import Selection
 from lightning_dd.data import FromDataset
 from lightning_dd.errors import OptionError, UserError
@@ -35,10 +35,10 @@ def distill(
     trainer: dict[str, Any] | None = None,
     **options: Any,
 ) -> DistilledDataset:
-    """Distil any torch data set of images into `ipc` images per class.
+    """Distill any torch data set of images into `ipc` images per class.
 
     Args:
-        dataset: map-style, giving (image, label): Pillow images, uint8 tensors, or floats in [0, 1]; not normalised.
+        dataset: map-style, giving (image, label): Pillow images, uint8 tensors, or floats in [0, 1]; not normalized.
         method: name of a class in `lightning_dd.methods`, in any case.
         ipc: images per class.
         steps: updates of the images; None takes the published number.
@@ -100,7 +100,7 @@ def distill(
         processes.wait_for_rank_zero()
         processes.end_others()
         raise
-    return load(run_folder(run) / ARTEFACT)
+    return load(run_folder(run) / ARTIFACT)
 
 
 def find_method(name: str) -> type[methods.Distiller]:
@@ -127,7 +127,7 @@ def _constructed(method: type[methods.Distiller], **options: Any) -> methods.Dis
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    """Return options as plain values; what is not plain is told by its text."""
+    """Return options as plain values; others as text."""
     values = {name: plain_number(value) for name, value in options.items()}
     kept = (int, float, str, bool, type(None))
     return {name: value if isinstance(value, kept) else str(value) for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""The command line: `fit` a method, `test` what it left behind."""
+"""The command line: `fit` a method, `test` its result."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they are for us, not for users
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # addressed to developers
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -60,7 +60,7 @@ class DistillationCLI(LightningCLI):
         parser.link_arguments("seed_everything", "model.init_args.seed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, then let a checkpoint say what the method was."""
+        """Parse the command line, and take the method's options from the checkpoint of a resumed run."""
         words = sys.argv[1:] if args is None else args
         super().parse_arguments(parser, with_own_config(words))
         self.command = command_line(words)
@@ -123,7 +123,7 @@ def main(args: Sequence[str] | None = None) -> int:
         args: in place of the process's own arguments.
 
     Returns:
-        The exit code; whatever a user can put right is said in one sentence on standard error.
+        The exit code; an error that a user can fix is one sentence on standard error.
     """
     try:
         _run(args)
@@ -149,7 +149,7 @@ def command_line(words: Sequence[str]) -> str:
 
 
 def _explain(error: BaseException) -> int:
-    """Say what a user can put right, and return the exit code; raise what is a mistake of ours."""
+    """Print an error that a user can fix, and return the exit code; raise any other."""
     processes.wait_for_rank_zero()
     if processes.lost_process(error):
         said = processes.explain_lost()
@@ -183,7 +183,7 @@ def _run(args: Sequence[str] | None) -> None:
         load_from_checkpoint_support=False,  # checkpoints hold the method's options themselves
         parser_class=PlainParser,
         parser_kwargs={"prog": "python -m lightning_dd"},  # not the name of a file
-        save_config_kwargs={"overwrite": True},  # a resumed run goes on in its folder
+        save_config_kwargs={"overwrite": True},  # a resumed run writes into its folder
         trainer_defaults=dict(TRAINER_DEFAULTS),
         args=args,
     )

@@ -1,6 +1,6 @@
-"""Say in one sentence what was wrong with a command line or a config file.
+"""One-sentence errors of the command line and of config files, in place of jsonargparse's.
 
-jsonargparse reports a tree of everything that it tried; a user needs the innermost cause and the nearest right word.
+jsonargparse reports a tree of everything that it tried; a user needs the innermost cause and the nearest valid name.
 """
 
 import argparse
@@ -29,17 +29,17 @@ class PlainParser(LightningArgumentParser):
     """A parser that raises `UserError` with one sentence in place of printing its usage."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the sentence for a message; parsers within parsers report to the outermost as usual."""
+        """Raise a `UserError`; nested parsers report to the outermost as usual."""
         if not self.exit_on_error:
             super().error(message, ex)
         raise UserError(sentence(message, self)) from None
 
 
 def sentence(message: str, parser: argparse.ArgumentParser | None = None) -> str:
-    """Return what a user can put right, in one sentence that names options as a `UserError` does.
+    """Return the cause of a parser's message in one sentence, which names options as a `UserError` does.
 
     Args:
-        message: what the parser says.
+        message: of the parser.
         parser: the parser, for the names of its options.
     """
     path = ".".join(re.findall(r'Parser key "([\w.]+)"', message))
@@ -77,7 +77,7 @@ HINTS = {
     "experts": "the folder of networks trained on the real images, which the method Experts makes first",
     "folder": "where to write the networks; MTT, TESLA and DATM read them by {experts}",
 }
-"""What is meant by options that have no default, where the name does not say it."""
+"""Explanations of required options whose names are not enough."""
 
 
 def _unrecognized(found: re.Match, path: str, message: str, parser: Any) -> str:
@@ -104,7 +104,7 @@ def _not_of_group(found: re.Match, path: str, message: str, parser: Any) -> str:
 
 def _not_accepted(found: re.Match, path: str, message: str, parser: Any) -> str:
     paths = re.findall(r"class_path[ =]'([\w.]+)'", message)
-    if paths and paths[-1].endswith(".Task"):  # what stands in for the method until it is named
+    if paths and paths[-1].endswith(".Task"):  # the placeholder of a method
         return (
             f"{_named(f'{path}.{found[1]}')} belongs to a method: give --model NAME before it, for example --model DM."
         )
@@ -210,7 +210,7 @@ EXPLANATIONS = (
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence about an unknown word: the one that was meant, or all where they are few."""
+    """Return the end of a sentence about an unknown name: the nearest known one, or all where they are few."""
     known = [name for name in known if name != word]  # a parent's option that its child leaves no choice of
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if near:

@@ -1,4 +1,4 @@
-"""Options given from Python: what cannot be used is refused in the sentences of the command line."""
+"""Options given from Python, checked by the parser of the command line."""
 
 import inspect
 from typing import Any
@@ -16,8 +16,6 @@ from lightning_dd.networks.named import named_network, sample_network
 OURS = {"max_steps": "steps=", "default_root_dir": "root=", "logger": "root= and name="}
 """Arguments of Lightning's trainer that `distill` gives itself, and those of `distill` in their place."""
 
-Shape = tuple[int, int, int]
-
 
 def method_options(method: type[Distiller], options: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     """Return a method's options, networks given by name made into factories.
@@ -25,13 +23,13 @@ def method_options(method: type[Distiller], options: dict[str, Any], facts: dict
     Args:
         method: its class.
         options: by name, as the user gave them, and `ipc`.
-        facts: what the data say: `num_classes`, `image_shape`, `class_names`.
+        facts: of the data: `num_classes`, `image_shape`, `class_names`.
 
     Raises:
         UserError: there is no such option, a value is of the wrong kind or none of the choices, or one is missing.
     """
     for name in {*facts, "seed"} & options.keys():
-        raise UserError(f"{name} is no option of a method here: the data, or distill's own arguments, say it.")
+        raise UserError(f"{name} is no option of a method here: the data, or distill's own arguments, give it.")
     parser = PlainParser()
     parser.add_lightning_class_args(Distiller, "model", subclass_mode=True)
     plain = {name: plain_number(value) for name, value in options.items() if name != "network"}
@@ -46,7 +44,7 @@ def evaluation_options(options: dict[str, Any] | bool, facts: dict[str, Any]) ->
 
     Args:
         options: by name; False for no evaluation.
-        facts: what the data say.
+        facts: of the data.
 
     Raises:
         UserError: as `method_options`.

@@ -1,4 +1,4 @@
-"""Going on where a run stopped: find its checkpoint, and let it say what the method was."""
+"""Resuming a run: its checkpoint, and the method's options in it."""
 
 import re
 from collections.abc import Sequence
@@ -35,10 +35,10 @@ def snake_case(name: str) -> str:
 
 
 def with_own_config(words: Sequence[str]) -> list[str]:
-    """Return the words of a command; a `test` that names only a run takes the config that lies in that run's folder.
+    """Return the arguments of a command; a `test` that names only a run takes the config in that run's folder.
 
     Args:
-        words: the arguments of the command.
+        words: the arguments as given.
     """
     command, *rest = words or [""]
     names = [word.partition("=")[0] for word in rest]
@@ -51,7 +51,7 @@ def with_own_config(words: Sequence[str]) -> list[str]:
 
 
 def find_checkpoint(given: str, runs: Path) -> tuple[Path, str | None]:
-    """Return the checkpoint that a user means, and the name of its folder where a run goes on in that.
+    """Return the checkpoint that a user names, and the name of its run's folder if the resumed run shall use that.
 
     Args:
         given: a checkpoint, a run's folder or that of several, or `last`.
@@ -89,7 +89,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def apply_checkpoint(config: Any) -> None:
-    """Replace the method's options by those of the checkpoint that a run goes on from; print what changes.
+    """Replace the method's options by those of the checkpoint that a run resumes from; print what changes.
 
     Args:
         config: the parsed configuration of a command, changed in place.

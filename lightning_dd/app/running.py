@@ -1,4 +1,4 @@
-"""What every run has, whether it starts from the command line or from Python."""
+"""Callbacks, defaults and checks of every run, from the command line or from Python."""
 
 import logging
 import warnings
@@ -48,7 +48,7 @@ CALLBACKS = {
     "checkpoint": LastCheckpoint,
     "guard": GracefulShutdown,
 }
-"""In the order in which they are called: what is written at the end holds what was measured before."""
+"""In the order in which they are called: an evaluation comes before the record that holds it."""
 
 
 class Events(TensorBoardLogger):
@@ -60,7 +60,7 @@ class Events(TensorBoardLogger):
 
 
 DISTILLER_CALLBACKS = tuple(callback for callback in CALLBACKS.values() if callback is not GracefulShutdown)
-"""Those that look at a synthetic set, which experts have none of."""
+"""Those that need a synthetic set, which experts have not."""
 
 
 NO_EPOCHS = "waits for the end of an epoch, which an endless loader never has"
@@ -69,7 +69,7 @@ REFUSED: dict[type[Callback], str] = {
     StochasticWeightAveraging: f"{NO_EPOCHS}, and averages networks, not images: leave it out",
     GradientAccumulationScheduler: "has no effect on a method's own updates: use a larger batch of real images",
 }
-"""Lightning's callbacks that cannot do here what they are for."""
+"""Lightning's callbacks that do not work with an endless loader."""
 
 
 def prepare_trainer(trainer: Trainer) -> None:
@@ -96,7 +96,7 @@ def prepare_trainer(trainer: Trainer) -> None:
 
 
 def silence_third_party_warnings() -> None:
-    """Leave out messages that speak of what this program does on purpose, or of other products."""
+    """Silence warnings about deliberate choices of this program, and advertisements."""
     for message in (
         ".*does not have many workers.*",
         ".*LeafSpec.*is deprecated.*",
@@ -106,7 +106,7 @@ def silence_third_party_warnings() -> None:
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.msg)
     logging.getLogger("lightning.pytorch.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
-    if rank_zero_only.rank:  # the first process speaks for all, but for errors
+    if rank_zero_only.rank:  # rank 0 prints for all, except errors
         warnings.simplefilter("ignore")
         for package in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(package).setLevel(logging.ERROR)

@@ -29,7 +29,7 @@ Params = dict[str, Tensor]
 
 
 class _Operation:
-    """What all operations share: they act on every image, with explicit parameters."""
+    """The base of all operations: they act on every image, with explicit parameters."""
 
     def __init__(self) -> None:
         super().__init__(p=1.0)

@@ -1,4 +1,4 @@
-"""Callbacks: evaluation, what a run leaves behind, and how it ends."""
+"""Callbacks: evaluation, output files, checkpoints, logging, and orderly shutdown."""
 
 from lightning_dd.callbacks.artifact_writer import ArtifactWriter
 from lightning_dd.callbacks.best import BestCheckpoint

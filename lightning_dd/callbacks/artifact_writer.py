@@ -1,4 +1,4 @@
-"""What a run leaves behind: `distilled.safetensors`, `distilled.png`, `results.json`."""
+"""The output files of a run: `distilled.safetensors`, `distilled.png`, `results.json`."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_dd.artifact.files import write_json
 from lightning_dd.callbacks.evaluation import Evaluation
-from lightning_dd.callbacks.run_paths import ARTEFACT, PICTURE, RESULTS, TESTS, run_folder
+from lightning_dd.callbacks.run_paths import ARTIFACT, PICTURE, RESULTS, TESTS, run_folder
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.callbacks.step_timer import StepTimer
 from lightning_dd.errors import UserError
@@ -33,12 +33,12 @@ class ArtifactWriter(CheckedOptions, Callback):
         self._folder: Path | None = None
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Write the accuracies of a final evaluation that was made up for; no step follows."""
+        """After resuming a finished run, save the final evaluation that had been missed."""
         if any(isinstance(callback, Evaluation) and callback.made_up for callback in trainer.callbacks):
             self.on_train_end(trainer, module)
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Learn the run's folder while all processes can be asked; say how long the run is and what options came to."""
+        """Find the run's folder, which is collective; print the length of the run and the resolved options."""
         self._folder = None if trainer.fast_dev_run else run_folder(trainer)
         if trainer.is_global_zero:
             print(_beginning(trainer, module), flush=True)
@@ -53,7 +53,7 @@ class ArtifactWriter(CheckedOptions, Callback):
         """Write everything with the accuracies."""
         folder = self._write(trainer, module)
         if trainer.is_global_zero:
-            print(f"The distilled data set is in {folder / ARTEFACT}, its picture in {PICTURE} beside it.")
+            print(f"The distilled data set is in {folder / ARTIFACT}, its picture in {PICTURE} beside it.")
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
         """Write what was learned before something went wrong; of several processes the others may be gone."""
@@ -84,7 +84,7 @@ class ArtifactWriter(CheckedOptions, Callback):
     def _write_into(self, folder: Path, trainer: Trainer, module: LightningModule, picture: bool = True) -> None:
         record = run_record(trainer, module)
         distilled = distilled_set(trainer, module, record)
-        distilled.save(folder / ARTEFACT)
+        distilled.save(folder / ARTIFACT)
         write_json(folder / RESULTS, record)
         if picture:
             distilled.save_picture(folder / PICTURE)

@@ -22,7 +22,7 @@ class ProgressBar(TQDMProgressBar):
         self.train_progress_bar.total = self.total_train_batches
 
     def get_metrics(self, trainer: Trainer, module: LightningModule) -> dict[str, Any]:
-        """Return what stands beside the bar."""
+        """Return the metrics beside the bar, with the latest accuracy."""
         metrics = super().get_metrics(trainer, module)
         metrics.pop("v_num", None)
         for callback in trainer.callbacks:

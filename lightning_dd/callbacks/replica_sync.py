@@ -1,4 +1,4 @@
-"""Make sure that all processes hold the same synthetic set."""
+"""A check that all processes hold the same synthetic set."""
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer

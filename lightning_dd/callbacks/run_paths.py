@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lightning.pytorch import Trainer
 
-ARTEFACT, PICTURE = "distilled.safetensors", "distilled.png"
+ARTIFACT, PICTURE = "distilled.safetensors", "distilled.png"
 RESULTS, TESTS = "results.json", "test_results.json"
 CONFIG = "config.yaml"
 CHECKPOINT = Path("checkpoints") / "last.ckpt"

@@ -1,4 +1,4 @@
-"""End a run in order: at a signal, out of memory, or with a full disk."""
+"""Orderly end of a run at a signal or when memory runs out."""
 
 import signal
 import threading
@@ -16,7 +16,7 @@ from lightning_dd.runtime.memory import out_of_memory
 
 
 class InterruptedRunError(UserError):
-    """Somebody asked the run to stop.
+    """A signal stopped the run.
 
     Attributes:
         exit_code: 128 and the signal's number, as shells have it.
@@ -34,7 +34,7 @@ class GracefulShutdown(Callback):
     """Stop at Ctrl-C or SIGTERM between two steps, so that what is saved is whole.
 
     During an evaluation, which changes nothing, the run stops at once. A second signal always stops at once. Of several
-    processes, all stop after the same step, whichever of them was told to.
+    processes, all stop after the same step, whichever received the signal.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class GracefulShutdown(Callback):
             self._previous[signum] = signal.signal(signum, self._receive)
 
     def on_train_batch_start(self, *_: object) -> None:
-        """From here on the step has to be finished."""
+        """Let a signal wait for the end of the step."""
         self._in_step = True
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
@@ -69,20 +69,20 @@ class GracefulShutdown(Callback):
             self._stop(signum, together=True)
 
     def on_fit_end(self, trainer: Trainer, *_: object) -> None:
-        """Let go of the other processes: from here on nobody waits for anybody."""
+        """Synchronize for the last time: from here on processes end on their own."""
         trainer.strategy.barrier()
         processes.finished()
 
     on_test_end = on_fit_end
 
     def teardown(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        """Give the signals back."""
+        """Restore the signal handlers."""
         for signum, handler in self._previous.items():
             signal.signal(signum, handler)
         self._previous = {}
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        """Give the signals back; what was learned is saved by others.
+        """Restore the signal handlers; other callbacks save what was learned.
 
         Raises:
             UserError: memory ran out; it names the method's option.
@@ -108,7 +108,7 @@ class GracefulShutdown(Callback):
 
 
 def remove_empty_run_dir(folder: Path) -> None:
-    """Remove a run's folder that holds nothing but what is written before the first step."""
+    """Remove a run's folder that holds only files from before the first step."""
     files = [path for path in folder.rglob("*") if not path.is_dir()] if folder.is_dir() else []
     if files and all(path.name == "config.yaml" or path.name.startswith("events.out.tfevents") for path in files):
         for path in files:

@@ -1,4 +1,4 @@
-"""The synthetic set of a running method, as the data set that it will leave behind."""
+"""The synthetic set of a running method as a distilled data set."""
 
 from typing import Any
 

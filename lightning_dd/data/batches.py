@@ -16,7 +16,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.rng import generator
 
 
-class Draw(NamedTuple):
+class BatchIndices(NamedTuple):
     """The training images of one iteration's batch.
 
     Attributes:
@@ -55,7 +55,7 @@ class ClassTable:
         return self.positions.gather(1, chosen)
 
 
-class RealBatches(Sampler[Draw]):
+class RealBatches(Sampler[BatchIndices]):
     """An endless sampler of whole batches, as a method's `sampling` asks for them.
 
     Args:
@@ -88,26 +88,26 @@ class RealBatches(Sampler[Draw]):
         self.share = slice(rank, None, world_size)
         self.table = ClassTable(labels, num_classes) if isinstance(sampling, ClassBalanced) else None
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[BatchIndices]:
         iteration = self.iteration()
         while True:
             yield self.draw(iteration)
             iteration += 1
 
-    def draw(self, iteration: int) -> Draw:
+    def draw(self, iteration: int) -> BatchIndices:
         """Return this process's share of the draw of one iteration."""
         empty = torch.empty(0, dtype=torch.long)
         rng = generator(self.seed, "real", iteration)
         if isinstance(self.sampling, ClassBalanced):
             indices = self.table.draw(self.sampling.per_class, rng)
-            return Draw(iteration, torch.arange(len(indices))[self.share], indices[self.share])
+            return BatchIndices(iteration, torch.arange(len(indices))[self.share], indices[self.share])
         if isinstance(self.sampling, Uniform):
             indices = torch.randperm(self.num_images, generator=rng)[: self.sampling.batch_size]
-            return Draw(iteration, empty, indices[self.share] if self.sampling.shared else indices)
-        return Draw(iteration, empty, empty)
+            return BatchIndices(iteration, empty, indices[self.share] if self.sampling.shared else indices)
+        return BatchIndices(iteration, empty, empty)
 
 
-class RealImages(Dataset):
+class InMemoryImages(Dataset):
     """The training part, images `(N, C, H, W)` and labels `(N,)` on any device, indexed by whole draws."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
@@ -116,7 +116,7 @@ class RealImages(Dataset):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, draw: Draw) -> Batch:
+    def __getitem__(self, draw: BatchIndices) -> Batch:
         shape = draw.indices.shape
         indices = draw.indices.flatten().to(self.images.device)
         images = self.images.index_select(0, indices).view(*shape, *self.images.shape[1:])

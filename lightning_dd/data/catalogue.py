@@ -10,7 +10,7 @@ Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
-class Facts:
+class DatasetInfo:
     """A data set as it is known before any file is read.
 
     Attributes:
@@ -78,12 +78,14 @@ MNIST_ALL: Statistics = ((0.1307,), (0.3081,))
 FASHION_ALL: Statistics = ((0.2861,), (0.3530,))
 
 # No paper normalizes the digits: measured on the training part that `Digits` makes (tests/data checks them).
-DIGITS = Facts("digits", (1, 8, 8), TEN_DIGITS, {"published": ((0.3059,), (0.3763,))})
-MNIST = Facts("mnist", (1, 28, 28), TEN_DIGITS, {"published": MNIST_ALL, "frepo": MNIST_ALL}, 60_000)
-FASHION_MNIST = Facts("fashion_mnist", (1, 28, 28), FASHION, {"published": FASHION_ALL, "frepo": FASHION_ALL}, 60_000)
+DIGITS = DatasetInfo("digits", (1, 8, 8), TEN_DIGITS, {"published": ((0.3059,), (0.3763,))})
+MNIST = DatasetInfo("mnist", (1, 28, 28), TEN_DIGITS, {"published": MNIST_ALL, "frepo": MNIST_ALL}, 60_000)
+FASHION_MNIST = DatasetInfo(
+    "fashion_mnist", (1, 28, 28), FASHION, {"published": FASHION_ALL, "frepo": FASHION_ALL}, 60_000
+)
 SVHN_DC: Statistics = ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970))
-SVHN = Facts("svhn", (3, 32, 32), TEN_DIGITS, {"published": SVHN_DC}, 73_257)
-CIFAR10 = Facts(
+SVHN = DatasetInfo("svhn", (3, 32, 32), TEN_DIGITS, {"published": SVHN_DC}, 73_257)
+CIFAR10 = DatasetInfo(
     "cifar10",
     (3, 32, 32),
     CIFAR10_NAMES,
@@ -91,7 +93,7 @@ CIFAR10 = Facts(
     {"published": CIFAR10_DC, "mtt": CIFAR10_DC, "frepo": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))},
     50_000,
 )
-CIFAR100 = Facts(
+CIFAR100 = DatasetInfo(
     "cifar100",
     (3, 32, 32),
     CIFAR100_NAMES,
@@ -99,7 +101,7 @@ CIFAR100 = Facts(
     {"published": CIFAR100_DC, "mtt": CIFAR10_DC, "frepo": CIFAR100_DC},
     50_000,
 )
-TINY_IMAGENET = Facts(
+TINY_IMAGENET = DatasetInfo(
     "tiny_imagenet",
     (3, 64, 64),
     TINY_IMAGENET_WNIDS,

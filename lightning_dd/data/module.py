@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_dd.artifact.preprocessing import Normalization, Preprocessing, Whitening
-from lightning_dd.data.batches import RealBatches, RealImages
-from lightning_dd.data.catalogue import Facts
+from lightning_dd.data.batches import InMemoryImages, RealBatches
+from lightning_dd.data.catalogue import DatasetInfo
 from lightning_dd.data.sampling import Batch
 from lightning_dd.data.splits import stratified_split
 from lightning_dd.data.zca import fit_zca, load_or_fit_zca
@@ -51,7 +51,7 @@ class ImageData(CheckedOptions, LightningDataModule):
     """
 
     option_group = "data"
-    facts: Facts | None = None
+    facts: DatasetInfo | None = None
     name: str
     num_classes: int
     image_shape: tuple[int, int, int]
@@ -127,7 +127,7 @@ class ImageData(CheckedOptions, LightningDataModule):
         wanted = module.sampling, module.seed, lambda: int(module.iteration)
         share = trainer.global_rank, trainer.world_size
         batches = RealBatches(self.train_labels, self.num_classes, *wanted, *share)
-        return DataLoader(RealImages(images, labels), batch_size=None, sampler=batches)
+        return DataLoader(InMemoryImages(images, labels), batch_size=None, sampler=batches)
 
     def test_dataloader(self) -> DataLoader:
         """Return one batch that means nothing: an evaluation callback does the testing."""

@@ -15,7 +15,8 @@ from lightning_dd.experts import provenance
 from lightning_dd.experts.gradient import gsam
 from lightning_dd.experts.recording import Recording
 from lightning_dd.methods.task import Task
-from lightning_dd.networks import ConvNet, Network, NetworkFactory, build
+from lightning_dd.networks import ConvNet, NetworkFactory, build
+from lightning_dd.networks.base import has_batch_norm
 from lightning_dd.rng import generator
 from lightning_dd.runtime.options import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from lightning_dd.training.loop import accuracy
@@ -81,7 +82,7 @@ class Experts(Task):
         self.lr, self.batch_size = lr, batch_size
         self.gsam = gsam_rho, gsam_alpha
         self._flat = FlatNetwork(build(network, self.image_shape, self.num_classes, generator(self.seed, "network")))
-        if isinstance(self._flat.network, Network) and self._flat.network.mixes_examples:
+        if has_batch_norm(self._flat.network):
             raise UserError(
                 "Batch normalization has statistics that no trajectory holds; use {model.network.norm} instance."
             )

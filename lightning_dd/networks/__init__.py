@@ -4,7 +4,7 @@ from lightning_dd.networks.base import Network
 from lightning_dd.networks.build import NetworkFactory, build
 from lightning_dd.networks.convnet import ConvNet
 from lightning_dd.networks.dd_networks import AlexCifarNet, DDLeNet
-from lightning_dd.networks.foreign import Timm, Torchvision
+from lightning_dd.networks.external import Timm, Torchvision
 from lightning_dd.networks.frepo import FRePoNet
 from lightning_dd.networks.lenet import LeNet
 from lightning_dd.networks.mlp import MLP

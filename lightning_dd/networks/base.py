@@ -104,14 +104,9 @@ class Network(CheckedOptions, nn.Module):
         name = type(self).__name__
         return f"{name} ({self.variant})" if self.variant else name
 
-    @property
-    def mixes_examples(self) -> bool:
-        """Whether outputs in training mode depend on the other examples of the batch (BatchNorm)."""
-        return has_batch_norm(self)
-
 
 def has_batch_norm(network: nn.Module) -> bool:
-    """Return whether a network has batch normalization anywhere."""
+    """Return whether outputs in training mode depend on the other examples of the batch."""
     return any(isinstance(module, BATCH_NORMS) for module in network.modules())
 
 

@@ -34,7 +34,7 @@ __all__ = [
 UnitInterval = ClosedUnitInterval
 Momentum = restricted_number_type("HalfOpenUnitInterval", float, [(">=", 0), ("<", 1)])
 Fraction = Momentum
-"""Of something of which a rest must remain."""
+"""Of a whole that must not be used up."""
 
 _WORDS = {operator.gt: "above", operator.ge: "at least", operator.lt: "below", operator.le: "at most"}
 

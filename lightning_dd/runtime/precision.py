@@ -1,4 +1,4 @@
-"""In what precision a method may run."""
+"""Precision: supported settings of the trainer, and contexts for full precision."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,7 +39,7 @@ def precision_context(device_type: str, full_precision: bool, tf32: bool) -> Ite
 
 @contextmanager
 def without_tf32() -> Iterator[None]:
-    """Make float32 mean float32: a GPU's convolutions take TF32 unless told otherwise, which has 10 bits."""
+    """Compute float32 in full: a GPU's convolutions use TF32 by default, which has 10 bits of mantissa."""
     convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")

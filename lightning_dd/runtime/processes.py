@@ -1,8 +1,8 @@
-"""Several processes end together, and one of them says why.
+"""If one process fails, all stop, and the cause is reported once.
 
-Lightning's launcher starts the others from the first process and stops it when one of them has gone. What is missing
-is told here: the others notice that the first one has gone, whatever they are waiting for, and what went wrong is said
-once, in a sentence. Under torchrun and SLURM, these do the same.
+Lightning's launcher starts the other processes from rank 0 and stops rank 0 when one of them is gone. Missing there:
+the others exit when rank 0 is gone, whatever they wait for, and the cause is one sentence. Under torchrun and SLURM,
+these do the same.
 """
 
 import os
@@ -17,10 +17,10 @@ from lightning_dd.errors import UserError
 LAUNCHER = "LIGHTNING_DD_LAUNCHER"
 """The environment variable that holds the id of the process that starts others."""
 PATIENCE = 10.0
-"""Seconds: the first process has saved and said by then what was wrong with all of them."""
+"""Seconds in which rank 0 saves and reports an error that all processes have."""
 LOOK_EVERY = 0.2
 SAVING = 2.0
-"""Seconds that the first process has to save what it learned, once another one is gone."""
+"""Seconds that rank 0 has to save what it learned, once another process is gone."""
 
 _resume_hint = ""
 _launcher: Any = None
@@ -32,7 +32,7 @@ class LostProcessError(UserError):
 
 
 def exit_with_parent() -> None:
-    """Let this process end as soon as the one that started it is gone; call it before anything can wait."""
+    """Make this process exit as soon as the one that started it is gone; call it before anything can block."""
     parent = os.getppid()
     _finished.clear()
     if local_rank() and os.environ.get(LAUNCHER) == str(parent):
@@ -42,11 +42,11 @@ def exit_with_parent() -> None:
 
 
 def watch(launcher: Any, resume_hint: str) -> None:
-    """Let the first process say so when one that it started is killed.
+    """Make rank 0 report it when a process that it started is killed.
 
     Args:
         launcher: `trainer.strategy.launcher`; None in a process that starts no others.
-        resume_hint: how the run is taken up again.
+        resume_hint: how the run is resumed.
     """
     global _launcher, _resume_hint
     _launcher, _resume_hint = launcher or _launcher, resume_hint  # a second run in this process launches none
@@ -55,7 +55,7 @@ def watch(launcher: Any, resume_hint: str) -> None:
 
 
 def finished() -> None:
-    """No process waits for another from here on; each may end when it likes."""
+    """Declare that no process waits for another any more; each may end on its own."""
     _finished.set()
 
 
@@ -71,20 +71,20 @@ def lost_process(error: BaseException) -> bool:
 
 
 def end_others() -> None:
-    """End what this process has started; they wait for nothing but this one."""
+    """Kill the processes that this one has started; they wait for nothing else."""
     for process in getattr(_launcher, "procs", ()):
         if process.poll() is None:
             process.kill()
 
 
 def wait_for_rank_zero() -> None:
-    """Wait for the first process, which ends the others, if what is wrong here is wrong there too."""
+    """Wait for rank 0, which ends the others, in case it has the same error."""
     if local_rank() and not _finished.is_set():
         time.sleep(PATIENCE)
 
 
 def explain_lost() -> LostProcessError | None:
-    """Return what to say in a process that lost another one; None where somebody else has said it."""
+    """Return the error of a process that lost another one; None where rank 0 has reported it."""
     time.sleep(2 * LOOK_EVERY)  # until it is known how that one ended
     if any(process.poll() for process in getattr(_launcher, "procs", ())):
         return None
@@ -105,7 +105,7 @@ def _follow(launcher: int) -> None:
 
 
 def _end(reason: str) -> NoReturn:
-    """Say what happened, unless somebody else does, and end this process from whatever thread this is."""
+    """Report the reason, if there is one, and end this process from any thread."""
     if reason:
         print(f"\nerror: {reason}, and the others end with it; {_resume_hint}.", file=sys.stderr, flush=True)
         time.sleep(SAVING)

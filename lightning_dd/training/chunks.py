@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from lightning_dd.errors import OptionError
-from lightning_dd.networks import Network
+from lightning_dd.networks.base import has_batch_norm
 
 PIXELS_ON_CPU = 256 * 32**2  # measured (tools/benchmark.py dm); at 64x64, 64 images were 1.2 times as fast as 256
 
@@ -17,7 +17,7 @@ def chunk_size(wanted: int | None, network: nn.Module, images: Tensor) -> int:
         OptionError: a number was asked for, and the network has batch normalization in training mode.
     """
     everything = max(1, images.shape[:-3].numel())
-    if isinstance(network, Network) and network.training and network.mixes_examples:
+    if network.training and has_batch_norm(network):
         if wanted is not None:
             raise OptionError("real_chunk", "would change the result of a network with batch normalization")
         return everything

@@ -1,4 +1,4 @@
-"""What a user can get wrong ends with one sentence, a non-zero exit code and no traceback."""
+"""Mistakes of a user end with one sentence, a non-zero exit code and no traceback."""
 
 import errno
 import gzip
@@ -201,7 +201,7 @@ def test_images_that_are_not_numbers():
         dd.distill(data, ipc=1, steps=1)
 
 
-def test_an_artefact_that_is_none(tmp_path):
+def test_an_artifact_that_is_none(tmp_path):
     path = tmp_path / "distilled.safetensors"
     path.write_bytes(b"garbage")
     with pytest.raises(UserError, match="cannot be read"):
@@ -212,7 +212,7 @@ def test_an_artefact_that_is_none(tmp_path):
     ("name", "words"),
     [("nowhere", "There is nothing at .*nowhere; give the folder of a run"), ("", "holds no distilled set; give")],
 )
-def test_an_artefact_that_is_not_there(name, words, tmp_path):
+def test_an_artifact_that_is_not_there(name, words, tmp_path):
     with pytest.raises(UserError, match=words):
         dd.load(tmp_path / name)
 

@@ -71,7 +71,7 @@ def test_data_facts_flow_into_the_model(fit, product):
 
 
 @pytest.mark.parametrize("zca", ["mtt", "frepo"])
-def test_the_artefact_carries_the_whitening(zca, fit, product, tmp_path):
+def test_the_artifact_carries_the_whitening(zca, fit, product, tmp_path):
     assert fit("--data.zca", zca, "--trainer.max_steps", "2") == 0
     distilled = product()
     folder = tmp_path / "dm_digits_ipc1" / "version_0"

@@ -1,4 +1,4 @@
-"""What a user reads in place of jsonargparse's messages; these come from real parsers."""
+"""Sentences in place of jsonargparse's messages; these come from real parsers."""
 
 from typing import Literal
 

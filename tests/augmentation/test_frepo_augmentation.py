@@ -33,7 +33,7 @@ def _sampled(image, y, x):
 
 
 def _warped(images, source):
-    """Sample each image where `source(y, x)` says, about the centre."""
+    """Sample each image where `source(y, x)` says, about the center."""
     height, width = images.shape[-2:]
     cy, cx = (height - 1) / 2, (width - 1) / 2
     out = torch.empty_like(images)

@@ -48,8 +48,8 @@ def _reference_cutout(image, u):
     ranges = []
     for size, number in zip(image.shape[1:], u[:2], strict=True):
         side = int(0.5 * size + 0.5)
-        centre = math.floor(number * (size + 1 - side % 2))
-        ranges.append([i for i in range(centre - side // 2, centre - side // 2 + side) if 0 <= i < size])
+        center = math.floor(number * (size + 1 - side % 2))
+        ranges.append([i for i in range(center - side // 2, center - side // 2 + side) if 0 <= i < size])
     for y in ranges[0]:
         for x in ranges[1]:
             out[:, y, x] = 0

@@ -1,4 +1,4 @@
-"""What ends a run: memory that runs out is told with the method's own option, and what was learned is kept."""
+"""The end of a run: out of memory names the method's option, and what was learned is kept."""
 
 from pathlib import Path
 

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from lightning_dd.data.batches import ClassTable, RealBatches, RealImages
+from lightning_dd.data.batches import ClassTable, InMemoryImages, RealBatches
 from lightning_dd.data.sampling import ClassBalanced, Uniform
 from lightning_dd.errors import UserError
 
@@ -98,7 +98,7 @@ def test_uniform_batch_without_repeats_and_not_larger_than_the_set():
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_images_follow_the_indices(dtype):
     images = torch.arange(14)[:, None, None, None].expand(14, 1, 2, 3).to(dtype)
-    data = RealImages(images, LABELS)
+    data = InMemoryImages(images, LABELS)
     draw = batches(ClassBalanced(3), rank=1, world_size=2).draw(2)
     batch = data[draw]
     assert batch.images.shape == (1, 3, 1, 2, 3)
@@ -109,6 +109,6 @@ def test_images_follow_the_indices(dtype):
 
 
 def test_rank_without_classes():
-    batch = RealImages(torch.zeros(14, 1, 2, 3), LABELS)[batches(ClassBalanced(3), rank=3, world_size=4).draw(0)]
+    batch = InMemoryImages(torch.zeros(14, 1, 2, 3), LABELS)[batches(ClassBalanced(3), rank=3, world_size=4).draw(0)]
     assert batch.images.shape == (0, 3, 1, 2, 3)
     assert batch.classes.shape == (0,)

@@ -53,7 +53,7 @@ def test_matrix_follows_the_recipe(recipe, expected):
 
 @RECIPES
 def test_fewer_images_than_dimensions(recipe, expected):
-    # Ten centred images span nine dimensions, so which tenth direction FRePo keeps is left to rounding: compare what
+    # Ten centered images span nine dimensions, so which tenth direction FRePo keeps is left to rounding: compare what
     # does not depend on it, the scales and the images themselves.
     images = correlated_images(10)
     whitening = fit_zca(images, recipe, NORMALIZATION)

@@ -1,4 +1,4 @@
-"""DD's networks: their published sizes, their initial weights, and the normalisation that is quick on a CPU."""
+"""DD's networks: their published sizes, their initial weights, and the normalization that is quick on a CPU."""
 
 import math
 
@@ -57,7 +57,7 @@ def test_weights_are_xavier_normal_and_biases_zero(network, shape):
 
 
 @pytest.mark.parametrize("channels", [1, 3, 64])
-def test_normalisation_is_that_of_the_library(channels):
+def test_normalization_is_that_of_the_library(channels):
     x = (30 * torch.randn(2, channels, 5, 4, generator=_generator(), dtype=torch.float64)).requires_grad_()
     library = nn.LocalResponseNorm(4, alpha=0.001 / 9, beta=0.75, k=1)(x)
     ours = LocalResponseNorm()(x)

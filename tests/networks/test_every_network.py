@@ -11,7 +11,8 @@ from torch import nn
 from lightning_dd import networks
 from lightning_dd.errors import UserError
 from lightning_dd.networks import Network, build
-from lightning_dd.networks.foreign import ForeignNetwork
+from lightning_dd.networks.base import has_batch_norm
+from lightning_dd.networks.external import ExternalNetwork
 
 SMALL = {"ConvNet": {"width": 8}, "FRePoNet": {"width": 4}, "MLP": {"width": 16}}
 FAMILIES = [
@@ -19,7 +20,7 @@ FAMILIES = [
     for family in (getattr(networks, name) for name in networks.__all__)
     if inspect.isclass(family) and issubclass(family, Network) and family is not Network
 ]
-OWN = [family for family in FAMILIES if not issubclass(family, ForeignNetwork)]
+OWN = [family for family in FAMILIES if not issubclass(family, ExternalNetwork)]
 
 
 def _norms(family):
@@ -85,8 +86,8 @@ def test_features_do_not_mix_examples_unless_said(factory):
     images = torch.randn(3, 3, 20, 20, generator=_generator(1))
     with torch.no_grad():
         together, alone = network.features(images)[:2], network.features(images[:2])
-    assert network.mixes_examples == (not torch.allclose(together, alone, atol=1e-5))
-    assert network.mixes_examples == any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+    assert has_batch_norm(network) == (not torch.allclose(together, alone, atol=1e-5))
+    assert has_batch_norm(network) == any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
 
 
 @pytest.mark.parametrize("factory", VARIANTS)
@@ -152,7 +153,7 @@ def test_smallest_images(family, smallest):
 
 
 @pytest.mark.parametrize("family", [family for family in OWN if _norms(family) != [{}]])
-def test_unknown_normalisation_is_refused(family):
+def test_unknown_normalization_is_refused(family):
     with pytest.raises(UserError, match=f'The {family.__name__}.s norm "layers" is not one of'):
         family((3, 32, 32), 10, norm="layers")
 
@@ -187,7 +188,7 @@ def test_pooling_residual_block_by_hand():
     torch.testing.assert_close(block(x), (out + shortcut).clamp(min=0))
 
 
-def test_frepo_normalises_between_blocks_only():
+def test_frepo_normalizes_between_blocks_only():
     network = build(partial(networks.FRePoNet, width=4), (3, 32, 32), 10, _generator())
     kinds = [type(module).__name__ for module in network.blocks]
     block = ["Conv2d", "ReLU", "AveragePool2x2"]

@@ -1,4 +1,4 @@
-"""What a record says of its surroundings, and how it looks on the screen."""
+"""The record of a run's environment, and its table."""
 
 import os
 import platform

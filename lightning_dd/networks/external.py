@@ -12,7 +12,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.networks.base import Network
 
 
-class ForeignNetwork(Network, ABC):
+class ExternalNetwork(Network, ABC):
     """A module of another library: its last linear layer is the classifier, whose input is the features.
 
     A subclass writes `construct`.
@@ -53,7 +53,7 @@ class ForeignNetwork(Network, ABC):
         """Return the modules that lead to the last linear layer, in order: one, where the library has no sequence."""
         return self.body if isinstance(self.body, nn.Sequential) else [self.body]
 
-    def initialize(self, generator: torch.Generator) -> "ForeignNetwork":
+    def initialize(self, generator: torch.Generator) -> "ExternalNetwork":
         """Re-initialize all weights in place as the library does, and return the network.
 
         Args:
@@ -89,7 +89,7 @@ class ForeignNetwork(Network, ABC):
         self.train()
 
 
-class Torchvision(ForeignNetwork):
+class Torchvision(ExternalNetwork):
     """A classification network of torchvision, with random weights, for images of one channel (repeated) or three.
 
     Args:
@@ -120,7 +120,7 @@ class Torchvision(ForeignNetwork):
         return super().features(x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x, layers)
 
 
-class Timm(ForeignNetwork):
+class Timm(ExternalNetwork):
     """A network of timm (PyTorch Image Models), with random weights.
 
     Args:

@@ -8,6 +8,7 @@ import torch
 
 from lightning_dd.errors import UserError
 from lightning_dd.networks import Timm, Torchvision, build
+from lightning_dd.networks.base import has_batch_norm
 from lightning_dd.training.sources import RandomNetworks, SourceContext
 
 
@@ -25,7 +26,7 @@ def test_torchvision(name, features):
     images = torch.randn(2, 1, 32, 32, generator=_generator(1))
     assert network.features(images).shape == (2, features)
     assert network(images).shape == (2, 7)
-    assert network.mixes_examples
+    assert has_batch_norm(network)
     assert network.description == f"torchvision {name}"
 
 
