@@ -16,6 +16,7 @@ FREQUENCIES = ["--model.codec", "Frequencies", "--model.codec.keep", "20"]
 METHODS = {"DM": "dm", "DC": "dc", "DSA": "dsa", "MTT": "mtt", "DATM": "mtt", "FRePo": "frepo", "KIP": "kip"}
 METHODS |= {"DD": "dd", "RaTBPTT": "dd", "Coreset": "dm"}
 OPTIONS = {
+    "FRePo": ["--model.lr_decay", "1"],  # it would depend on the length of the run
     "DATM": ["--model.largest_loss", "null"],
     "RaTBPTT": ["--model.window", "2", "--model.augmentation", "null"],
 }
