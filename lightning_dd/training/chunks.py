@@ -17,7 +17,7 @@ def chunk_size(wanted: int | None, network: nn.Module, images: Tensor) -> int:
         OptionError: a number was asked for, and the network has batch normalization in training mode.
     """
     everything = max(1, images.shape[:-3].numel())
-    if network.training and has_batch_norm(network):
+    if isinstance(network, nn.Module) and network.training and has_batch_norm(network):
         if wanted is not None:
             raise OptionError("real_chunk", "would change the result of a network with batch normalization")
         return everything
