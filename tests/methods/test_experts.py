@@ -136,7 +136,7 @@ def test_the_disk_size_is_announced_and_refused(tmp_path, capsys, monkeypatch):
         ("--model.keep_epochs 0", "--model.keep_epochs must be at least 1, got 0"),
         ("--model.number 0", "must be at least 1"),
         ("--model.gsam_rho -1", "--model.gsam_rho must be at least 0"),
-        ("--ckpt_path last", "start without it"),
+        ("--ckpt_path last", "start without --ckpt_path"),
     ],
 )
 def test_mistakes_are_one_sentence(options, words, whole, capsys):
