@@ -22,12 +22,12 @@ import os
 from lightning_dd.__main__ import main
 from lightning_dd.errors import UserError
 from lightning_dd.methods import DM
-loss = DM.loss
-def fails(self, batch):
+objective = DM.objective
+def fails(self, network, synthetic, batch):
     if self.iteration == 2 and os.environ.get("LOCAL_RANK") == "1":
         raise UserError("Only here.")
-    return loss(self, batch)
-DM.loss = fails
+    return objective(self, network, synthetic, batch)
+DM.objective = fails
 main()
 """
 WAITS = "import time; from lightning_dd.runtime.processes import exit_with_parent; exit_with_parent(); time.sleep(60)"
