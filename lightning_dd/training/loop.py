@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
+from torchmetrics.functional.classification import multiclass_accuracy
 
 from lightning_dd.training.chunks import chunk_size
 
@@ -66,6 +67,6 @@ def accuracy(network: Classifier, images: Tensor, labels: Tensor, chunk: int | N
     if isinstance(network, nn.Module):
         network.eval()
     chunk = chunk or chunk_size(None, network, images[:TESTED_AT_ONCE])
-    parts = zip(images.split(chunk), labels.split(chunk), strict=True)
-    correct = sum((network(part).argmax(1) == truth).sum() for part, truth in parts)  # one transfer, at the end
-    return 100 * int(correct) / len(labels)
+    logits = torch.cat([network(part) for part in images.split(chunk)])
+    num_classes = max(2, logits.shape[1])  # the metric knows no set of one class
+    return 100 * multiclass_accuracy(logits.argmax(1), labels, num_classes, average="micro").item()
