@@ -12,9 +12,7 @@ from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
 from lightning_dd.methods.optimizers import step_where
 from lightning_dd.methods.preparation import Preparation
-from lightning_dd.rng import generator
 from lightning_dd.runtime.precision import precision_context
-from lightning_dd.unroll.unroll import Inputs
 
 
 class NonFiniteLossError(UserError):
@@ -65,13 +63,6 @@ class Distiller(Preparation):
         self.after_update()
         several = self.trainer.world_size > 1
         self.log("loss", loss.detach(), prog_bar=True, sync_dist=several, reduce_fx="sum" if several else "mean")
-
-    def mini_batch(self, inputs: Inputs, rows: Tensor | None, step: int, number: int) -> Inputs:
-        """Return some rows of images and labels, None is all, the images augmented for an inner step of a training."""
-        images, labels = inputs if rows is None else (tensor.index_select(0, rows) for tensor in inputs)
-        if self.augmentation is not None:
-            images = self.augmentation(images, generator(self.seed, f"augmentation/{step}", number))
-        return images, labels
 
     def limit_gradients(self, optimizer: Any) -> None:
         """Make the gradients smaller where the method or its user asks for it."""

@@ -20,7 +20,7 @@ from lightning_dd.training.chunks import chunk_size
 from lightning_dd.training.sources import InitialWeights
 from lightning_dd.unroll import SGD, Adam, CrossEntropy, InnerStep, Schedule
 from lightning_dd.unroll.chunks import Gradient, gradient_of, sum_in_chunks
-from lightning_dd.unroll.unroll import Inputs, unroll
+from lightning_dd.unroll.unroll import Inputs, mini_batch, unroll
 
 AVERAGE_DECAY = 0.9
 
@@ -176,7 +176,8 @@ class DD(Distiller):
         window = self.schedule.differentiated(self.iteration, self._steps_per_pass)
 
         def batches(inputs: Inputs, t: int) -> Inputs:
-            return self.mini_batch(inputs, order[t], t, self.iteration)
+            draws = generator(self.seed, f"augmentation/{t}", self.iteration)
+            return mini_batch(inputs, order[t], self.augmentation, draws)
 
         losses = [self.no_share()]  # a process may have no network
         for weights in starts:

@@ -17,7 +17,7 @@ from lightning_dd.rng import generator
 from lightning_dd.runtime.options import Momentum, NonNegativeFloat, PositiveFloat, PositiveInt
 from lightning_dd.unroll import SGD, CrossEntropy, InnerStep
 from lightning_dd.unroll.batch_order import permuted_chunks
-from lightning_dd.unroll.unroll import Batches, Inputs, unroll
+from lightning_dd.unroll.unroll import Batches, Inputs, mini_batch, unroll
 
 
 class NegativeStepSizeError(UserError):
@@ -34,7 +34,7 @@ class MTT(Distiller):
     training them with the learned step size (protocol `mtt`).
 
     Args:
-        experts: the folder of the experts (their `--model.folder`).
+        experts: the folder of the experts (the option `folder` of `Experts`).
         synthetic_steps: N.
         expert_epochs: M.
         max_start_epoch: T+; t is drawn from 0 to T+ - 1.
@@ -142,7 +142,8 @@ class MTT(Distiller):
         order = self._order(number)
 
         def batches(inputs: Inputs, step: int) -> Inputs:
-            return self.mini_batch(inputs, order[step], step, number)
+            draws = generator(self.seed, f"augmentation/{step}", number)
+            return mini_batch(inputs, order[step], self.augmentation, draws)
 
         return batches, self.step_size.expand(self.synthetic_steps)
 

@@ -19,6 +19,17 @@ Batches = Callable[[Inputs, int], Batch]
 """Called with the inputs and the index of a step; returns its batch, as a pure function."""
 
 
+def mini_batch(
+    inputs: Inputs,
+    rows: Tensor | None,
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None,
+    draws: torch.Generator,
+) -> Batch:
+    """Return some rows of images and labels (None is all), the images augmented under the generator."""
+    images, labels = inputs if rows is None else (tensor.index_select(0, rows) for tensor in inputs)
+    return images if augment is None else augment(images, draws), labels
+
+
 def unroll(
     step: InnerStep,
     weights: Tensor,
