@@ -1,6 +1,6 @@
 """Evaluate distilled sets under many networks: `python tools/evaluate.py ARTIFACT... --networks ... --protocol ...`.
 
-An artefact is a run's folder, a distilled.safetensors, or a `.pt` file of images and labels as the code of DC, MTT and
+An artifact is a run's folder, a distilled.safetensors, or a `.pt` file of images and labels as the code of DC, MTT and
 DATM writes it. Random real images of the same number stand beside them. The table goes to the screen and into a folder,
 where the same command later goes on from the cells that are finished; `tools/report.py` shows it as a heat map.
 """
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("artefacts", nargs="+", metavar="ARTIFACT", help="what to evaluate, or NAME=ARTIFACT")
+    add("artifacts", nargs="+", metavar="ARTIFACT", help="what to evaluate, or NAME=ARTIFACT")
     add("--networks", nargs="+", default=["ConvNet"], metavar="NETWORK", help="such as ConvNet or AlexNet:norm=batch")
     add("--protocol", default="common", choices=SHARED, metavar="NAME", help=f"one of {', '.join(SHARED)}")
     add("--num_networks", nargs="+", default=["5"], metavar="N", help="fresh networks a cell: 5, or 1 ConvNet=3")
@@ -88,7 +88,7 @@ def evaluate(options: argparse.Namespace) -> tuple[list[Cell], list[dict[str, An
     if options.real_accuracy is not None and options.no_random_real:
         raise UserError("--real_accuracy asks for scores, which compare with random real images: leave these in.")
     find_protocol(options.protocol, options.epochs)
-    sources = [Source.parse(text) for text in options.artefacts]
+    sources = [Source.parse(text) for text in options.artifacts]
     data = find_data([source.info for source in sources], options.data, options.root, options.zca)
     _check_networks(counts, data)
     conditions = _conditions(options, data)
@@ -190,12 +190,12 @@ def _conditions(options: argparse.Namespace, data: ImageData) -> Conditions:
 def _candidates(
     options: argparse.Namespace, sources: list[Source], data: ImageData, conditions: Conditions
 ) -> tuple[list[Candidate], dict[str, str]]:
-    """Return the rows, the artefacts and the real images beside them, and which random ones are beside which set."""
+    """Return the rows, the artifacts and the real images beside them, and which random ones are beside which set."""
     protocol = find_protocol(options.protocol)
     strategy = options.augmentation or next((found for source in sources if (found := source.augmentation)), None)
     named = {name: source.sets(data, strategy) for name, source in zip(name_all(sources), sources, strict=True)}
     if len(named) < len(sources):
-        raise UserError("Two artefacts have the same name; tell them apart with NAME=ARTIFACT.")
+        raise UserError("Two artifacts have the same name; tell them apart with NAME=ARTIFACT.")
     rows = [row for name, sets in named.items() for row in from_sets(name, sets, protocol.labels)]
     about = {"network": "ConvNet", "epochs": options.feature_epochs, "seed": options.seed}
     device, epochs, beside = torch.device(conditions.device), options.feature_epochs, {}

@@ -43,7 +43,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What the cell is called on the screen."""
+        """Name of the cell on the screen."""
         return shlex.join([self.config, *self.options])
 
     @property

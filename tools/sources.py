@@ -1,4 +1,4 @@
-"""Artefacts as a command names them, and the data set that they were distilled from."""
+"""Artifacts as a command names them, and the data set that they were distilled from."""
 
 import inspect
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from lightning_dd.errors import UserError
 
 @dataclass(frozen=True)
 class Source:
-    """An artefact of ours that was read, or the sets of a foreign file; without a name of the user, it is empty."""
+    """An artifact of ours that was read, or the sets of a foreign file; without a name of the user, it is empty."""
 
     path: Path
     name: str
@@ -33,18 +33,18 @@ class Source:
         if path.suffix == ".pt" or (path.is_dir() and not (path / ARTIFACT).exists() and list(path.glob("*.pt"))):
             sets = read_foreign(path)
             if all(each.looks_like_pixels for each in sets):
-                print(f"note: {path} holds values from 0 to 1 alone: it must hold normalised images, not pixels.")
+                print(f"note: {path} holds values from 0 to 1 alone: it must hold normalized images, not pixels.")
             return cls(path, name, sets)
         return cls(path, name, load(path))
 
     @property
     def info(self) -> dict[str, Any]:
-        """What an artefact of ours says about itself."""
+        """Record of an artifact of ours."""
         return self.content.info if isinstance(self.content, DistilledDataset) else {}
 
     @property
     def augmentation(self) -> str | None:
-        """DSA operations that an artefact of ours was distilled with."""
+        """DSA operations that an artifact of ours was distilled with."""
         return self.content.recipe.get("augmentation") if isinstance(self.content, DistilledDataset) else None
 
     def sets(self, data: ImageData, augmentation: str | None = None) -> list[DistilledDataset]:
@@ -71,7 +71,7 @@ class Source:
 
 
 def name_all(sources: list[Source]) -> list[str]:
-    """Return a name for each artefact: the user's, or method and, where that says too little, the file."""
+    """Return a name for each artifact: the user's, or method and, where that says too little, the file."""
     names = [source.name or _method(source.info) or _of_file(source.path) for source in sources]
     return [
         name if names.count(name) == 1 or source.name else f"{name} ({_of_file(source.path)})"
@@ -91,33 +91,33 @@ def _of_file(path: Path) -> str:
 
 
 def find_data(infos: list[dict[str, Any]], name: str | None, root: str, zca: str | None) -> ImageData:
-    """Return a data set by its name, or else the one that some artefacts are of, set up.
+    """Return a data set by its name, or else the one that some artifacts are of, set up.
 
     Args:
-        infos: what the artefacts say; empty for foreign ones.
+        infos: what the artifacts say; empty for foreign ones.
         name: class in `lightning_dd.data`.
         root: folder of the data.
         zca: whitening that foreign sets were made under.
 
     Raises:
-        UserError: the artefacts say nothing or different things, or the data cannot be read.
+        UserError: the artifacts say nothing or different things, or the data cannot be read.
     """
     known = {info["dataset"] for info in infos if "dataset" in info}
     if len(known) > 1:
-        raise UserError(f"The artefacts are of different data sets: {', '.join(sorted(known))}; evaluate each apart.")
+        raise UserError(f"The artifacts are of different data sets: {', '.join(sorted(known))}; evaluate each apart.")
     configs = [info["config"]["data"] for info in infos if "data" in info.get("config", {})]
     if name:
         options: dict[str, Any] = {}
     elif configs:
         name, options = configs[0]["class_path"].rsplit(".", 1)[-1], dict(configs[0].get("init_args") or {})
     else:
-        raise UserError("The artefacts do not say what they were distilled from; name the data set with --data.")
+        raise UserError("The artifacts do not say what they were distilled from; name the data set with --data.")
     if name not in data_sets.__all__:
         raise UserError(f"There is no data set '{name}'; there are {', '.join(data_sets.__all__)}.")
     data = _constructed(getattr(data_sets, name), {**options, "root": root, "zca": zca})
     # a folder may have been renamed since, and what was distilled from Python has any name
     if configs and not options and data.name not in known:
-        raise UserError(f"The artefacts are of {known.pop()}, but --data is {data.name}.")
+        raise UserError(f"The artifacts are of {known.pop()}, but --data is {data.name}.")
     data.prepare_data()
     data.setup()
     return data
@@ -129,4 +129,4 @@ def _constructed(kind: type[ImageData], options: dict[str, Any]) -> ImageData:
         return kind(**{name: value for name, value in options.items() if name in parameters})
     except TypeError:
         alone = f"--data {kind.__name__} cannot be read by its name alone"
-        raise UserError(f"{alone}; give the artefact of a run on it.") from None
+        raise UserError(f"{alone}; give the artifact of a run on it.") from None

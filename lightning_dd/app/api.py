@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, get_args
 
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 from torch.utils.data import Dataset
 
 from lightning_dd import methods
@@ -81,12 +81,8 @@ def distill(
         "model": {"class_path": f"lightning_dd.methods.{method_class.__name__}", "init_args": _plain(options)}
     }
     module.command = f"lightning_dd.distill(..., method={method!r}, ipc={ipc}, steps={steps}, seed={seed})"
-    callbacks = [CALLBACKS[key](**evaluation) if key == "evaluation" else CALLBACKS[key]() for key in CALLBACKS]
-    callbacks += settings.pop("callbacks", [])
     check_precision(settings.get("precision"))
-    if settings.get("enable_progress_bar", True):
-        callbacks.append(ProgressBar())
-    settings["callbacks"] = callbacks
+    settings["callbacks"] = _callbacks(evaluation, settings)
     run = Trainer(
         **settings,
         max_steps=-1 if steps is None else steps,
@@ -101,6 +97,13 @@ def distill(
         processes.end_others()
         raise
     return load(run_folder(run) / ARTIFACT)
+
+
+def _callbacks(evaluation: dict[str, Any], settings: dict[str, Any]) -> list[Callback]:
+    """Return ours, the user's after them, and the progress bar unless it is switched off."""
+    ours = [CALLBACKS[key](**evaluation) if key == "evaluation" else CALLBACKS[key]() for key in CALLBACKS]
+    bar = [ProgressBar()] if settings.get("enable_progress_bar", True) else []
+    return [*ours, *settings.get("callbacks", []), *bar]
 
 
 def find_method(name: str) -> type[methods.Distiller]:

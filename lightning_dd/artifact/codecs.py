@@ -32,7 +32,7 @@ class Codec(nn.Module):
     whitening: ClassVar[bool] = True
     """Whether the decoded images may lie in a whitened space."""
     images: nn.Parameter
-    """What is stored, zeros at first."""
+    """The stored parameters, zeros at first."""
     images_per_class: int
     """Decoded images of each class."""
 

@@ -99,7 +99,7 @@ class Evaluation(CheckedOptions, Callback):
             protocol.check_network(theirs, dict(own.named_parameters()))
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Where a run that goes on has all its steps, make its final evaluation if it was stopped before that."""
+        """Make the final evaluation of a resumed run that was stopped between its last step and that."""
         if not 0 < trainer.max_steps <= module.iteration:
             return
         self.made_up = self.enabled and all(record["step"] != module.iteration for record in self.records)

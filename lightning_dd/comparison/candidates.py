@@ -75,7 +75,7 @@ class RealImages:
         return self._row("random real", _hard(wanted), self._key("random"), lambda index: self._set(self._draw(index)))
 
     def coreset(self, rule: Selection, trained: Trained, about: dict[str, Any], wanted: Regime) -> Candidate:
-        """Return the images that a rule selects, as `--model Coreset` with the same seed does.
+        """Return the images that a rule selects, as `Coreset` with the same seed does.
 
         `trained` gives the feature network, whose training `about` describes in plain values.
         """

@@ -28,7 +28,7 @@ class Protocol:
     """How evaluation networks are trained: SGD with momentum, one drop of the learning rate, cross-entropy.
 
     Attributes:
-        name: as in `--evaluation.protocol`.
+        name: its key, the option `protocol` of an evaluation.
         source: where the protocol comes from.
         epochs: E, as papers and records count them; the loop makes one more, as the official code does.
         augmentation: None; `"dsa"` or `"dsa_..."` (one operation a mini-batch, parameters per image; arXiv 2102.08259;
@@ -46,7 +46,7 @@ class Protocol:
 
     trains_networks: ClassVar[bool] = True
     instead_of_epochs: ClassVar[str | None] = None
-    """How the set is trained on, where no number of epochs says so."""
+    """The length of training, where it is no number of epochs."""
 
     name: str
     source: str

@@ -17,7 +17,7 @@ class Trajectories:
     """The weights of experts after each epoch, read on demand.
 
     Args:
-        folder: made by `fit --model Experts`.
+        folder: made by a run of `Experts`.
 
     Attributes:
         description: the content of `experts.json`.

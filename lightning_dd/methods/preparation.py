@@ -1,4 +1,4 @@
-"""What comes before a method's first step: options, synthetic set, networks, optimizer, checkpoints."""
+"""Preparation of a method: options, synthetic set, networks, optimizer, checkpoints."""
 
 import math
 from functools import cached_property
@@ -60,7 +60,7 @@ class Preparation(Task):
     protocol: ClassVar[str]
     """The evaluation protocol of the paper."""
     needs: ClassVar[str] = RandomNetworks.gives
-    """What its source of networks gives."""
+    """The kind of networks that its source has to give."""
     differentiates_weights: ClassVar[bool] = False
     """Whether the objective takes gradients of networks' weights."""
     finite_check_interval = 1
@@ -106,7 +106,7 @@ class Preparation(Task):
         return RandomNetworks()
 
     def network_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return what networks are trained by on the synthetic set."""
+        """Return the loss of networks that are trained on the synthetic set."""
         return F.cross_entropy(logits, targets)
 
     def setup(self, stage: str) -> None:

@@ -47,7 +47,7 @@ class Task(CheckedOptions, LightningModule):
 
     @property
     def sampling(self) -> Sampling:
-        """What real images each step wants."""
+        """The real images that each step wants."""
         raise NotImplementedError
 
     def resolved(self) -> dict[str, Any]:

@@ -18,11 +18,6 @@ from lightning_dd.training.loop import accuracy
 SHORT = replace(find_protocol("dc", epochs=4), batch_size=4)  # five epochs, the drop after index 3
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(_one_thread):
-    torch.set_num_threads(1)  # two on a busy machine wait for each other
-
-
 def _generator(seed=0):
     return torch.Generator().manual_seed(seed)
 

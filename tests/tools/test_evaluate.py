@@ -1,4 +1,4 @@
-"""The table of networks and artefacts as a command, on the bundled digits."""
+"""The table of networks and artifacts as a command, on the bundled digits."""
 
 import csv
 import json
@@ -113,7 +113,7 @@ def test_pixels_in_a_foreign_file_are_noticed(run, tmp_path, capsys):
     torch.save([torch.rand(10, 1, 8, 8), torch.arange(10)], tmp_path / "pixels.pt")
     command = [tmp_path / "pixels.pt", *SMALL[:2], *SMALL[3:], "--data", "Digits", "--num_networks", 1]
     assert _main(*command, "--out", tmp_path / "table") == 0
-    assert "it must hold normalised images, not pixels" in capsys.readouterr().out
+    assert "it must hold normalized images, not pixels" in capsys.readouterr().out
 
 
 def test_how_many_networks():

@@ -10,11 +10,6 @@ from torch.nn import functional as F
 from lightning_dd.training.loop import accuracy, mini_batches, shuffled, train_network
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(_one_thread):
-    torch.set_num_threads(1)  # two on a busy machine wait for each other
-
-
 def _generator(seed=0):
     return torch.Generator().manual_seed(seed)
 

@@ -1,1 +1,1 @@
-"""What `tools/benchmark.py` is made of: tasks, the clock in a worker, the driver of processes, the table."""
+"""Parts of `tools/benchmark.py`: tasks, the clock in a worker, the driver of processes, the table."""

@@ -1,4 +1,4 @@
-"""What is compared: the sides of a task."""
+"""The sides of a task, which are compared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,1 +1,1 @@
-"""What `tools/cost.py` is made of: the worker that measures a cell, estimates, plots."""
+"""Parts of `tools/cost.py`: the worker that measures a cell, estimates, plots."""

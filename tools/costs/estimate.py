@@ -1,4 +1,4 @@
-"""What a cell will need, judged by smaller ones of the same method."""
+"""Estimates of time and memory of a cell from smaller ones of the same method."""
 
 from collections.abc import Mapping
 from pathlib import Path

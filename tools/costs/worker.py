@@ -25,7 +25,7 @@ from lightning_dd.runtime.memory import keep_freed_memory, out_of_memory, peak_m
 
 REAL_IMAGES = 5000  # in memory; batches are drawn from them
 FULL_BATCH = ("batch_size", "pool_batch", "synthetic_batch")
-"""What methods call the number of synthetic images in a step of their inner training."""
+"""Options for the number of synthetic images in a step of inner training."""
 
 
 def known_methods() -> dict[str, type[Distiller]]:

@@ -1,1 +1,1 @@
-"""What `tools/report.py` is made of: the sections of a page, its pictures, its style."""
+"""Parts of `tools/report.py`: the sections of a page, its pictures, its style."""

@@ -124,7 +124,7 @@ def loading(path: str) -> str:
     """Return how to train on the set."""
     code = (
         "import torch, lightning_dd as dd\n\n"
-        f"distilled = dd.load({path!r})  # a torch Dataset: (normalised image, label)\n"
+        f"distilled = dd.load({path!r})  # a torch Dataset: (normalized image, label)\n"
         "loader = torch.utils.data.DataLoader(distilled, batch_size=256, shuffle=True)\n"
         "test_images = distilled.preprocess(test_images)  # uint8, or floats in [0, 1]"
     )
