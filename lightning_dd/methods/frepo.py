@@ -82,9 +82,15 @@ class FRePo(Distiller):
         compile: bool = False,
         **options: Any,
     ) -> None:
-        rates = {"lr": lr, "lr_decay": lr_decay}
         super().__init__(
-            ipc, network=network, augmentation=augmentation, momentum=0.0, compile=compile, **rates, **options
+            ipc,
+            network=network,
+            augmentation=augmentation,
+            lr=lr,
+            momentum=0.0,
+            lr_decay=lr_decay,
+            compile=compile,
+            **options,
         )
         self.real_batch, self.real_chunk, self.synthetic_chunk = real_batch, real_chunk, synthetic_chunk
         self.flip, self.ridge = flip, ridge
