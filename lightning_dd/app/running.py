@@ -24,6 +24,7 @@ from lightning_dd.callbacks import (
     ImageLogger,
     LastCheckpoint,
     ReplicaSyncCheck,
+    RunSummary,
     StepTimer,
 )
 from lightning_dd.errors import OptionError, UserError
@@ -39,16 +40,17 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 }
 
 CALLBACKS = {
+    "cost": StepTimer,
+    "summary": RunSummary,
     "agreement": ReplicaSyncCheck,
     "evaluation": Evaluation,
     "gallery": ImageLogger,
-    "cost": StepTimer,
     "product": ArtifactWriter,
     "best": BestCheckpoint,
     "checkpoint": LastCheckpoint,
     "guard": GracefulShutdown,
 }
-"""In the order in which they are called: an evaluation comes before the record that holds it."""
+"""In the order in which they are called: a step's clock stops before an evaluation, which comes before its record."""
 
 
 class Events(TensorBoardLogger):
@@ -59,7 +61,8 @@ class Events(TensorBoardLogger):
         self.experiment.flush()
 
 
-DISTILLER_CALLBACKS = tuple(callback for callback in CALLBACKS.values() if callback is not GracefulShutdown)
+OF_ALL = (GracefulShutdown, RunSummary)
+DISTILLER_CALLBACKS = tuple(callback for callback in CALLBACKS.values() if callback not in OF_ALL)
 """Those that need a synthetic set, which experts have not."""
 
 

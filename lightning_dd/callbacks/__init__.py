@@ -7,6 +7,7 @@ from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.image_logger import ImageLogger
 from lightning_dd.callbacks.progress import ProgressBar
 from lightning_dd.callbacks.replica_sync import ReplicaSyncCheck
+from lightning_dd.callbacks.run_summary import RunSummary
 from lightning_dd.callbacks.shutdown import GracefulShutdown
 from lightning_dd.callbacks.step_timer import StepTimer
 
@@ -20,5 +21,6 @@ __all__ = [
     "LastCheckpoint",
     "ProgressBar",
     "ReplicaSyncCheck",
+    "RunSummary",
     "StepTimer",
 ]

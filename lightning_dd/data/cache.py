@@ -18,7 +18,7 @@ from lightning_dd.artifact.files import save_tensors
 from lightning_dd.errors import UserError
 
 # Raised when decoding changes what it gives for the same files.
-FORMAT = 1
+FORMAT = 2
 
 
 def cached(

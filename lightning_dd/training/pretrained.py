@@ -14,6 +14,7 @@ from lightning_dd.networks.base import has_batch_norm
 from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator, key
 from lightning_dd.runtime.options import PositiveInt
+from lightning_dd.runtime.progress import bar_options
 from lightning_dd.training import recipes
 from lightning_dd.training.data import TrainingSet, training_set
 from lightning_dd.training.sources import NetworkSource, SourceContext
@@ -103,7 +104,8 @@ class PretrainedNetworks(NetworkSource):
         data = training_set(context.data, context.device)
         share = range(self.number)[context.rank :: context.world_size]
         total = len(share) * self.epochs * recipes.steps_per_epoch(self.recipe, data)
-        with tqdm(total=total, desc="pretraining networks", leave=False, disable=not context.progress) as bar:
+        shown = {"leave": False, "disable": not context.progress, **bar_options()}
+        with tqdm(total=total, desc="pretraining networks", **shown) as bar:
             states = {index: self._trained(index, data, bar) for index in share}
         if context.world_size > 1:
             shares: list[dict[int, Any]] = [{}] * context.world_size
