@@ -8,7 +8,8 @@ import pytest
 import torch
 import yaml
 
-from lightning_dd.app.cli import command_line, main
+from lightning_dd.app.cli import main
+from lightning_dd.app.recorded import command_line
 from lightning_dd.methods import DM
 
 FILES = ("config.yaml", "distilled.safetensors", "distilled.png", "results.json", "checkpoints/last.ckpt")

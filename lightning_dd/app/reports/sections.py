@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
+from lightning_dd.app.reports.pictures import accuracy_curve, strips
 from lightning_dd.artifact.dataset import DistilledDataset
-from reports.pictures import accuracy_curve, strips
-from results_table import TITLES, commands, figure, method_of
+from lightning_dd.comparison.records import TITLES, commands, figure, method_of
 
 Record = dict[str, Any]
 
@@ -79,7 +79,7 @@ def _evaluations(entries: Sequence[Record]) -> str:
 
 
 def cross_architecture(report: Record | None) -> str:
-    """Return the table of `tools/evaluate.py` as a heat map; nothing where there is none."""
+    """Return the table of `evaluate` as a heat map; nothing where there is none."""
     if not report:
         return ""
     cells = report["cells"]
