@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_dd import data, networks  # noqa: F401  (short class names resolve among what is imported)
 from lightning_dd.app.cli_errors import PlainParser
+from lightning_dd.app.configs import with_paths
 from lightning_dd.app.recorded import command_line
 from lightning_dd.app.resuming import apply_checkpoint, find_checkpoint, run_name, with_own_config
 from lightning_dd.app.running import (
@@ -61,7 +62,7 @@ class DistillationCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the command line, and take the method's options from the checkpoint of a resumed run."""
         words = sys.argv[1:] if args is None else args
-        super().parse_arguments(parser, with_own_config(words))
+        super().parse_arguments(parser, with_paths(with_own_config(words)))
         self.command = command_line(words)
         config = self.config[self.config.subcommand]
         self.run_name = run_name(config)

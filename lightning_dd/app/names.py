@@ -128,3 +128,16 @@ PROTOCOLS = {
     "dcbench": "DC-BENCH, without augmentation",
     "dcbench_dsa": "DC-BENCH, with DSA augmentation",
 }
+
+CODECS = {
+    "Pixels": "the images themselves",
+    "Tiles": "several smaller images in one: --model.codec.factor 2 for four",
+    "Frequencies": "a few frequencies of each image: --model.codec.keep 64",
+}
+
+SOURCES = {
+    "RandomNetworks": "fresh random networks",
+    "TrainedNetworks": "networks trained between steps on the synthetic or the real images",
+    "NetworkPool": "a pool of networks of different ages",
+    "PretrainedNetworks": "networks trained on the real images beforehand and kept in the cache",
+}

@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
+from lightning_dd.app.help_topics import answer
 from lightning_dd.errors import UserError
 from lightning_dd.version import __version__
 
@@ -55,9 +56,7 @@ def main(words: list[str]) -> int:
         if name not in COMMANDS:
             raise UserError(_unknown(name))
         if name in LIGHTNING:
-            from lightning_dd.app import cli
-
-            return cli.main(words)
+            return _lightning(words)
         return import_module(f"{__name__}.{name}").main(rest)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -72,6 +71,14 @@ def parser(name: str, **more: Any) -> argparse.ArgumentParser:
     about = import_module(f"{__name__}.{name}").__doc__
     shape = argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(f"{PROGRAM} {name}", description=about, formatter_class=shape, **more)
+
+
+def _lightning(words: list[str]) -> int:
+    if (asked := answer(words)) is None:
+        return 0
+    from lightning_dd.app import cli
+
+    return cli.main(asked)
 
 
 def _unknown(name: str) -> str:

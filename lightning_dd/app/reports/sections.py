@@ -19,8 +19,9 @@ def heading(record: Record, distilled: DistilledDataset) -> str:
     """Return the title and what matters most."""
     height, width = distilled.image_shape[1:]
     about = f"{len(distilled)} images of {height}x{width} pixels, {distilled.num_classes} classes"
-    steps = f"{record['steps']:,} ({record['published_steps']:,})"
-    facts = [("images per class", record["ipc"]), ("steps (published)", steps)]
+    published = record["published_steps"]  # None of a method that is not published
+    steps = ("steps (published)", f"{record['steps']:,} ({published:,})") if published else ("steps", record["steps"])
+    facts = [("images per class", record["ipc"]), steps]
     for last in record["evaluations"][-1:]:
         facts.insert(0, (f"accuracy, {last['num_networks']} x {last['network']}, {last['protocol']}", figure(last)))
         if last["random_real_mean"] is not None:
