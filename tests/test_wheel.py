@@ -1,5 +1,6 @@
 """What pip installs, from a wheel and from a checkout, brings commands and configs along."""
 
+import os
 import shutil
 import site
 import subprocess
@@ -39,9 +40,14 @@ def test_an_installed_program_is_whole(editable, tmp_path):
     _pip("--python", tmp_path / "env" / "bin" / "python", "install", "--no-deps", "--no-build-isolation", *what)
     (work / "mine.py").write_text("from lightning_dd.methods import DM\n\n\nclass Mine(DM):\n    pass\n")
 
-    def run(words: str) -> str:
-        return subprocess.run([program, *words.split()], cwd=work, check=True, capture_output=True, text=True).stdout
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
+    def run(words: str, program: Path = program) -> str:
+        command = [program, *words.split()]
+        return subprocess.run(command, cwd=work, env=variables, check=True, capture_output=True, text=True).stdout
+
+    where = run("-c print(__import__('lightning_dd').__file__)", program.with_name("python"))
+    assert str(source if editable else packages) in where
     assert "dm/cifar10_ipc10" in run("list configs")
     run(RUN)
     run(f"{RUN} --model mine.Mine")  # the current folder's
@@ -49,9 +55,3 @@ def test_an_installed_program_is_whole(editable, tmp_path):
     run("report runs/dm_digits_ipc1/version_0 runs/mine_digits_ipc1/version_0")
     assert "<style>\n:root" in (work / "report.html").read_text()
     run("evaluate runs/dm_digits_ipc1/version_0 --networks MLP:width=8 --epochs 1 --num_networks 1")
-    if not editable:
-        where = subprocess.run(
-            [tmp_path / "env" / "bin" / "python", "-c", "import lightning_dd; print(lightning_dd.__file__)"],
-            cwd=work, check=True, capture_output=True, text=True,
-        ).stdout  # fmt: skip
-        assert str(packages) in where

@@ -52,7 +52,7 @@ def test_unknown_commands(capsys):
 
 
 def test_lists(capsys, fit, tmp_path):
-    assert "20,000 steps" in _said(capsys, "list", "methods", "distribution")
+    assert "20,000 steps" in _said(capsys, "list", "methods", "mean features")
     assert "3x32x32, 10 classes" in _said(capsys, "list", "data", "cifar10")
     assert "published 48.9" in _said(capsys, "list", "configs", "dm/cifar10_ipc10")
     assert _said(capsys, "list", "networks", "vgg").startswith("VGG11 ")
