@@ -169,9 +169,7 @@ def _stacked(images: list[Tensor], part: str) -> Tensor:
     return torch.stack(images)
 
 
-def _as_indices(
-    labels: list[Any], names: Sequence[str] | None, part: str
-) -> tuple[Tensor, tuple[str, ...] | None]:
+def _as_indices(labels: list[Any], names: Sequence[str] | None, part: str) -> tuple[Tensor, tuple[str, ...] | None]:
     """Return class indices `(N,)` and the names, where known; names as labels are sorted, unless they are given."""
     names = None if names is None else tuple(map(str, names))
     if all(isinstance(label, str) for label in labels):

@@ -90,7 +90,11 @@ GOOD = torch.zeros(1, 2, 2)
         ([GOOD, GOOD - 0.5], None, r"floats from -0\.5 to 0: give them in \[0, 1\]"),
         ([GOOD, GOOD + 255], None, "floats from 0 to 255"),
         ([GOOD, GOOD * float("nan")], None, "NaN"),
-        ([GOOD, torch.zeros(1, 3, 2)], None, "item 1 of the train data set is 3x2 pixels while the first is 2x2: set image_size"),
+        (
+            [GOOD, torch.zeros(1, 3, 2)],
+            None,
+            "item 1 of the train data set is 3x2 pixels while the first is 2x2: set image_size",
+        ),
         ([GOOD, GOOD.to(torch.uint8)], None, "item 1 .* while the first"),
         ([GOOD.long()], None, "give uint8, or floats"),
         ([torch.zeros(2, 2, 4)], None, r"shape \(2, 2, 4\)"),
