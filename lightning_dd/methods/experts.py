@@ -147,12 +147,10 @@ class Experts(Task):
 
     def summary(self) -> dict[str, str]:
         """Return what the start of a run says of the experts, by title."""
-        steps, number = self.trainer.max_steps, len(self.numbers)
-        left = f"{len(self._unfinished)} of {number} experts of {self.epochs} epochs to train, {steps:,} steps"
+        steps, number, unfinished = self.trainer.max_steps, len(self.numbers), len(self._unfinished)
+        left = f"{unfinished} of {number} experts of {self.epochs} epochs to train, {steps:,} steps"
         held = f"({self.keep_epochs + 1} times {len(self.weights):,} weights each, float32)"
-        disk = (
-            f"{_readable(self._space(len(self._unfinished)))} {held} of {_readable(self._free())} free in {self.folder}"
-        )
+        disk = f"{_readable(self._space(unfinished))} {held} of {_readable(self._free())} free in {self.folder}"
         return {"network": network_text(self._flat.network), "method": left, "disk": disk}
 
     def _begin_epoch(self, recording: Recording) -> None:

@@ -34,9 +34,9 @@ def shape_text(shape: tuple[int, int, int]) -> str:
     return f"{height}x{width} pixels in {'gray' if channels == 1 else 'color'}"
 
 
-def method_text(name: str, steps: int, done: int, published: int, resolved: dict[str, Any]) -> str:
+def method_text(name: str, steps: int, done: int, published: int | None, resolved: dict[str, Any]) -> str:
     """Return the length of a run beside the published one, and what its options came to."""
     length = f"{steps:,} step{'s' * (steps > 1)}" if steps > 0 else "as long as the trainer says"
-    said = "as published" if steps == published else f"published: {published:,}"
+    said = "" if published is None else " (as published)" if steps == published else f" (published: {published:,})"
     values = ", ".join(f"{option} {value}" for option, value in resolved.items())
-    return f"{name}: {length} ({said}){f', {done:,} of them done' if done else ''}{f'; {values}' if values else ''}"
+    return f"{name}: {length}{said}{f', {done:,} of them done' if done else ''}{f'; {values}' if values else ''}"
