@@ -4,6 +4,7 @@ from lightning_dd.callbacks.artifact_writer import ArtifactWriter
 from lightning_dd.callbacks.best import BestCheckpoint
 from lightning_dd.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint
 from lightning_dd.callbacks.evaluation import Evaluation
+from lightning_dd.callbacks.hyperparameters import HyperparameterLogger
 from lightning_dd.callbacks.image_logger import ImageLogger
 from lightning_dd.callbacks.progress import ProgressBar
 from lightning_dd.callbacks.replica_sync import ReplicaSyncCheck
@@ -17,6 +18,7 @@ __all__ = [
     "BestCheckpoint",
     "Evaluation",
     "GracefulShutdown",
+    "HyperparameterLogger",
     "ImageLogger",
     "LastCheckpoint",
     "ProgressBar",

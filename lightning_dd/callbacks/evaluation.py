@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from lightning_dd.artifact.codecs import Pixels
 from lightning_dd.callbacks.snapshot import distilled_set
+from lightning_dd.callbacks.step_timer import StepTimer
 from lightning_dd.coresets import random_real
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import Accuracies, Protocol, evaluate, find_protocol
@@ -175,9 +176,9 @@ class Evaluation(CheckedOptions, Callback):
         record["num_test_images"] = len(trainer.datamodule.split(self.split)[1])
         self.records.append(record)
         self._measured = module.iteration
-        scalars = {"accuracy": record["accuracy_mean"], "accuracy/random_real": record["random_real_mean"]}
+        record["distilling_seconds"] = next((c.seconds for c in trainer.callbacks if isinstance(c, StepTimer)), None)
         for logger in trainer.loggers:
-            logger.log_metrics({k: v for k, v in scalars.items() if v is not None}, step=module.iteration)
+            logger.log_metrics(_scalars(record), step=module.iteration)
         if trainer.is_global_zero:
             print(f"\n{table(record)}\n", flush=True)
 
@@ -221,6 +222,13 @@ class Evaluation(CheckedOptions, Callback):
     def _protocol_for(self, module: LightningModule, data: str) -> Protocol:
         network = partial(_sample, self.network or module.network, module)
         return find_protocol(self.protocol or module.protocol, self.epochs, data, network)
+
+
+def _scalars(record: dict[str, Any]) -> dict[str, float]:
+    """Return the charts of an evaluation."""
+    accuracy, real = record["accuracy_mean"], record["random_real_mean"]
+    charts = {"accuracy": accuracy, "accuracy/spread": record["accuracy_std"]}
+    return charts if real is None else {**charts, "accuracy/random_real": real, "accuracy/difference": accuracy - real}
 
 
 def _what_is_left(steps: int, made_up: bool, enabled: bool) -> str:
