@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from lightning_dd.artifact.files import write_json
+from lightning_dd.comparison.records import commands
 from lightning_dd.errors import UserError
-from results_table import changed_options, commands
+from results_table import changed_options
 
 
 def main(arguments: list[str]) -> int:

@@ -12,17 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from lightning_dd.comparison.records import TITLES, commands, figure, method_of
+
 HERE = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- table: written by tools/results_table.py -->", "<!-- end of the table -->"
 COLUMNS = ["method", "data", "images per class", "network, protocol", "steps (published)"]
 COLUMNS += ["ours", "random real", "herding (`dc`)", "published", "difference", "minutes, device"]
-TITLES = {
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "tiny_imagenet": "Tiny-ImageNet",
-}
 PLACES = (
     "--config",
     "--data.root",
@@ -106,20 +101,9 @@ def _task(record: dict[str, Any]) -> tuple[str, int]:
     return record["dataset"], record["ipc"]
 
 
-def method_of(record: dict[str, Any]) -> str:
-    """Return the method, and of a coreset its rule."""
-    selection = record["config"]["model"]["init_args"].get("selection") if record["method"] == "Coreset" else None
-    return f"Coreset, {selection}" if selection else record["method"]
-
-
 def _published(config: Path) -> str:
     found = re.search(r"published ([\d.]+(?: \+- [\d.]+)?)", config.read_text().splitlines()[0])
     return found[1] if found else "-"
-
-
-def commands(record: dict[str, Any]) -> list[str]:
-    """Return the commands of a run: several where it was stopped and went on."""
-    return record.get("commands", [record["command"]])
 
 
 def changed_options(commands: list[str]) -> list[str]:
@@ -136,14 +120,6 @@ def changed_options(commands: list[str]) -> list[str]:
 def options_but(words: list[str], but: Collection[str]) -> list[tuple[str, str]]:
     """Return the options of a command with their values, but for some; of one given twice the last counts."""
     return list({name: value for name, value in pairwise(words) if name.startswith("--") and name not in but}.items())
-
-
-def figure(evaluation: dict[str, Any], of: str = "accuracy") -> str:
-    """Return mean and standard deviation for people; the accuracy of one network has no spread."""
-    mean, std = evaluation[f"{of}_mean"], evaluation[f"{of}_std"]
-    if mean is None:
-        return "-"
-    return f"{mean:.1f}" if of == "accuracy" and evaluation["num_networks"] == 1 else f"{mean:.1f} ± {std:.1f}"
 
 
 if __name__ == "__main__":

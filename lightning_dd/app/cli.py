@@ -1,8 +1,6 @@
 """The command line: `fit` a method, `test` its result."""
 
 import os
-import re
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,8 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_dd import data, networks  # noqa: F401  (short class names resolve among what is imported)
 from lightning_dd.app.cli_errors import PlainParser
+from lightning_dd.app.configs import with_paths
+from lightning_dd.app.recorded import command_line
 from lightning_dd.app.resuming import apply_checkpoint, find_checkpoint, run_name, with_own_config
 from lightning_dd.app.running import (
     CALLBACKS,
@@ -62,7 +62,7 @@ class DistillationCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the command line, and take the method's options from the checkpoint of a resumed run."""
         words = sys.argv[1:] if args is None else args
-        super().parse_arguments(parser, with_own_config(words))
+        super().parse_arguments(parser, with_paths(with_own_config(words)))
         self.command = command_line(words)
         config = self.config[self.config.subcommand]
         self.run_name = run_name(config)
@@ -132,20 +132,6 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _explain(error)
     return 0
-
-
-def command_line(words: Sequence[str]) -> str:
-    """Return a command as it was typed, but for the data folder, which is written `DATA`.
-
-    Args:
-        words: the arguments of the command.
-    """
-    shown = ["python", "-m", "lightning_dd"]
-    for word in words:
-        if shown[-1].startswith("--data") and shown[-1].endswith(".root"):
-            word = "DATA"
-        shown.append(re.sub(r"^(--data\.(?:init_args\.)?root=).*", r"\1DATA", word))
-    return shlex.join(shown)
 
 
 def _explain(error: BaseException) -> int:

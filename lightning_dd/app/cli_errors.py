@@ -11,22 +11,36 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse.typing import registered_types
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lightning_dd import data, methods, networks
+from lightning_dd.app import configs
+from lightning_dd.app.cli_help import PlainFormatter, arrange
+from lightning_dd.app.commands import COMMANDS
+from lightning_dd.app.help_topics import TOPICS
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import refusal
 
-HOMES = {"model": methods, "data": data, "network": networks}
-"""Where the class names of an option are looked up."""
+KINDS_OF_CLASSES = {"model": "method", "data": "data set", "networks": "source of networks"}
+"""What an option's classes are, where its name does not say it."""
 
 
 class PlainParser(LightningArgumentParser):
     """A parser that raises `UserError` with one sentence in place of printing its usage."""
+
+    def __init__(self, *args: Any, formatter_class: type = PlainFormatter, **kwargs: Any) -> None:
+        super().__init__(*args, formatter_class=formatter_class, **kwargs)
+
+    def format_help(self) -> str:
+        """Return the help; that of a command in this program's order and words."""
+        command = self.prog.split()[-1]
+        if command in COMMANDS:
+            arrange(self)
+            self.description = f"{COMMANDS[command].capitalize()}."
+            self.usage = f"{self.prog.replace(' [options]', '')} --config NAME [options]"
+        return super().format_help()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise a `UserError`; nested parsers report to the outermost as usual."""
@@ -115,11 +129,22 @@ def _not_accepted(found: re.Match, path: str, message: str, parser: Any) -> str:
 
 
 def _unknown_class(found: re.Match, path: str, message: str, parser: Any) -> str:
-    kind = path.rpartition(".")[2]
-    known = getattr(HOMES.get(kind), "__all__", ())
-    abstract = ("Distiller", "ImageData", "Network")
-    classes = [name for name in known if name[0].isupper() and name not in abstract and not name.endswith("Error")]
-    return f"There is no {kind} '{found[1]}'{nearest(found[1], classes)}."
+    option = path.rpartition(".")[2]
+    kind, (module, _, name) = KINDS_OF_CLASSES.get(option, option), found[1].rpartition(".")
+    if not module:
+        return f"There is no {kind} '{name}'{nearest(name, TOPICS.get(option, ()))}."
+    try:
+        found_names = vars(import_module(module)).items()
+    except ModuleNotFoundError as error:
+        missing = "There is no module" if module.startswith(error.name or "") else f"{module} needs the module"
+        return f"{missing} {error.name}; modules are looked for in the current folder and among what is installed."
+    except Exception as error:  # whatever the user's own code raises
+        return f"The module {module} was found, but cannot be imported: {error}."
+    classes = {each: value.__module__ for each, value in found_names if inspect.isclass(value)}
+    if name in classes:
+        return f"The class {name} of the module {module} is no {kind}."
+    own = [each for each, home in classes.items() if home == module]
+    return f"The module {module} was found, but it has no class {name}{nearest(name, own)}."
 
 
 def _foreign_network(found: re.Match, path: str, message: str, parser: Any) -> str:
@@ -156,7 +181,9 @@ def _wrong_union(found: re.Match, path: str, message: str, parser: Any) -> str:
     if choices and not known:
         return f"{_named(path)} must be one of {choices}, got '{found[2]}'."
     known = [choices, *known] if choices else known
-    return f"{_named(path)} must be {' or '.join(known) or 'another kind of value'}, got '{found[2]}'."
+    if not known:
+        return f"{_named(path)} cannot be '{found[2]}'; --help says what it takes."
+    return f"{_named(path)} must be {' or '.join(known)}, got '{found[2]}'."
 
 
 def _not_yaml(found: re.Match, path: str, message: str, parser: Any) -> str:
@@ -166,7 +193,9 @@ def _not_yaml(found: re.Match, path: str, message: str, parser: Any) -> str:
 
 def _required(found: re.Match, path: str, message: str, parser: Any) -> str:
     if not path:
-        return "Give a method and data: --config FILE (see configs/; every run has its own), or --model and --data."
+        return (
+            "Give a method and data: --config NAME (see `list configs`; each run has its own), or --model and --data."
+        )
     names = found[1].split(", ")
     meant = [f": {HINTS[name]}" for name in names if name in HINTS]
     missing = " and ".join(_named(f"{path}.{name}") for name in names)
@@ -178,10 +207,8 @@ def _no_command(found: re.Match, path: str, message: str, parser: Any) -> str:
 
 
 def _no_config(found: re.Match, path: str, message: str, parser: Any) -> str:
-    typed = Path(os.path.relpath(found[1]))
-    near = difflib.get_close_matches(typed.name, [path.name for path in typed.parent.glob("*.yaml")], n=1)
-    meant = f"; did you mean {near[0]}" if near else "; see configs/ for those that come with the program"
-    return f"There is no config file {typed}{meant}."
+    typed = os.path.relpath(found[1])
+    return f"There is no config {typed}{configs.near(typed)}."
 
 
 EXPLANATIONS = (

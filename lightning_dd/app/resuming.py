@@ -39,6 +39,9 @@ def with_own_config(words: Sequence[str]) -> list[str]:
 
     Args:
         words: the arguments as given.
+
+    Raises:
+        UserError: there is nothing at the place that the command names, or no run.
     """
     command, *rest = words or [""]
     names = [word.partition("=")[0] for word in rest]
@@ -46,8 +49,13 @@ def with_own_config(words: Sequence[str]) -> list[str]:
         return list(words)
     place = names.index("--ckpt_path")
     given = Path(rest[place].partition("=")[2] or "".join(rest[place + 1 : place + 2]))
-    found = [folder / CONFIG for folder in (given, *list(given.parents)[:2]) if (folder / CONFIG).is_file()]
-    return [command, *(["--config", str(found[0])] if found else []), *rest]
+    if not given.exists() and str(given) != "last":
+        raise UserError(f"There is no checkpoint {given}; give a run's folder, or `last` for the newest run.")
+    runs = [newest_run(given, CONFIG)] if given.is_dir() else []
+    found = [*runs, *(path for folder in list(given.parents)[:2] if (path := folder / CONFIG).is_file())]
+    if not any(found) and given.is_dir():
+        raise UserError(f"The folder {given} is no run's: it holds no {CONFIG}; give that of one run, `version_N`.")
+    return [command, *next((["--config", str(path)] for path in found if path), []), *rest]
 
 
 def find_checkpoint(given: str, runs: Path) -> tuple[Path, str | None]:

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning_dd.artifact.files import write_json
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.run_paths import ARTIFACT, PICTURE, RESULTS, TESTS, run_folder
-from lightning_dd.callbacks.snapshot import distilled_set
+from lightning_dd.callbacks.snapshot import credit, distilled_set
 from lightning_dd.callbacks.step_timer import StepTimer
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.environment import environment
@@ -115,7 +115,7 @@ def run_record(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
         **({"commands": [*module.earlier_commands, module.command]} if module.earlier_commands else {}),
         "seed": module.seed,
         "steps": module.iteration,
-        "published_steps": module.published_steps,
+        "published_steps": module.published_steps if credit(module)["paper"] else None,
         "evaluations": evaluation.records if evaluation else [],
         "cost": cost.record(module) if cost else {},
         "environment": {**environment(module.device), "precision": trainer.precision, "devices": trainer.world_size},

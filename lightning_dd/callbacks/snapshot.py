@@ -27,7 +27,16 @@ def distilled_set(trainer: Trainer, module: LightningModule, info: dict[str, Any
         label_kind=labels.kind,
         recipe={"protocol": module.protocol, **module.recipe()},
         tensors={name: tensor.detach().cpu() for name, tensor in module.recipe_tensors().items()},
-        info={"paper": module.paper, **(info or {})},
+        info={**credit(module), **(info or {})},
         codec=restore(codec.describe(), stored),
         learned_labels=labels.learned,
     )
+
+
+def credit(module: LightningModule) -> dict[str, str]:
+    """Return the paper of a method; of one that is derived from a published method, what that is and no paper."""
+    kind = type(module)
+    published = next(each for each in kind.__mro__ if "paper" in vars(each))
+    if published is kind:
+        return {"paper": kind.paper}
+    return {"paper": "", "derived_from": f"{published.__name__}: {published.paper}"}

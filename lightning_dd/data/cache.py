@@ -1,6 +1,7 @@
 """Tensors that take long to make (decoded images, ZCA), kept on disk under a key of what they are made from.
 
-The folder is `$LIGHTNING_DD_CACHE`, or `~/.cache/lightning_dd`. It may be deleted at any time.
+The folder is `$LIGHTNING_DD_CACHE`, or `~/.cache/lightning_dd`. It may be deleted at any time; the command
+`cache` says what it holds.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from lightning_dd.artifact.files import save_tensors
 from lightning_dd.errors import UserError
+from lightning_dd.runtime.folders import cache_folder
 
 # Raised when decoding changes what it gives for the same files.
 FORMAT = 1
@@ -34,12 +36,11 @@ def cached(
     """
     if not keep:
         return build()
-    folder = os.environ.get("LIGHTNING_DD_CACHE") or Path.home() / ".cache" / "lightning_dd"
     digest = hashlib.blake2b(json.dumps([FORMAT, options], sort_keys=True).encode(), digest_size=16)
     for file in files:
         stat = file.stat()
         digest.update(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
-    path = Path(folder, f"{digest.hexdigest()}.safetensors")
+    path = cache_folder() / f"{digest.hexdigest()}.safetensors"
     try:
         return load_file(path)
     except (OSError, SafetensorError):

@@ -8,7 +8,8 @@ import pytest
 import torch
 import yaml
 
-from lightning_dd.app.cli import command_line, main
+from lightning_dd.app.cli import main
+from lightning_dd.app.recorded import command_line
 from lightning_dd.methods import DM
 
 FILES = ("config.yaml", "distilled.safetensors", "distilled.png", "results.json", "checkpoints/last.ckpt")
@@ -143,8 +144,9 @@ def test_a_run_can_be_tested_by_its_folder_alone(fit, tmp_path, capsys):
     folder = tmp_path / "dm_digits_ipc1" / "version_0"
     for given in (folder, folder / "checkpoints" / "last.ckpt"):
         assert main(["test", "--evaluation.enabled", "true", f"--ckpt_path={given}"]) == 0
-    assert main(["test", "--ckpt_path", str(tmp_path), "--evaluation.enabled", "true"]) != 0
-    assert "Give a method and data" in capsys.readouterr().err
+    for given, said in ((tmp_path, "is no run's: it holds no config.yaml"), (tmp_path / "a", "There is no checkpoint")):
+        assert main(["test", "--ckpt_path", str(given), "--evaluation.enabled", "true"]) == 1
+        assert said in capsys.readouterr().err
     records = json.loads((folder / "test_results.json").read_text())
     assert len(records) == 2
     assert "--config" not in records[0]["command"]  # as it was given

@@ -105,20 +105,32 @@ def test_options_of_data(parser):
 
 @pytest.mark.parametrize("name", ["DMM", "Dm"])
 def test_nearest_method(name, parser):
-    assert _said(parser, "--model", name, *DATA).startswith(f"There is no model '{name}'")
+    assert _said(parser, "--model", name, *DATA).startswith(f"There is no method '{name}'")
 
 
 def test_nearest_data(parser):
-    assert _said(parser, *MODEL, "--data", "CIFAR11") == "There is no data 'CIFAR11'; did you mean CIFAR10."
+    assert _said(parser, *MODEL, "--data", "CIFAR11") == "There is no data set 'CIFAR11'; did you mean CIFAR10."
     assert (
-        _said(parser, *MODEL, "--data", "FashionMnist") == "There is no data 'FashionMnist'; did you mean FashionMNIST."
+        _said(parser, *MODEL, "--data", "FashionMnist")
+        == "There is no data set 'FashionMnist'; did you mean FashionMNIST."
     )
 
 
-@pytest.mark.parametrize("name", ["torch.nn.Linear", "no.such.Class", "Zzz"])
-def test_something_that_is_no_method(name, parser):
-    said = _said(parser, "--model", name, *DATA)
-    assert said.startswith(f"There is no model '{name}'; there are ")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("torch.nn.Linear", "The class Linear of the module torch.nn is no method."),
+        ("torch.nn.utils.prune.Pruned", "The module torch.nn.utils.prune was found, but it has no class Pruned; "),
+        ("no.such.Class", "There is no module no; modules are looked for in the current folder and "),
+    ],
+)
+def test_classes_of_other_modules(name, expected, parser):
+    assert _said(parser, "--model", name, *DATA).startswith(expected)
+
+
+def test_something_that_is_no_method(parser):
+    said = _said(parser, "--model", "Zzz", *DATA)
+    assert said.startswith("There is no method 'Zzz'; there are ")
     assert "DM" in said
     assert "Distiller" not in said  # the base class is no choice
     assert "Error" not in said
@@ -163,12 +175,12 @@ def test_unknown_key_in_a_config_file(parser, commands, tmp_path):
 def test_config_that_is_not_there(parser, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").mkdir()
-    expected = "There is no config file configs/dm.yaml; see configs/ for those that come with the program."
+    expected = "There is no config configs/dm.yaml; the command `list configs` names those that there are."
     for given in ("configs/dm.yaml", str(tmp_path / "configs" / "dm.yaml")):
         assert _said(parser, "--config", given) == expected
     assert _said(parser, "--config", "configs") == expected.replace("configs/dm.yaml", "configs", 1)
     (tmp_path / "configs" / "dm1.yaml").touch()
-    assert _said(parser, "--config", "configs/dm.yaml").endswith("configs/dm.yaml; did you mean dm1.yaml.")
+    assert _said(parser, "--config", "configs/dm.yaml").endswith("configs/dm.yaml; did you mean dm1.")
 
 
 @pytest.mark.parametrize("arguments", [[], ["fitt"]])

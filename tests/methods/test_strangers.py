@@ -71,6 +71,8 @@ def test_a_method_of_thirty_lines(strangers, fit, product):
     ours, plain = product(name="twodepths_digits_ipc1"), product()
     assert not torch.allclose(ours.images, plain.images)
     assert ours.info["method"] == "TwoDepths"
+    assert (ours.info["paper"], ours.info["published_steps"]) == ("", None)  # which are those of DM
+    assert ours.info["derived_from"] == f"DM: {plain.info['paper']}"
 
 
 def test_a_codec_of_twenty_five_lines(strangers, fit, product):

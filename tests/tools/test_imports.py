@@ -23,7 +23,7 @@ def imported(module: str) -> set[str]:
 
 def test_no_circle():
     graph = {module: imported(module) & MODULES.keys() for module in MODULES}
-    assert graph["report"] >= {"reports.sections"}
+    assert graph["benchmark"] >= {"benchmarks.driver"}
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError
     assert set(order) == MODULES.keys()
 

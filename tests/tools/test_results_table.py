@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import results_table
+from lightning_dd.comparison import records
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -82,7 +83,7 @@ def test_a_run_that_went_on_has_the_methods_options_of_its_first_command_and_oth
         f"{start} --model.lr 2 --evaluation.epochs 3 --evaluation.epochs 9 --trainer.precision 64-true {data} "
         "--ckpt_path last",
     ]
-    found = results_table.changed_options(results_table.commands(_record(commands=commands)))
+    found = results_table.changed_options(records.commands(_record(commands=commands)))
     assert found == ["`lr 1`", "`trainer.precision 64-true`", "`evaluation.epochs 9`"]
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks.meter import Meter
 from benchmarks.sides import Side
-from benchmarks.synthetic import RandomImages
+from lightning_dd.app.costs.synthetic import RandomImages
 from lightning_dd.coresets import random_real
 from lightning_dd.data.batches import RealBatches
 from lightning_dd.data.sampling import Batch

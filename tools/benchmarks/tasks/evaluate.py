@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.sides import PLAIN, PLAINS, Side, sweep
-from benchmarks.synthetic import RandomImages
 from benchmarks.worker import timed, with_library_operations
+from lightning_dd.app.costs.synthetic import RandomImages
 from lightning_dd.evaluation.protocols import find_protocol
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.rng import generator

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.sides import OURS, PLAIN, PLAINS, Side
-from benchmarks.synthetic import RandomImages
 from benchmarks.worker import common, fit, timed, with_library_operations
+from lightning_dd.app.costs.synthetic import RandomImages
 from lightning_dd.methods import Experts
 from lightning_dd.networks import build
 from lightning_dd.rng import generator

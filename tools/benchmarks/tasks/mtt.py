@@ -8,9 +8,9 @@ from argparse import Namespace
 
 from torch import Tensor
 
-from benchmarks.random_walk import RandomWalk
 from benchmarks.sides import FULL_GRAPH, OURS, PLAIN, PLAINS, Side, memory, sweep
 from benchmarks.worker import common
+from lightning_dd.app.costs.random_walk import RandomWalk
 from lightning_dd.data.sampling import Batch
 from lightning_dd.experts.segments import Segment
 from lightning_dd.methods import MTT, TESLA

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-import report
+from lightning_dd.app import commands
+from lightning_dd.app.reports.page import page
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.preprocessing import Normalization
 
@@ -87,7 +88,7 @@ def _text(page: str) -> str:
 
 def test_a_page_of_one_run(tmp_path):
     run = _run(tmp_path / "dm" / "version_0", evaluations=(_evaluation(100, 60.0), _evaluation(300, 71.2)))
-    assert report.main([str(run), "--out", str(tmp_path / "report.html")]) == 0
+    assert commands.main(["report", str(run), "--out", str(tmp_path / "report.html")]) == 0
     page = (tmp_path / "report.html").read_text()
     text = _text(page)
     for words in (
@@ -118,46 +119,46 @@ def test_the_heat_map_of_other_architectures(tmp_path):
         for network, mean in (("ConvNet", 60.0), ("AlexNet:norm=batch", 30.0))
     ]
     table = {"protocol": "common", "epochs": 100, "cells": [{**cell, "num_networks": 1} for cell in cells]}
-    assert "Other architectures" not in report.page([run])
+    assert "Other architectures" not in page([run])
     (run / "evaluation.json").write_text(json.dumps(table))
-    text = _text(report.page([run]))
+    text = _text(page([run]))
     assert "Other architectures" in text
     assert "AlexNet norm=batch" in text
     (tmp_path / "table").mkdir()
     (run / "evaluation.json").rename(tmp_path / "table" / "evaluation.json")
-    assert "protocol common" in _text(report.page([run], tmp_path / "table"))
+    assert "protocol common" in _text(page([run], tmp_path / "table"))
 
 
 def test_many_images_are_shown_in_rows_of_ten(tmp_path):
-    page = report.page([_run(tmp_path / "version_0", ipc=12)])
-    assert "The first 10 of 12 images of each class." in _text(page)
-    assert "Not evaluated." in _text(page)
-    assert page.count("data:image/png;base64,") == 2
+    text = page([_run(tmp_path / "version_0", ipc=12)])
+    assert "The first 10 of 12 images of each class." in _text(text)
+    assert "Not evaluated." in _text(text)
+    assert text.count("data:image/png;base64,") == 2
 
 
 def test_later_tests_and_the_rule_of_a_coreset(tmp_path):
     config = {"model": {"init_args": {"selection": "herding"}}}
     run = _run(tmp_path / "version_0", evaluations=(_evaluation(1, 60.0),), method="Coreset", config=config)
-    assert "Tested again" not in report.page([run])
+    assert "Tested again" not in page([run])
     tested = {"evaluations": [{**_evaluation(1, 18.9), "network": "AlexNet", "protocol": "common"}]}
     (run / "test_results.json").write_text(json.dumps([tested]))
-    text = _text(report.page([run]))
+    text = _text(page([run]))
     assert "Coreset, herding on Fashion-MNIST" in text
     assert "Tested again" in text
     assert "2 x AlexNet common, 1000 epochs" in text
 
 
 def test_several_runs(tmp_path):
-    page = report.page([_run(tmp_path / "a" / "version_0"), _run(tmp_path / "b" / "version_0", method="DC")])
-    assert "<title>DM, DC - " in page
-    assert page.count('<article class="run">') == 2
+    text = page([_run(tmp_path / "a" / "version_0"), _run(tmp_path / "b" / "version_0", method="DC")])
+    assert "<title>DM, DC - " in text
+    assert text.count('<article class="run">') == 2
 
 
 @pytest.mark.parametrize("content", [None, "{"])
 def test_what_is_no_run_is_refused(content, tmp_path, capsys):
     if content:
         (tmp_path / "results.json").write_text(content)
-    assert report.main([str(tmp_path), "--out", str(tmp_path / "report.html")]) == 1
+    assert commands.main(["report", str(tmp_path), "--out", str(tmp_path / "report.html")]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
@@ -167,5 +168,5 @@ def test_what_is_no_run_is_refused(content, tmp_path, capsys):
 
 def test_the_folder_of_a_table_is_no_run(tmp_path, capsys):
     (tmp_path / "evaluation.json").write_text("{}")
-    assert report.main([str(tmp_path), "--out", str(tmp_path / "report.html")]) == 1
+    assert commands.main(["report", str(tmp_path), "--out", str(tmp_path / "report.html")]) == 1
     assert "no run but a table: it is given as --evaluation FOLDER" in capsys.readouterr().err

@@ -14,7 +14,7 @@ class RandomImages(ImageData):
 
     Args:
         count: how many images, the classes taking turns.
-        options: of the tool: shape, classes, seed.
+        options: shape, classes, seed.
     """
 
     def __init__(self, count: int, options: Namespace) -> None:

@@ -1,42 +1,17 @@
-"""Write runs as one self-contained HTML page: `python tools/report.py RUN... [--out report.html]`.
+"""The page of a report: a part for each run, and the table that belongs to all of them."""
 
-A run is the folder that `fit` leaves behind. The page holds its images, accuracies, cost, config and how to load it;
-with `--evaluation FOLDER`, or where `tools/evaluate.py` wrote into the run's own folder, other architectures too.
-"""
-
-import argparse
 import json
-import sys
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from lightning_dd.app.reports import sections
 from lightning_dd.artifact.dataset import load
-from lightning_dd.artifact.files import atomic
 from lightning_dd.callbacks.run_paths import ARTIFACT, RESULTS, TESTS
 from lightning_dd.errors import UserError
-from reports import sections
 
-STYLE = Path(__file__).resolve().parent / "reports" / "style.css"
+STYLE = Path(__file__).resolve().parent / "style.css"
 EVALUATION = "evaluation.json"
-
-
-def main(arguments: list[str]) -> int:
-    """Write the page and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder")
-    parser.add_argument("--evaluation", type=Path, metavar="FOLDER", help="where tools/evaluate.py wrote its table")
-    parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="the page")
-    options = parser.parse_args(arguments)
-    try:
-        text = page(options.runs, options.evaluation)
-        with atomic(options.out) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"The report is in {options.out} ({len(text) / 2**20:.1f} MB).")
-    return 0
 
 
 def page(runs: list[Path], evaluation: Path | None = None) -> str:
@@ -82,7 +57,3 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError(f"There is no file {path}; give the folder of a finished run.") from None
     except ValueError:
         raise UserError(f"{path} is damaged.") from None
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -12,10 +12,10 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import LambdaCallback
 
-from benchmarks.random_walk import RandomWalk
-from benchmarks.synthetic import RandomImages
 from lightning_dd import data as data_sets
 from lightning_dd import methods
+from lightning_dd.app.costs.random_walk import RandomWalk
+from lightning_dd.app.costs.synthetic import RandomImages
 from lightning_dd.app.running import TRAINER_DEFAULTS
 from lightning_dd.callbacks import StepTimer
 from lightning_dd.errors import UserError

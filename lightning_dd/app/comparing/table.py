@@ -1,22 +1,14 @@
-"""Evaluate distilled sets under many networks: `python tools/evaluate.py ARTIFACT... --networks ... --protocol ...`.
-
-An artifact is a run's folder, a distilled.safetensors, or a `.pt` file of images and labels as the code of DC, MTT and
-DATM writes it. Random real images of the same number stand beside them. The table goes to the screen and into a folder,
-where the same command later goes on from the cells that are finished; `tools/report.py` shows it as a heat map.
-"""
+"""The table of distilled sets and networks that `evaluate` fills."""
 
 import argparse
 import functools
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from lightning_dd.app.cli import command_line
-from lightning_dd.artifact.files import atomic, write_json
+from lightning_dd.app.comparing.sources import Source, find_data, name_all
 from lightning_dd.comparison import tables
 from lightning_dd.comparison.candidates import Candidate, RealImages, from_sets, groups
 from lightning_dd.comparison.cells import Cells
@@ -25,61 +17,12 @@ from lightning_dd.comparison.scores import Tables
 from lightning_dd.data import ImageData
 from lightning_dd.data.splits import stratified_sample
 from lightning_dd.errors import UserError
-from lightning_dd.evaluation import PROTOCOLS, find_protocol
+from lightning_dd.evaluation import find_protocol
 from lightning_dd.networks import ConvNet
 from lightning_dd.networks.named import sample_network
 from lightning_dd.rng import generator
-from lightning_dd.runtime.environment import environment
-from lightning_dd.runtime.memory import keep_freed_memory
 from lightning_dd.training.data import training_set
 from lightning_dd.training.features import TrainedFeatures, train_features
-from sources import Source, find_data, name_all
-
-RULES = ("herding", "k_center", "forgetting", "k_means")
-ABOUT_SCORES = (
-    "LRS, what is left of the lead over random real images with hard labels alone; ARS, with and without augmentation"
-)
-# a set's own training steps, or a kernel, are nothing that other sets and networks could share
-SHARED = tuple(name for name in PROTOCOLS if name not in ("dd", "krr"))
-
-
-def main(arguments: list[str]) -> int:
-    """Fill the table and return the exit code."""
-    options = _parser().parse_args(arguments)
-    keep_freed_memory()
-    try:
-        cells, scores = evaluate(options)
-        _write(cells, scores, options, arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"\nStopped; the same command goes on from what is in {options.out}.", file=sys.stderr)
-        return 130
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("artifacts", nargs="+", metavar="ARTIFACT", help="what to evaluate, or NAME=ARTIFACT")
-    add("--networks", nargs="+", default=["ConvNet"], metavar="NETWORK", help="such as ConvNet or AlexNet:norm=batch")
-    add("--protocol", default="common", choices=SHARED, metavar="NAME", help=f"one of {', '.join(SHARED)}")
-    add("--num_networks", nargs="+", default=["5"], metavar="N", help="fresh networks a cell: 5, or 1 ConvNet=3")
-    add("--epochs", type=int, help="in place of the protocol's")
-    add("--test_images", type=int, metavar="N", help="only so many, of each class its share")
-    add("--coresets", nargs="+", default=[], choices=RULES, metavar="RULE", help=f"rows besides: {', '.join(RULES)}")
-    add("--soft_labels", action="store_true", help="a row besides: random real images, labelled by a trained network")
-    add("--feature_epochs", type=int, default=10, metavar="E", help="training of the network of those rows")
-    add("--no_random_real", action="store_true", help="leave random real images out")
-    add("--data", metavar="NAME", help="data set, such as CIFAR10; needed where only foreign files are given")
-    add("--data.root", dest="root", default="data", metavar="FOLDER", help="where the data are")
-    add("--data.zca", dest="zca", choices=("mtt", "frepo"), help="whitening that foreign sets were made under")
-    add("--augmentation", metavar="OPERATIONS", help="DSA operations for foreign sets; default: those of our sets")
-    add("--real_accuracy", type=float, metavar="PERCENT", help="of the whole training set; adds DD-Ranking's scores")
-    add("--seed", type=int, default=0, help="of every draw")
-    add("--out", type=Path, default=Path("runs/evaluation"), metavar="FOLDER", help="where the table goes")
-    return parser
 
 
 def evaluate(options: argparse.Namespace) -> tuple[list[Cell], list[dict[str, Any]]]:
@@ -151,31 +94,6 @@ def _check_networks(names: Iterable[str], data: ImageData) -> None:
         raise UserError(f"{'; '.join(wrong)}: change --networks; nothing has been trained.")
 
 
-def _write(cells: list[Cell], scores: list[dict[str, Any]], options: argparse.Namespace, arguments: list[str]) -> None:
-    """Print the table and write it in all its forms."""
-    about = f"{options.protocol} protocol" + (f", {options.epochs} epochs" if options.epochs else "")
-    print(f"\naccuracy (%), {about}\n\n{tables.screen(cells)}\n")
-    if scores:
-        print(f"DD-Ranking's scores, from 0 to 100, more is better: {ABOUT_SCORES}.")
-    for row in scores:
-        print(f"{row['set']} ({row['labels']} labels), {row['network']}: LRS {row['lrs']:.1f}, ARS {row['ars']:.1f}")
-    report = {
-        "protocol": options.protocol,
-        "epochs": options.epochs,
-        "test_images": options.test_images,
-        "seed": options.seed,
-        "command": command_line(arguments).replace("-m lightning_dd", "tools/evaluate.py", 1),
-        "cells": [cell.record() for cell in cells],
-        "scores": scores,
-        "environment": environment(torch.device(_device())),
-    }
-    write_json(options.out / "evaluation.json", report)
-    for name, text in (("csv", tables.comma_separated(cells)), ("md", tables.markdown(cells) + "\n")):
-        with atomic(options.out / f"evaluation.{name}") as temporary:
-            temporary.write_text(text)
-    print(f"The table is in {options.out}: evaluation.csv, .json and .md.")
-
-
 def _conditions(options: argparse.Namespace, data: ImageData) -> Conditions:
     images, labels = data.split("test")
     if options.test_images is not None:
@@ -183,7 +101,7 @@ def _conditions(options: argparse.Namespace, data: ImageData) -> Conditions:
             raise UserError(f"--test_images is a number of images, at least 1, and cannot be {options.test_images}.")
         rows = stratified_sample(labels, options.test_images, generator(0, "test images"))
         images, labels = images[rows], labels[rows]
-    about = {"epochs": options.epochs, "seed": options.seed, "device": _device()}
+    about = {"epochs": options.epochs, "seed": options.seed, "device": device()}
     return Conditions(options.protocol, data.name, images, labels, data.num_classes, **about)
 
 
@@ -198,11 +116,11 @@ def _candidates(
         raise UserError("Two artifacts have the same name; tell them apart with NAME=ARTIFACT.")
     rows = [row for name, sets in named.items() for row in from_sets(name, sets, protocol.labels)]
     about = {"network": "ConvNet", "epochs": options.feature_epochs, "seed": options.seed}
-    device, epochs, beside = torch.device(conditions.device), options.feature_epochs, {}
+    place, epochs, beside = torch.device(conditions.device), options.feature_epochs, {}
 
     @functools.cache
     def trained() -> TrainedFeatures:
-        return train_features(training_set(data, device), ConvNet, epochs, options.seed, device, data.cache, True)
+        return train_features(training_set(data, place), ConvNet, epochs, options.seed, place, data.cache, True)
 
     kinds = groups(((name, each) for name, sets in named.items() for each in sets), protocol)
     numbers = [next(iter(kind.values())).ipc for kind in kinds]
@@ -217,9 +135,6 @@ def _candidates(
     return rows, beside
 
 
-def _device() -> str:
+def device() -> str:
+    """Return where networks are trained."""
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-import evaluate
+from lightning_dd.app import commands
+from lightning_dd.app.comparing.table import counts_of
 from lightning_dd.artifact.dataset import load
 from lightning_dd.errors import UserError
 
@@ -22,7 +23,7 @@ def run(fit, tmp_path) -> Path:
 
 
 def _main(*arguments: object) -> int:
-    return evaluate.main([str(word) for word in arguments])
+    return commands.main(["evaluate", *(str(word) for word in arguments)])
 
 
 def test_a_table_of_our_set_a_foreign_one_and_real_images(run, tmp_path, capsys):
@@ -118,9 +119,9 @@ def test_pixels_in_a_foreign_file_are_noticed(run, tmp_path, capsys):
 
 def test_how_many_networks():
     networks = ["ConvNet", "ConvNet:norm=none", "VGG11", "VGG11:norm=batch"]
-    assert evaluate.counts_of(networks, ["4"]) == dict.fromkeys(networks, 4)
-    counts = evaluate.counts_of(networks, ["1", "ConvNet=3", "VGG11:norm=batch=2"])
+    assert counts_of(networks, ["4"]) == dict.fromkeys(networks, 4)
+    counts = counts_of(networks, ["1", "ConvNet=3", "VGG11:norm=batch=2"])
     assert list(counts.values()) == [3, 3, 1, 2]
     for text in ("0", "x", "ConvNet="):
         with pytest.raises(UserError, match="takes a number"):
-            evaluate.counts_of(networks, [text])
+            counts_of(networks, [text])

@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
+from lightning_dd.app.reports.pictures import accuracy_curve, strips
 from lightning_dd.artifact.dataset import DistilledDataset
-from reports.pictures import accuracy_curve, strips
-from results_table import TITLES, commands, figure, method_of
+from lightning_dd.comparison.records import TITLES, commands, figure, method_of
 
 Record = dict[str, Any]
 
@@ -19,8 +19,9 @@ def heading(record: Record, distilled: DistilledDataset) -> str:
     """Return the title and what matters most."""
     height, width = distilled.image_shape[1:]
     about = f"{len(distilled)} images of {height}x{width} pixels, {distilled.num_classes} classes"
-    steps = f"{record['steps']:,} ({record['published_steps']:,})"
-    facts = [("images per class", record["ipc"]), ("steps (published)", steps)]
+    published = record["published_steps"]  # None of a method that is not published
+    steps = ("steps (published)", f"{record['steps']:,} ({published:,})") if published else ("steps", record["steps"])
+    facts = [("images per class", record["ipc"]), steps]
     for last in record["evaluations"][-1:]:
         facts.insert(0, (f"accuracy, {last['num_networks']} x {last['network']}, {last['protocol']}", figure(last)))
         if last["random_real_mean"] is not None:
@@ -79,7 +80,7 @@ def _evaluations(entries: Sequence[Record]) -> str:
 
 
 def cross_architecture(report: Record | None) -> str:
-    """Return the table of `tools/evaluate.py` as a heat map; nothing where there is none."""
+    """Return the table of `evaluate` as a heat map; nothing where there is none."""
     if not report:
         return ""
     cells = report["cells"]

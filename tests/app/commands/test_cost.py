@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
-import cost
-from costs import estimate
+from lightning_dd.app import commands
+from lightning_dd.app.commands import cost
+from lightning_dd.app.costs import estimate, sweep
+from lightning_dd.app.costs.worker import known_methods
 from lightning_dd.errors import UserError
 from lightning_dd.methods import Distiller
 
 
 def _main(tmp_path: Path, *arguments: object, data: str = "Digits") -> list[dict[str, str]]:
-    assert cost.main([*map(str, arguments), "--data", data, "--out", str(tmp_path)]) == 0
+    assert commands.main(["cost", *map(str, arguments), "--data", data, "--out", str(tmp_path)]) == 0
     return list(csv.DictReader((tmp_path / "cost.csv").open()))
 
 
@@ -32,20 +34,20 @@ def test_one_cell_in_a_process_of_its_own(tmp_path):
 
 
 def test_methods_are_those_that_learn_images():
-    known = cost.known_methods()
+    known = known_methods()
     assert {"DM", "DC", "DSA"} <= set(known)
     assert "Coreset" not in known
     assert all(issubclass(method, Distiller) for method in known.values())
 
 
-@pytest.mark.parametrize("method", cost.known_methods())
+@pytest.mark.parametrize("method", known_methods())
 def test_every_method_can_be_made(method):
     from argparse import Namespace
 
-    from costs.worker import _arguments
+    from lightning_dd.app.costs.worker import _arguments
 
     options, shape = Namespace(width=8, settings={}), Namespace(classes=10, shape=(1, 28, 28))
-    kind = cost.known_methods()[method]
+    kind = known_methods()[method]
     assert isinstance(kind(**_arguments(kind, 2, shape, options)), Distiller)
 
 
@@ -53,7 +55,7 @@ def test_every_method_can_be_made(method):
 def test_trajectory_matching_needs_no_experts(method):
     from argparse import Namespace
 
-    from costs.worker import run
+    from lightning_dd.app.costs.worker import run
 
     settings = {method: {"synthetic_steps": 2}}
     result = run(method, 1, Namespace(data="Digits", width=4, steps=1, limit=None, settings=settings))
@@ -63,13 +65,13 @@ def test_trajectory_matching_needs_no_experts(method):
 def test_full_batches_in_the_inner_training():
     from argparse import Namespace
 
-    from costs.worker import _arguments
+    from lightning_dd.app.costs.worker import _arguments
 
     options = Namespace(width=None, settings={"DC": {"class_chunk": 2}})
     shape = Namespace(classes=10, shape=(3, 32, 32))
-    arguments = _arguments(cost.known_methods()["DC"], 50, shape, options)
+    arguments = _arguments(known_methods()["DC"], 50, shape, options)
     assert (arguments["batch_size"], arguments["class_chunk"]) == (500, 2)
-    assert "batch_size" not in _arguments(cost.known_methods()["DM"], 50, shape, options)
+    assert "batch_size" not in _arguments(known_methods()["DM"], 50, shape, options)
 
 
 def test_estimates():
@@ -89,7 +91,7 @@ def test_what_will_not_fit_is_not_tried_and_what_fails_ends_alone(tmp_path, monk
             return {"failed": "out of memory"}
         return _measured(ipc, ipc)
 
-    monkeypatch.setattr(cost, "_run", run)
+    monkeypatch.setattr(sweep, "_run", run)
     rows = _main(tmp_path, "--methods", "DC", "DM", "--ipc", 1, 2, 5, 10, "--memory", 6)
     assert tried == [("DC", 1), ("DC", 2), ("DM", 1), ("DM", 2), ("DM", 5)]
     assert [row["status"] for row in rows] == [
@@ -135,5 +137,5 @@ def test_settings():
     ],
 )
 def test_mistakes_are_sentences(arguments, words, tmp_path, capsys):
-    assert cost.main([*arguments, "--out", str(tmp_path)]) == 1
+    assert commands.main(["cost", *arguments, "--out", str(tmp_path)]) == 1
     assert words in capsys.readouterr().err

@@ -1,0 +1,95 @@
+"""Say what a distilled set is and how to train on it: `show ARTIFACT`.
+
+An artifact is a run's folder, that of several runs (the newest is taken), or a distilled.safetensors.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from lightning_dd.app.commands import parser
+
+LABELS = {
+    "index": "class indices",
+    "probabilities": "probabilities, one a class",
+    "logits": "logits, one a class; their softmax is what to train on",
+    "targets": "targets of a regression, one a class: mean squared error, not cross-entropy",
+}
+NAMES_SHOWN = 10
+
+
+def main(arguments: list[str]) -> int:
+    """Print what a set is and return the exit code.
+
+    Raises:
+        UserError: there is no set, or it cannot be read.
+    """
+    made = parser("show")
+    made.add_argument("artifact", type=Path, metavar="ARTIFACT", help="a run's folder, or a distilled set")
+    given = made.parse_args(arguments).artifact
+    from lightning_dd.artifact.dataset import FILE, load
+    from lightning_dd.artifact.files import newest_run
+
+    distilled = load(given)
+    path = newest_run(given, FILE) if given.is_dir() else given
+    facts = {**_facts(distilled), **_places(path)}
+    print(_heading(distilled))
+    for name, fact in facts.items():
+        if fact:
+            print(f"  {name:15}{fact}")
+    print(f"\nTrain on it:\n\n{snippet(str(given), distilled)}")
+    return 0
+
+
+def _heading(distilled: Any) -> str:
+    made = " on ".join(str(distilled.info[key]) for key in ("method", "dataset") if key in distilled.info)
+    shape = "x".join(map(str, distilled.image_shape))
+    return f"{made or 'Distilled set'}: {len(distilled)} images of {shape}, {distilled.ipc} stored per class"
+
+
+def _facts(distilled: Any) -> dict[str, str]:
+    from lightning_dd.app.commands.list import accuracy
+
+    info, names, more = distilled.info, distilled.class_names, len(distilled.class_names) - NAMES_SHOWN
+    recipe = [f"{name} {value}" for name, value in distilled.recipe.items() if value is not None]
+    facts = {
+        "classes": f"{len(names)}: {', '.join(names[:NAMES_SHOWN])}{f' and {more} more' if more > 0 else ''}",
+        "labels": LABELS[distilled.label_kind],
+        "recipe": ", ".join([*recipe, *distilled.tensors]),
+        "input": f"preprocess(images): {distilled.preprocessing.kind}",
+        "paper": info.get("paper", ""),
+        "derived from": info.get("derived_from", ""),
+        "steps": f"{info['steps']:,}" if "steps" in info else "",
+        "accuracy": accuracy(info),
+        "made by": info.get("command", ""),
+    }
+    for last in info.get("evaluations", [])[-1:]:
+        if last.get("random_real_mean") is not None:
+            facts["accuracy"] += f"; random real images {last['random_real_mean']:.1f} %"
+    return facts
+
+
+def _places(path: Path) -> dict[str, str]:
+    picture = path.with_suffix(".png")
+    return {
+        "file": str(path),
+        "picture": str(picture) if picture.is_file() else "none yet: distilled.save_picture(PATH)",
+    }
+
+
+def snippet(path: str, distilled: Any) -> str:
+    """Return Python that trains on a set, with the loss that its labels want."""
+    loss = "F.cross_entropy(network(images), labels)"
+    if distilled.label_kind == "logits":
+        loss = "F.cross_entropy(network(images), labels.softmax(1))"
+    elif distilled.label_kind == "targets":
+        loss = "F.mse_loss(network(images), labels)"
+    return f"""\
+  import torch, lightning_dd as dd
+  from torch.nn import functional as F
+
+  distilled = dd.load({path!r})  # a torch Dataset: (prepared image, label)
+  loader = torch.utils.data.DataLoader(distilled, batch_size=256, shuffle=True)
+  for images, labels in loader:  # again and again: an epoch is few steps
+      loss = {loss}
+      ...
+  logits = network.eval()(distilled.preprocess(test_images))  # uint8, or floats in [0, 1]"""

@@ -1,0 +1,57 @@
+"""Configs by name: `dm/cifar10_ipc10` is one of the current folder, of the checkout, or of the installed package."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning_dd
+
+PACKAGE = Path(lightning_dd.__file__).resolve().parent
+OPTIONS = ("-c", "--config")
+
+
+def folders() -> list[Path]:
+    """Return the folders of configs, in the order in which they are searched."""
+    checkout = [PACKAGE.parent / "configs"] if (PACKAGE.parent / "setup.cfg").is_file() else []
+    found = [folder for folder in (Path("configs"), *checkout, PACKAGE / "configs") if folder.is_dir()]
+    return list({folder.resolve(): folder for folder in found}.values())
+
+
+def configs() -> dict[str, Path]:
+    """Return the path of each config by its name, in order."""
+    found: dict[str, Path] = {}
+    for folder in folders():
+        for path in sorted(folder.rglob("*.yaml")):
+            found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+    return found
+
+
+def find(name: str) -> Path | None:
+    """Return the file of a config that is given as a path or by name; None where there is none."""
+    if Path(name).is_file():
+        return Path(name)
+    relative = Path(name.removeprefix("configs/"))  # as paths stand in documents
+    relative = relative if relative.suffix == ".yaml" else relative.with_name(f"{relative.name}.yaml")
+    return next((folder / relative for folder in folders() if (folder / relative).is_file()), None)
+
+
+def near(name: str) -> str:
+    """Return the end of a sentence about an unknown config: the nearest name, or where to find all."""
+    known = configs()
+    wanted = name.removeprefix("configs/").removesuffix(".yaml")
+    found = difflib.get_close_matches(wanted, known, n=1, cutoff=0.75)
+    return f"; did you mean {found[0]}" if found else "; the command `list configs` names those that there are"
+
+
+def with_paths(words: Sequence[str]) -> list[str]:
+    """Return the arguments of a command, with the path of each config that is given by name."""
+    found = list(words)
+    for place, word in enumerate(found):
+        option, equals, name = word.partition("=")
+        if option not in OPTIONS:
+            continue
+        if equals:
+            found[place] = f"{option}={find(name) or name}"
+        elif place + 1 < len(found):
+            found[place + 1] = str(find(found[place + 1]) or found[place + 1])
+    return found

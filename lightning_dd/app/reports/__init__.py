@@ -1,0 +1,1 @@
+"""Parts of the command `report`: the page, its sections, its pictures, its style."""

@@ -1,0 +1,30 @@
+"""What the records of runs say, in words for tables."""
+
+from typing import Any
+
+TITLES = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "tiny_imagenet": "Tiny-ImageNet",
+}
+
+
+def method_of(record: dict[str, Any]) -> str:
+    """Return the method, and of a coreset its rule."""
+    selection = record["config"]["model"]["init_args"].get("selection") if record["method"] == "Coreset" else None
+    return f"Coreset, {selection}" if selection else record["method"]
+
+
+def commands(record: dict[str, Any]) -> list[str]:
+    """Return the commands of a run: several where it was stopped and went on."""
+    return record.get("commands", [record["command"]])
+
+
+def figure(evaluation: dict[str, Any], of: str = "accuracy") -> str:
+    """Return mean and standard deviation for people; the accuracy of one network has no spread."""
+    mean, std = evaluation[f"{of}_mean"], evaluation[f"{of}_std"]
+    if mean is None:
+        return "-"
+    return f"{mean:.1f}" if of == "accuracy" and evaluation["num_networks"] == 1 else f"{mean:.1f} ± {std:.1f}"

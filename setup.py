@@ -1,0 +1,5 @@
+"""What setup.cfg cannot say: all packages that there are, and the configs as one more."""
+
+from setuptools import find_packages, setup
+
+setup(packages=[*find_packages(include=["lightning_dd*"]), "lightning_dd.configs"])

@@ -1,1 +1,0 @@
-"""Parts of `tools/cost.py`: the worker that measures a cell, estimates, plots."""

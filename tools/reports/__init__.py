@@ -1,1 +1,0 @@
-"""Parts of `tools/report.py`: the sections of a page, its pictures, its style."""
