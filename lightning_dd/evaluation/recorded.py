@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.labels import Labels
-from lightning_dd.data.sources import is_folder, read_source
+from lightning_dd.data.sources import read_source
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation.evaluate import fit_network
 from lightning_dd.evaluation.protocol import Protocol
@@ -107,8 +106,7 @@ def _protocol(
 def _test_images(distilled: DistilledDataset, test: Any) -> tuple[Tensor, Tensor]:
     """Return test images in the set's shape, not preprocessed, and their labels by the set's class names."""
     crop = bool(distilled.info.get("config", {}).get("data", {}).get("init_args", {}).get("crop"))
-    resize = {"image_size": distilled.image_shape[1:], "crop": crop} if is_folder(test) else {}
-    images, labels, names = read_source(Path(test) if is_folder(test) else test, "test", **resize)
+    images, labels, names = read_source(test, "test", distilled.image_shape[1:], crop)
     if images.shape[1] != distilled.image_shape[0]:
         images = _in_channels(images, distilled.image_shape[0])
     if names is not None and names != distilled.class_names:
