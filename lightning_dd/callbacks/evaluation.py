@@ -10,7 +10,6 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from tqdm import tqdm
 
 from lightning_dd.artifact.codecs import Pixels
 from lightning_dd.callbacks.snapshot import distilled_set
@@ -20,6 +19,7 @@ from lightning_dd.evaluation import Accuracies, Protocol, evaluate, find_protoco
 from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator
+from lightning_dd.runtime.bars import tqdm
 from lightning_dd.runtime.environment import table
 from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
@@ -209,8 +209,8 @@ def _gathered(trainer: Trainer, share: Accuracies) -> Accuracies:
     torch.distributed.all_gather_object(shares, share)
     names = ("distilled", "random_real", "random_coded")
     lists = {name: _interleaved([getattr(each, name) for each in shares]) for name in names}
-    network = next(each.network for each in shares if each.network)
-    return Accuracies(**lists, network=network, seconds=max(each.seconds for each in shares))
+    network, made_from = next((each.network, each.made_from) for each in shares if each.network)
+    return Accuracies(**lists, network=network, made_from=made_from, seconds=max(each.seconds for each in shares))
 
 
 def _interleaved(lists: list[list[float]]) -> list[float]:

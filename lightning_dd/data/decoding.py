@@ -16,9 +16,9 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image, ImageOps
 from torch import Tensor
-from tqdm import tqdm
 
 from lightning_dd.errors import OptionError, UserError
+from lightning_dd.runtime.bars import tqdm
 
 OnUnreadable = Literal["error", "skip"]
 # What Pillow raises on files that are broken, cut off, huge or no images at all.

@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from lightning_dd.artifact.files import tensor_digest
 from lightning_dd.data.cache import cached
@@ -13,6 +12,7 @@ from lightning_dd.networks import Network, NetworkFactory, build
 from lightning_dd.networks.base import has_batch_norm
 from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator, key
+from lightning_dd.runtime.bars import tqdm
 from lightning_dd.runtime.options import PositiveInt
 from lightning_dd.training import recipes
 from lightning_dd.training.data import TrainingSet, training_set
