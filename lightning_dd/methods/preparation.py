@@ -46,7 +46,7 @@ class Preparation(Task):
         lr_decay: factor on the learning rates at the end, reached along a cosine over `trainer.max_steps`; 1 is
             constant, as published.
         feature_epochs: passes over the training set in which that network is trained; only with `init` of a coreset.
-        ema: decay of a running average of the stored images over the steps, as FTD (arXiv 2211.11004) keeps one; what is
+        ema: decay of a running average of the stored images over the steps, as in FTD (arXiv 2211.11004); what is
             evaluated and written is then the average. None has none.
         compile: compile the objective with `torch.compile` (slow once, then faster steps).
         **facts: of the data and the run; see `Task`.
