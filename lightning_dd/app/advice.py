@@ -34,7 +34,8 @@ def _start(steps: int, module: Distiller) -> str | None:
     """Return what to do about a start from noise that few steps will not leave."""
     if module.init not in ("noise", "unit_noise") or not 0 < steps * FEW <= module.published_steps:
         return None
-    return f"The images start from noise, which was published for {module.published_steps:,} steps: try {{init}} real."
+    few = f"{steps:,} of the published {module.published_steps:,} steps"
+    return f"The images start from noise, which {few} hardly leave: try {{init}} real."
 
 
 def _shorter(steps: int, module: Distiller, data: str) -> str | None:

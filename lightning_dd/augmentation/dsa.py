@@ -1,14 +1,15 @@
 """Differentiable siamese augmentation (DSA, arXiv 2102.08259).
 
-One operation is sampled uniformly by name for each group of images, never a chain. In matching, a group is a class, and
-its real and synthetic images share the transform. In training on a set, a group is a mini-batch, and each image has its
-own parameters.
+One operation is sampled uniformly by name for each group of images. In matching, a group is a class, and its real and
+synthetic images share the transform. In training on a set, a group is a mini-batch, and each image has its own
+parameters. Later papers (IDC, arXiv 2205.14959; NCFM, 2502.20653) chain operations: a chain takes the place of one.
 
 Shapes: K groups (classes), N images in each, P sets of parameters in each: 1 (shared) or N.
 """
 
 import difflib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,8 +23,8 @@ class Draw:
     """The operations and parameters of K groups.
 
     Attributes:
-        operations: the K operations' names.
-        values: `(K, P, 3)` parameters of each group's operation.
+        operations: the name of each of the K groups' operation or chain.
+        values: `(K, P, 3 L)` parameters of each group's operation, or of up to L operations one after another.
     """
 
     operations: tuple[str, ...]
@@ -45,11 +46,11 @@ class Draw:
 
 
 class DSA:
-    """Samples and applies one differentiable operation per group.
+    """Samples and applies one differentiable operation, or one chain of them, per group.
 
     Args:
-        strategy: names joined by `_`, out of color, crop, cutout, flip, scale, rotate. Digits (MNIST, SVHN) leave out
-            flip.
+        strategy: names joined by `_`, out of color, crop, cutout, flip, scale, rotate, one of which is sampled. Names
+            joined by `+` are applied one after another and count as one. Digits (MNIST, SVHN) leave out flip.
 
     Raises:
         UserError: a name that is none of these.
@@ -64,13 +65,16 @@ class DSA:
     def __init__(self, strategy: str = "color_crop_cutout_flip_scale_rotate") -> None:
         self.strategy = strategy
         self.names = tuple(strategy.split("_"))
-        for name in self.names:
-            if name not in OPERATIONS:
-                near = difflib.get_close_matches(name, OPERATIONS, n=1)
-                hint = f' (did you mean "{near[0]}"?)' if near else ""
-                known = f"{hint}: the operations are {', '.join(OPERATIONS)}"
-                raise UserError(f'"{name}" in the augmentation strategy "{strategy}" is unknown{known}.')
-        self._operations = {name: OPERATIONS[name]() for name in self.names}
+        self._chains = {name: [self._operation(part) for part in name.split("+")] for name in self.names}
+        self._length = max(map(len, self._chains.values()))
+
+    def _operation(self, name: str) -> Any:
+        if name not in OPERATIONS:
+            near = difflib.get_close_matches(name, OPERATIONS, n=1)
+            hint = f' (did you mean "{near[0]}"?)' if near else ""
+            known = f"{hint}: the operations are {', '.join(OPERATIONS)}"
+            raise UserError(f'"{name}" in the augmentation strategy "{self.strategy}" is unknown{known}.')
+        return OPERATIONS[name]()
 
     def draw(
         self, groups: int, generator: torch.Generator, image_size: tuple[int, int], per_image: int | None = None
@@ -87,12 +91,13 @@ class DSA:
             per_image: N for parameters per image; None for one set a group (siamese).
         """
         chosen = torch.randint(len(self.names), (groups,), generator=generator).tolist()
-        uniforms = torch.rand(groups, per_image or 1, NUM_UNIFORMS, generator=generator)
+        uniforms = torch.rand(groups, per_image or 1, self._length * NUM_UNIFORMS, generator=generator)
         names = tuple(self.names[index] for index in chosen)
-        values = torch.empty_like(uniforms)
         for name, members in _by_operation(names).items():
-            values[members] = self._operations[name].parameters(uniforms[members], image_size)
-        return Draw(names, values)
+            of_these = uniforms[members].split(NUM_UNIFORMS, -1)  # those of a longer chain stay as they are
+            found = [op.parameters(part, image_size) for op, part in zip(self._chains[name], of_these, strict=False)]
+            uniforms[members, :, : len(found) * NUM_UNIFORMS] = torch.cat(found, -1)
+        return Draw(names, uniforms)
 
     def apply(self, draw: Draw, images: Tensor) -> Tensor:
         """Transform each group with its draw, in one call for each operation that occurs.
@@ -138,7 +143,9 @@ class DSA:
         return self.apply(draw.to(images.device), images.unsqueeze(0)).squeeze(0)
 
     def _call(self, name: str, images: Tensor, values: Tensor) -> Tensor:
-        return self._operations[name].apply_transform(images, {"values": values})
+        for operation, part in zip(self._chains[name], values.split(NUM_UNIFORMS, -1), strict=False):
+            images = operation.apply_transform(images, {"values": part})
+        return images
 
 
 def _by_operation(names: tuple[str, ...]) -> dict[str, list[int]]:

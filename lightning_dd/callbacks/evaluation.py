@@ -11,7 +11,6 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from tqdm import tqdm
 
 from lightning_dd.artifact.codecs import Pixels
 from lightning_dd.callbacks.snapshot import distilled_set
@@ -23,9 +22,9 @@ from lightning_dd.evaluation.duration import duration, network_seconds
 from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator
+from lightning_dd.runtime.bars import tqdm
 from lightning_dd.runtime.environment import table
 from lightning_dd.runtime.options import CheckedOptions, PositiveInt
-from lightning_dd.runtime.progress import bar_options
 
 TIMED_IMAGES = 256  # of the test images, to tell the time
 
@@ -192,7 +191,6 @@ class Evaluation(CheckedOptions, Callback):
             desc=f"evaluating: networks of {protocol.length(len(module.synthetic))}",
             disable=trainer.progress_bar_callback is None or not trainer.is_global_zero,
             leave=False,
-            **bar_options(),
         )
 
         def real(index: int, per_class: int = module.ipc) -> tuple[Tensor, Tensor]:

@@ -51,9 +51,9 @@ def _options(trainer: Trainer, module: LightningModule) -> dict[str, int | float
 def _flat(options: dict[str, Any], prefix: str = "") -> dict[str, int | float | str | bool]:
     found: dict[str, int | float | str | bool] = {}
     for name, value in options.items():
-        if isinstance(value, dict):
-            inner = {key: part for key, part in value.items() if key != "init_args"}
-            found |= _flat({**inner, **value.get("init_args", {})}, f"{prefix}{name}.")
-        else:
+        if isinstance(value, dict) and "class_path" in value:
+            found[f"{prefix}{name}"] = value["class_path"].rpartition(".")[2]
+            found |= _flat(value.get("init_args", {}), f"{prefix}{name}.")
+        elif value is not None and value is not False:  # what is left out is no column
             found[f"{prefix}{name}"] = value if isinstance(value, int | float | str) else str(value)
     return found

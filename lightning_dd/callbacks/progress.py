@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.evaluation.duration import duration
-from lightning_dd.runtime.progress import EVERY, shows_bars
+from lightning_dd.runtime.bars import EVERY, shows_bars
 
 
 class ProgressBar(TQDMProgressBar):

@@ -16,10 +16,9 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image, ImageOps
 from torch import Tensor
-from tqdm import tqdm
 
 from lightning_dd.errors import OptionError, UserError
-from lightning_dd.runtime.progress import bar_options
+from lightning_dd.runtime.bars import tqdm
 
 OnUnreadable = Literal["error", "skip"]
 # What Pillow raises on files that are broken, cut off, huge or no images at all.
@@ -139,7 +138,7 @@ def decode_all(
     out, kept, originals = images.numpy(), [], []
     with (
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-        tqdm(total=total, desc="decoding images", disable=total <= PROGRESS_FROM, leave=False, **bar_options()) as bar,
+        tqdm(total=total, desc="decoding images", disable=total <= PROGRESS_FROM, leave=False) as bar,
     ):
         position = 0
         # Pillow releases the interpreter's lock while it decodes; tasks of 64 images make threads cheap.
@@ -169,7 +168,7 @@ def conversions(originals: Tensor, how: Decoding) -> list[str]:
         shapes = sizes[resized]
         areas = shapes.prod(1)
         low, high = ("x".join(f"{side:.0f}" for side in shapes[at]) for at in (areas.argmin(), areas.argmax()))
-        before = f"from {low}" if low == high else f"from between {low} and {high}"
+        before = f"from {low}" if low == high else f"from sizes between {low} and {high}"
         ratios = shapes[:, 1] / shapes[:, 0] * how.size[0] / how.size[1]
         way = "cropped" if how.crop else "stretched"
         changed = int((ratios.log().abs() > LEAST_STRETCH).sum())

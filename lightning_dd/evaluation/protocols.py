@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from lightning_dd.errors import UserError
+from lightning_dd.evaluation.cutmix import CutMixProtocol
 from lightning_dd.evaluation.frepo import FRePoProtocol
 from lightning_dd.evaluation.kernel import KernelProtocol
 from lightning_dd.evaluation.learned_schedule import LearnedScheduleProtocol
@@ -12,6 +13,8 @@ from lightning_dd.evaluation.protocol import DCProtocol, LearnedLRProtocol, Prot
 from lightning_dd.networks.base import has_batch_norm
 
 _DATM = "Difficulty-Aligned Trajectory Matching (arXiv 2310.05773)"
+_NCFM = "Neural Characteristic Function (arXiv 2502.20653)"
+_FIFTHS = (1 / 5, 2 / 5, 3 / 5, 4 / 5)
 _COMMON = "for comparing methods: DSA augmentation for all, "
 
 PROTOCOLS = {
@@ -26,6 +29,10 @@ PROTOCOLS = {
         LearnedScheduleProtocol("dd", "Dataset Distillation (arXiv 1811.10959)", None, random_real="dc"),
         FRePoProtocol("frepo", "Neural Feature Regression (arXiv 2206.00719)"),
         KernelProtocol("krr", "Kernel Ridge-Regression (arXiv 2011.00050): no network, the kernel itself"),
+        Protocol("datadam", "Attention Matching (arXiv 2310.00093)", 1800, "dsa", batch_size=64),
+        CutMixProtocol("idc", "Synthetic-Data Parameterization (arXiv 2205.14959)", 1000),
+        CutMixProtocol("dance", "Dual-View Distribution Alignment (arXiv 2406.01063): 1,500 epochs, else as IDC", 1500),
+        CutMixProtocol("ncfm", _NCFM, 2000, learning_rate=1e-3, batch_size=128, drops=_FIFTHS, drop=0.5, adam=True),
         Protocol("dcbench", "DC-BENCH (arXiv 2207.09639), without augmentation", 300),
         Protocol("dcbench_dsa", "DC-BENCH (arXiv 2207.09639), with DSA augmentation", 1000, "dsa"),
         Protocol("common", f"{_COMMON}hard labels", 1000, "dsa"),

@@ -8,14 +8,24 @@ from lightning_dd.losses.distances import (
     squared_distance,
     trajectory_distance,
 )
+from lightning_dd.losses.distributions import (
+    attention_map,
+    characteristic_distance,
+    characteristic_function,
+    covariance_distance,
+)
 from lightning_dd.losses.kernel_ridge import centered_targets, label_margin, solve_ridge, squared_error
 from lightning_dd.losses.ntk import fc_ntk
 from lightning_dd.losses.surrogate import with_gradient
 
 __all__ = [
     "DISTANCES",
+    "attention_map",
     "centered_targets",
+    "characteristic_distance",
+    "characteristic_function",
     "cosine_distance",
+    "covariance_distance",
     "fc_ntk",
     "feature_mean_distance",
     "label_margin",

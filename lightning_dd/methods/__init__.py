@@ -2,17 +2,22 @@
 
 from lightning_dd.methods.base import Distiller, NonFiniteLossError
 from lightning_dd.methods.coreset import Coreset
+from lightning_dd.methods.dance import DANCE
+from lightning_dd.methods.datadam import DataDAM
 from lightning_dd.methods.datm import DATM
 from lightning_dd.methods.dc import DC
 from lightning_dd.methods.dd import DD
 from lightning_dd.methods.dm import DM
 from lightning_dd.methods.dsa import DSA
+from lightning_dd.methods.dsdm import DSDM
 from lightning_dd.methods.experts import Experts
 from lightning_dd.methods.frepo import FRePo
+from lightning_dd.methods.idm import IDM
 from lightning_dd.methods.kip import KIP
 from lightning_dd.methods.mtt import MTT, NegativeStepSizeError
+from lightning_dd.methods.ncfm import NCFM
 from lightning_dd.methods.ratbptt import RaTBPTT
 from lightning_dd.methods.tesla import TESLA
 
-__all__ = ["DATM", "DC", "DD", "DM", "DSA", "KIP", "MTT", "TESLA", "Coreset", "Distiller", "Experts", "FRePo"]
-__all__ += ["NegativeStepSizeError", "NonFiniteLossError", "RaTBPTT"]
+__all__ = ["DANCE", "DATM", "DC", "DD", "DM", "DSA", "DSDM", "IDM", "KIP", "MTT", "NCFM", "TESLA", "Coreset", "DataDAM"]
+__all__ += ["Distiller", "Experts", "FRePo", "NegativeStepSizeError", "NonFiniteLossError", "RaTBPTT"]

@@ -47,27 +47,39 @@ class DM(ClassBalancedDistiller):
         super().__init__(ipc, augmentation=augmentation, **options)
 
     def objective(self, network: Network, synthetic: SyntheticSet, batch: Batch) -> Tensor:
-        """Return the squared distance of mean features, summed over the batch's classes."""
+        """Return the distance of real and synthetic features, summed over the batch's classes."""
         if len(batch.classes) == 0:  # more processes than classes
             return self.no_share()
-        embed = compiled(check_features(network).features, self.compile_objective)
+        embed = self.embedding(network)
         draw = self.draw_augmentation(batch.classes)
-        real = self.real_means(embed, batch.images, draw, chunk_size(self.real_chunk, network, batch.images))
+        real = self.real_statistics(embed, batch.images, draw, chunk_size(self.real_chunk, network, batch.images))
         images = self.augment(draw, synthetic.of_classes(batch.classes))
-        return feature_mean_distance(real, class_means(embed, images))
+        return self.distance(real, self.statistics(of_each_class(embed, images)))
+
+    def embedding(self, network: Network) -> Embedding:
+        """Return what makes the features to match, `(N, F)`, of images `(N, C, H, W)`."""
+        return compiled(check_features(network).features, self.compile_objective)
+
+    def statistics(self, features: Tensor) -> Tensor:
+        """Return what is matched, `(K, ...)`, of the features `(K, N, F)` of K classes: their means `(K, F)`."""
+        return features.mean(1)
+
+    def distance(self, real: Tensor, synthetic: Tensor) -> Tensor:
+        """Return the distance of two `statistics`, summed over classes; the first has no graph."""
+        return feature_mean_distance(real, synthetic)
 
     @torch.no_grad()
-    def real_means(self, embed: Embedding, images: Tensor, draw: Draw | None, chunk: int) -> Tensor:
-        """Return `(K, F)` mean features of real images `(K, B, C, H, W)`, at most `chunk` images in one forward."""
-        means = []
+    def real_statistics(self, embed: Embedding, images: Tensor, draw: Draw | None, chunk: int) -> Tensor:
+        """Return the statistics of real images `(K, B, C, H, W)`, at most `chunk` images in one forward."""
+        found = []
         for rows in torch.arange(len(images)).split(max(1, chunk // images.shape[1])):
             augmented = self.augment(None if draw is None else draw[rows], images[rows[0] : rows[-1] + 1])
-            means.append(class_means(embed, augmented, chunk))
-        return torch.cat(means)
+            found.append(self.statistics(of_each_class(embed, augmented, chunk)))
+        return torch.cat(found)
 
 
-def class_means(embed: Embedding, images: Tensor, chunk: int | None = None) -> Tensor:
-    """Return `(K, F)` mean features of images `(K, N, C, H, W)`."""
+def of_each_class(embed: Embedding, images: Tensor, chunk: int | None = None) -> Tensor:
+    """Return the features `(K, N, F)` of images `(K, N, C, H, W)`."""
     flat = images.flatten(0, 1)
     features = embed(flat) if chunk is None else torch.cat([embed(part) for part in flat.split(chunk)])
-    return features.view(*images.shape[:2], -1).mean(1)
+    return features.view(*images.shape[:2], -1)

@@ -48,6 +48,8 @@ class Preparation(Task):
         lr_decay: factor on the learning rates at the end, reached along a cosine over `trainer.max_steps`; 1 is
             constant, as published.
         feature_epochs: passes over the training set in which that network is trained; only with `init` of a coreset.
+        ema: decay of a running average of the stored images over the steps, as in FTD (arXiv 2211.11004); what is
+            evaluated and written is then the average. None has none.
         compile: compile the objective with `torch.compile` (slow once, then faster steps).
         **facts: of the data and the run; see `Task`.
 
@@ -84,6 +86,7 @@ class Preparation(Task):
         clip: PositiveFloat | None = None,
         lr_decay: UnitInterval = 1.0,
         feature_epochs: PositiveInt = 10,
+        ema: Momentum | None = None,
         compile: bool = False,
         **facts: Any,
     ) -> None:
@@ -95,6 +98,7 @@ class Preparation(Task):
         self.augmentation = DSA(augmentation) if augmentation else None
         self.lr, self.momentum, self.clip, self.lr_decay = lr, momentum, clip, lr_decay
         self.compile_objective = compile
+        self.ema, self._average = ema, None
         self._last_finite: list[Tensor] = []
         self.shrunk: dict[str, int] = {}
         stored = codec(self.num_classes, ipc, self.image_shape)
@@ -237,10 +241,23 @@ class Preparation(Task):
             return rows
         return {"network": network_text(sample(self.network, self.image_shape, self.num_classes)), **rows}
 
+    @torch.no_grad()
+    def average_images(self) -> None:
+        """Update the running average of the stored images, where there is one."""
+        if self.ema is not None:
+            stored = self.synthetic.codec.images
+            self._average = stored.clone() if self._average is None else self._average.lerp_(stored, 1 - self.ema)
+
+    def stored_images(self) -> Tensor:
+        """Return what the codec stores, as it is evaluated and written: its running average where there is one."""
+        return (self.synthetic.codec.images if self._average is None else self._average).detach()
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the networks and what the checkpoint belongs to."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["distiller"] |= {"networks": self.networks.state_dict(), "key": self.checkpoint_key()}
+        if self._average is not None:
+            checkpoint["distiller"]["average"] = self._average
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore what `on_save_checkpoint` added.
@@ -255,6 +272,8 @@ class Preparation(Task):
             if theirs != ours:
                 raise UserError(f"The checkpoint was made with {name} {theirs}, but this run has {name} {ours}.")
         self.networks.load_state_dict(saved["networks"])
+        if "average" in saved:
+            self._average = saved["average"].to(self.synthetic.codec.images)
         if self.trainer.precision == "64-true":
             self.double()  # Lightning would only after loading, which would have rounded
 

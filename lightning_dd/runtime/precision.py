@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
+from torch import Tensor
 
 from lightning_dd.errors import OptionError
 
@@ -56,3 +57,8 @@ def has_bf16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported()
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # torch says it nowhere else
     return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Return a tensor of a half precision in float32, any other as it is."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from lightning_dd.errors import check_number
 from lightning_dd.networks import Network, NetworkFactory
-from lightning_dd.runtime.progress import bar_options
+from lightning_dd.runtime.bars import tqdm
 from lightning_dd.training.chunks import chunk_size
 from lightning_dd.training.data import TrainingSet
 from lightning_dd.training.pretrained import trained_network
@@ -58,6 +57,6 @@ def train_features(
     """
     check_number("feature_epochs", epochs)
     total, title = epochs * steps_per_epoch("plain", data), "training the network for the coreset"
-    with tqdm(total=total, desc=title, leave=False, disable=not progress, **bar_options()) as bar:
+    with tqdm(total=total, desc=title, leave=False, disable=not progress) as bar:
         trained = trained_network(data, factory, "plain", epochs, seed, device, cache, tick=bar.update)
     return TrainedFeatures(data, *trained)

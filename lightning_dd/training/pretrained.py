@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from lightning_dd.artifact.files import tensor_digest
 from lightning_dd.data.cache import cached
@@ -13,13 +12,13 @@ from lightning_dd.networks import Network, NetworkFactory, build
 from lightning_dd.networks.base import has_batch_norm
 from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator, key
+from lightning_dd.runtime.bars import tqdm
 from lightning_dd.runtime.options import PositiveInt
-from lightning_dd.runtime.progress import bar_options
 from lightning_dd.training import recipes
 from lightning_dd.training.data import TrainingSet, training_set
 from lightning_dd.training.sources import NetworkSource, SourceContext
 
-Recipe = Literal["fast", "plain"]
+Recipe = Literal["fast", "plain", "cutmix"]
 
 
 def trained_network(
@@ -36,8 +35,8 @@ def trained_network(
     """Train a network, or take it from the cache folder where it was trained on the same images before.
 
     It depends on the recipe (`lightning_dd.training.recipes`), E epochs, and the seed of its initial weights and of the
-    order of the images; on the device, and on `compile`, which `fast` heeds, to rounding. `cache` keeps it on disk;
-    `tick` is called after each mini-batch.
+    order of the images; on the device, and on `compile`, which `plain` does not heed, to rounding. `cache` keeps it on
+    disk; `tick` is called after each mini-batch.
 
     Returns:
         The network, and under `plain` whether it classified each image rightly in each epoch, `(E, N)`.
@@ -55,7 +54,8 @@ def trained_network(
             if recipe == "plain":
                 found["history"] = recipes.train_plain(network, data, epochs, seed, tick)
             else:
-                recipes.train_fast(network, data, epochs, seed, tick, compile)
+                train = recipes.train_fast if recipe == "fast" else recipes.train_cutmix
+                train(network, data, epochs, seed, tick, compile)
         return found | {name: tensor.cpu() for name, tensor in network.state_dict().items()}
 
     depends_on = {"network": str(network), "epochs": epochs, "seed": seed, "device": device.type}  # devices round
@@ -81,7 +81,7 @@ class PretrainedNetworks(NetworkSource):
         number: of networks.
         epochs: passes over the training set of each.
         recipe: `fast` (one-cycle SGD with crops and mirror images, in bf16 where the processor has it, compiled where
-            the method is) or `plain` (that of the coresets' network).
+            the method is), `cutmix` (that of IDC, NCFM and DANCE) or `plain` (that of the coresets' network).
         mix: give each iteration's network the weights `u initial + (1 - u) trained`, u uniform in [0, 1), as DANCE and
             NCFM (arXiv 2502.20653) do.
 
@@ -94,6 +94,7 @@ class PretrainedNetworks(NetworkSource):
     ) -> None:
         self.number, self.epochs, self.recipe, self.mix = number, epochs, recipe, mix
         self._states: list[dict[str, Tensor]] = []
+        self._trained_network: Network | None = None
         self._network: Network | None = None
 
     def setup(self, context: SourceContext) -> None:
@@ -104,7 +105,7 @@ class PretrainedNetworks(NetworkSource):
         data = training_set(context.data, context.device)
         share = range(self.number)[context.rank :: context.world_size]
         total = len(share) * self.epochs * recipes.steps_per_epoch(self.recipe, data)
-        shown = {"leave": False, "disable": not context.progress, **bar_options()}
+        shown = {"leave": False, "disable": not context.progress}
         with tqdm(total=total, desc="pretraining networks", **shown) as bar:
             states = {index: self._trained(index, data, bar) for index in share}
         if context.world_size > 1:
@@ -119,8 +120,7 @@ class PretrainedNetworks(NetworkSource):
     def at(self, iteration: int) -> Network:
         """Return the network of an iteration."""
         context = self.context
-        draw = generator(context.seed, "pretrained network", iteration)
-        index = int(torch.randint(self.number, (), generator=draw))
+        index, draw = self._drawn(iteration)
         trained, start = self._states[index], initial_weights(self._seed(index), context.device)
         if self._network is None:
             self._network = context.build(start).eval().requires_grad_(context.trainable)
@@ -130,6 +130,22 @@ class PretrainedNetworks(NetworkSource):
         for name, tensor in self._network.state_dict().items():
             tensor.copy_(torch.lerp(tensor, trained[name].to(tensor), share) if self.mix else trained[name])
         return self._network
+
+    def trained(self, iteration: int) -> Network:
+        """Return the network of an iteration with its last weights."""
+        if not self.mix:
+            return self._network
+        index, _ = self._drawn(iteration)
+        if self._trained_network is None:
+            start = initial_weights(self._seed(index), self.context.device)
+            self._trained_network = self.context.build(start).eval().requires_grad_(False)
+        self._trained_network.load_state_dict(self._states[index])
+        return self._trained_network
+
+    def _drawn(self, iteration: int) -> tuple[int, torch.Generator]:
+        """Return which network an iteration has, and the generator of its share."""
+        draw = generator(self.context.seed, "pretrained network", iteration)
+        return int(torch.randint(self.number, (), generator=draw)), draw
 
     def state_dict(self) -> dict[str, str]:
         """Return a digest of the networks, which are trained or read again."""

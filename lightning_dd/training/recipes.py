@@ -5,6 +5,10 @@ float32 and without augmentation. It trains the networks of coresets, which pape
 
 `fast` takes few epochs: one cycle of the learning rate, Nesterov momentum, crops by up to an eighth of the image and
 mirror images, in bf16 where the processor has it.
+
+`cutmix` is the training of IDC (arXiv 2205.14959), NCFM and DANCE: a learning rate of 0.01 that falls to a fifth after
+two thirds and after five sixths of the steps; color, mirror images and one of crop, scale and rotation; CutMix half of
+the time.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lightning_dd.augmentation import DSA
 from lightning_dd.augmentation.crop_flip import CropFlip
+from lightning_dd.augmentation.cutmix import cutmix
 from lightning_dd.networks import Network
 from lightning_dd.rng import generator
 from lightning_dd.runtime.compile import compiled
@@ -23,22 +29,26 @@ from lightning_dd.training.data import TrainingSet
 from lightning_dd.training.loop import train_network
 
 BATCH_SIZE, MOMENTUM, WEIGHT_DECAY = 256, 0.9, 5e-4
-LR = {"plain": 0.01, "fast": 0.05}
+LR = {"plain": 0.01, "fast": 0.05, "cutmix": 0.01}
+CUTMIX = 0.5
+DROPS, DROP = (2 / 3, 5 / 6), 0.2
 
 Tick = Callable[[], object]
 """Called after each mini-batch."""
+Augmentation = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+"""Changes a mini-batch of images and labels, under a CPU generator."""
 
 
 def steps_per_epoch(recipe: str, data: TrainingSet) -> int:
-    """Return the number of mini-batches of an epoch: `fast` leaves out a last incomplete one."""
+    """Return the number of mini-batches of an epoch: only `plain` keeps a last incomplete one."""
     whole, rest = divmod(len(data.labels), BATCH_SIZE)
-    return max(1, whole) if recipe == "fast" else whole + bool(rest)
+    return whole + bool(rest) if recipe == "plain" else max(1, whole)
 
 
 def describe(recipe: str, data: TrainingSet, device: torch.device) -> list[Any]:
     """Return everything that a recipe's result depends on besides data, network, epochs and seed, as plain values."""
     shared = [recipe, LR[recipe], MOMENTUM, WEIGHT_DECAY, BATCH_SIZE]
-    return [*shared, data.mirrored, has_bf16(device)] if recipe == "fast" else shared
+    return shared if recipe == "plain" else [*shared, data.mirrored, has_bf16(device)]
 
 
 def train_plain(network: Network, data: TrainingSet, epochs: int, seed: int, tick: Tick) -> Tensor:
@@ -60,32 +70,68 @@ def train_plain(network: Network, data: TrainingSet, epochs: int, seed: int, tic
 
 def train_fast(network: Network, data: TrainingSet, epochs: int, seed: int, tick: Tick, compile: bool) -> None:
     """Train in place."""
-    device = next(network.parameters()).device
-    batch_size = min(BATCH_SIZE, len(data.labels))
-    optimizer = torch.optim.SGD(
-        network.parameters(), LR["fast"], momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True
-    )
-    steps = steps_per_epoch("fast", data)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR["fast"], epochs * steps, cycle_momentum=False)
-    forward, mixed = compiled(network.train(), compile), has_bf16(device)
+    optimizer = _optimizer(network, "fast", nesterov=True)
+    steps = epochs * steps_per_epoch("fast", data)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR["fast"], steps, cycle_momentum=False)
     crop = CropFlip(min(data.images.shape[2:]) // 8)
+
+    def augment(images: Tensor, labels: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        draw = crop.draw(len(images), draws)
+        draw[:, 2] *= data.mirrored
+        return crop.apply(draw, images), labels
+
+    batches = _batches(data, "fast", epochs, seed, augment, tick)
+    classifier = _in_bf16(network, compile)
+    train_network(classifier, batches, F.cross_entropy, optimizer, lambda step, _: cycle.step() if step else None)
+
+
+def train_cutmix(network: Network, data: TrainingSet, epochs: int, seed: int, tick: Tick, compile: bool) -> None:
+    """Train in place."""
+    optimizer = _optimizer(network, "cutmix")
+    steps = epochs * steps_per_epoch("cutmix", data)
+    drops = [round(share * steps) for share in DROPS]
+    flip = "color+flip" if data.mirrored else "color"
+    dsa = DSA("_".join(f"{flip}+{operation}" for operation in ("crop", "scale", "rotate")))
+
+    def augment(images: Tensor, labels: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        images = dsa(images, draws)
+        mixed = torch.rand((), generator=draws).item() < CUTMIX
+        return cutmix(images, labels, data.num_classes, draws) if mixed else (images, labels)
+
+    def schedule(step: int, optimizer: torch.optim.Optimizer) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = LR["cutmix"] * DROP ** sum(step >= drop for drop in drops)
+
+    batches = _batches(data, "cutmix", epochs, seed, augment, tick)
+    train_network(_in_bf16(network, compile), batches, F.cross_entropy, optimizer, schedule)
+
+
+def _optimizer(network: Network, recipe: str, **options: Any) -> torch.optim.SGD:
+    return torch.optim.SGD(network.parameters(), LR[recipe], momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, **options)
+
+
+def _in_bf16(network: Network, compile: bool) -> Callable[[Tensor], Tensor]:
+    """Return the network in train mode, which computes in bf16 where the processor has it."""
+    device = next(network.parameters()).device
+    forward, mixed = compiled(network.train(), compile), has_bf16(device)
 
     def logits(images: Tensor) -> Tensor:
         # weights change in place, which a cache of their bf16 copies would not notice
         with torch.autocast(device.type, torch.bfloat16, enabled=mixed, cache_enabled=False):
             return forward(images).float()
 
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        for epoch in range(epochs):
-            draws = generator(seed, "features/augmentation", epoch)
-            for rows in _order(data, seed, epoch).split(batch_size)[:steps]:
-                draw = crop.draw(batch_size, draws)
-                draw[:, 2] *= data.mirrored
-                images, labels = data.batch(rows)
-                yield crop.apply(draw, images), labels
-                tick()
+    return logits
 
-    train_network(logits, batches(), F.cross_entropy, optimizer, lambda step, _: cycle.step() if step else None)
+
+def _batches(
+    data: TrainingSet, recipe: str, epochs: int, seed: int, augment: Augmentation, tick: Tick
+) -> Iterator[tuple[Tensor, Tensor]]:
+    batch_size = min(BATCH_SIZE, len(data.labels))
+    for epoch in range(epochs):
+        draws = generator(seed, "features/augmentation", epoch)
+        for rows in _order(data, seed, epoch).split(batch_size)[: steps_per_epoch(recipe, data)]:
+            yield augment(*data.batch(rows), draws)
+            tick()
 
 
 def _order(data: TrainingSet, seed: int, epoch: int) -> Tensor:

@@ -75,6 +75,10 @@ class NetworkSource(CheckedOptions):
         """Return the network (or what the method calls so) of an iteration."""
         raise NotImplementedError
 
+    def trained(self, iteration: int) -> Any:
+        """Return the network of an iteration, fetched by `at`, with its last weights, where `at` mixes them."""
+        return self.network
+
     def update(self, iteration: int, synthetic: SyntheticSet, batch: Batch) -> None:
         """Train or age the network of an iteration after the update of the synthetic set; nothing by default."""
 

@@ -1,17 +1,15 @@
 """Records beside a config: the same run replaces its own entry, a shorter one never a longer one."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-TOOL = Path(__file__).parents[2] / "tools" / "record.py"
+import record
 
 
 def _run(folder: Path, steps: int, accuracy: float, device: str = "cpu", lr: float = 1) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     option = f" --model.lr {lr}" if lr else ""
-    record = {
+    result = {
         "config": {"model": {"class_path": "DM", "init_args": {"experts": "/somewhere/experts", "lr": lr}}},
         "steps": steps,
         "published_steps": 20_000,
@@ -20,12 +18,12 @@ def _run(folder: Path, steps: int, accuracy: float, device: str = "cpu", lr: flo
         "evaluations": [{"accuracy_mean": accuracy, "accuracy_std": 0.5}] if accuracy else [],
         "environment": {"device": device},
     }
-    (folder / "results.json").write_text(json.dumps(record))
+    (folder / "results.json").write_text(json.dumps(result))
     return folder
 
 
-def _record(run: Path, config: Path) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, str(TOOL), str(run), str(config)], capture_output=True, text=True)
+def _record(run: Path, config: Path) -> int:
+    return record.main([str(run), str(config)])
 
 
 def test_records(tmp_path):
@@ -34,8 +32,7 @@ def test_records(tmp_path):
     config.write_text("# DM: published 89.7 (somewhere). Not run by us yet.\nmodel: DM\n")
     runs = [(300, 80.0, "cpu"), (20000, 90.0, "cpu"), (300, 81.0, "cpu"), (300, 82.0, "gpu")]
     for steps, accuracy, device in runs:
-        result = _record(_run(tmp_path / "run", steps, accuracy, device), config)
-        assert result.returncode == 0, result.stderr
+        assert _record(_run(tmp_path / "run", steps, accuracy, device), config) == 0
     first, *rest = config.read_text().splitlines()
     ours = "Ours 90.0 +- 0.5 (20,000 of 20,000 steps, lr 1; cpu)."
     assert "somewhere" not in (config.parent / "mnist_ipc1.results.json").read_text()
@@ -52,17 +49,16 @@ def test_of_equally_long_runs_the_one_as_configured_is_first(tmp_path):
     config = tmp_path / "mnist_ipc1.yaml"
     config.write_text("# DM: published 89.7 (somewhere). Not run by us yet.\nmodel: DM\n")
     for lr, accuracy in ((2, 91.0), (0, 89.0), (3, 92.0)):
-        assert _record(_run(tmp_path / "run", 300, accuracy, lr=lr), config).returncode == 0
+        assert _record(_run(tmp_path / "run", 300, accuracy, lr=lr), config) == 0
     records = json.loads((tmp_path / "mnist_ipc1.results.json").read_text())
-    assert [record["evaluations"][0]["accuracy_mean"] for record in records] == [89.0, 91.0, 92.0]
+    assert [found["evaluations"][0]["accuracy_mean"] for found in records] == [89.0, 91.0, 92.0]
     ours = "Ours 89.0 +- 0.5 (300 of 20,000 steps; cpu)."
     assert config.read_text().startswith(f"# DM: published 89.7 (somewhere). {ours}\n")
 
 
-def test_nothing_measured_is_no_record(tmp_path):
+def test_nothing_measured_is_no_record(tmp_path, capsys):
     config = tmp_path / "c.yaml"
     config.write_text("# a config\n")
-    result = _record(_run(tmp_path / "run", 5, 0), config)
-    assert result.returncode == 1
-    assert "no evaluation" in result.stderr
-    assert _record(tmp_path / "nowhere", config).returncode == 1
+    assert _record(_run(tmp_path / "run", 5, 0), config) == 1
+    assert "no evaluation" in capsys.readouterr().err
+    assert _record(tmp_path / "nowhere", config) == 1

@@ -89,7 +89,11 @@ def test_a_failing_cell_is_left_behind_and_the_next_is_recorded(tmp_path, tiny_c
     assert reproduce.finished(cells[1])
 
 
-def test_experts_are_recorded_first(tmp_path, capsys):
+def test_experts_are_recorded_first(tmp_path, capsys, monkeypatch):
+    def in_process(arguments, folder, seconds):
+        return lightning_dd(["fit", "--config", *arguments, "--trainer.default_root_dir", str(folder)])
+
+    monkeypatch.setattr(reproduce, "_fit", in_process)
     (tmp_path / "mtt_ipc1.yaml").write_text((CONF / "mtt_digits.yaml").read_text())
     experts = (str(CONF / "experts_digits.yaml"), "--model.folder", str(tmp_path / "experts"))
     options = ("--model.experts", str(tmp_path / "experts"), "--trainer.max_steps", "1", "--evaluation.enabled", "true")
@@ -99,7 +103,7 @@ def test_experts_are_recorded_first(tmp_path, capsys):
     assert record["method"] == "MTT"
     missing = Cell(str(tmp_path / "mtt_ipc1.yaml"), options, 1, experts=(str(tmp_path / "none.yaml"),))
     assert reproduce.run_all([missing], 30, tmp_path / "others", ["--model.lr", "1"]) is True
-    assert "failed: error:" in capsys.readouterr().out
+    assert "error:" in capsys.readouterr().err
 
 
 GRIDS = sorted((ROOT / "tools" / "grids").glob("*.yaml"))

@@ -1,0 +1,114 @@
+"""DANCE: match mean features under partly trained networks, and classify rightly under the trained ones."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lightning_dd.artifact.codecs import CodecFactory, Pixels, Tiles
+from lightning_dd.artifact.synthetic import SyntheticSet
+from lightning_dd.data.sampling import Batch
+from lightning_dd.methods.dm import DM
+from lightning_dd.networks import Network
+from lightning_dd.runtime.compile import compiled
+from lightning_dd.runtime.options import NonNegativeFloat, PositiveFloat, PositiveInt
+from lightning_dd.runtime.precision import at_least_float32
+from lightning_dd.training.pretrained import PretrainedNetworks
+
+CHAIN = "color+crop+cutout"
+"""Operations that NCFM and DANCE apply one after another to all images of a class."""
+
+
+class DANCE(DM):
+    """Dual-View Distribution Alignment for Dataset Condensation (Zhang et al., IJCAI 2024, arXiv 2406.01063).
+
+    Each step takes one of a few networks that were trained on the real images, at weights drawn between its initial and
+    its last ones, and matches the mean features of each class as `DM` does. Under the last weights, the synthetic
+    images must also be classified rightly: `loss = sum_c || mean f(T_c) - mean f(S_c) ||² + w sum_c CE(S_c)`.
+
+    It departs from the official code in this: all classes make one step together, which is a step for each class with
+    a momentum of its own; stored images are clamped to pixel values in [0, 1], as there, but not where they are
+    whitened or stored as frequencies.
+
+    Args:
+        real_per_class: real images of each class in a step.
+        augmentation: DSA operations; the paper applies color, crop and cutout one after another.
+        calibration: w, the weight of the cross-entropy.
+        clamp: keep pixel values in [0, 1].
+        num_networks: networks that are trained first, where `networks` names no source.
+        network_epochs: epochs of each, likewise.
+        codec: the paper stores four images in one.
+        lr: learning rate of the stored images; None takes the paper's, 0.01 for each image of a class, for pixels in
+            [0, 1], which divided by the variance of the pixels is the same step in normalized space.
+        **options: those of `ClassBalancedDistiller`.
+    """
+
+    paper = "Dual-View Distribution Alignment for Dataset Condensation (IJCAI 2024, arXiv 2406.01063)"
+    published_steps = 10_000
+    protocol = "dance"
+    pixel_lr = 0.01
+    """The paper's learning rate of pixels in [0, 1], for each image of a class."""
+
+    def __init__(
+        self,
+        ipc: PositiveInt,
+        real_per_class: PositiveInt = 128,
+        augmentation: str | None = CHAIN,
+        calibration: NonNegativeFloat = 1.0,
+        clamp: bool = True,
+        num_networks: PositiveInt = 5,
+        network_epochs: PositiveInt = 60,
+        codec: CodecFactory = Tiles,
+        lr: PositiveFloat | None = None,
+        **options: Any,
+    ) -> None:
+        shared = {"real_per_class": real_per_class, "augmentation": augmentation, "codec": codec}
+        super().__init__(ipc, lr=lr or 1.0, **shared, **options)
+        self.calibration, self.clamp, self._given_lr = calibration, clamp, lr
+        self.num_networks, self.network_epochs = num_networks, network_epochs
+
+    def own_networks(self) -> PretrainedNetworks:
+        """Return a few networks trained on the real images, each at weights between its first and its last."""
+        return PretrainedNetworks(self.num_networks, self.network_epochs, "cutmix", mix=True)
+
+    def setup(self, stage: str) -> None:
+        """Prepare, and find the learning rate and the bounds of pixels."""
+        super().setup(stage)
+        if stage == "fit":
+            self.lr = self._given_lr or self.published_lr(self._pixel_std())
+            self._bounds = self._pixel_bounds()
+
+    def published_lr(self, std: float) -> float:
+        """Return the published learning rate in a space whose pixels were divided by `std`."""
+        return self.pixel_lr * self.ipc / std**2
+
+    def objective(self, network: Network, synthetic: SyntheticSet, batch: Batch) -> Tensor:
+        """Return the distance of features and the cross-entropy, summed over the batch's classes."""
+        loss = super().objective(network, synthetic, batch)
+        if not self.calibration or len(batch.classes) == 0:
+            return loss
+        trained = compiled(self.networks.trained(self.iteration), self.compile_objective)
+        images = self.augment(self.draw_augmentation(batch.classes), synthetic.of_classes(batch.classes))
+        labels = batch.classes.to(self.device).repeat_interleave(images.shape[1])
+        entropy = F.cross_entropy(at_least_float32(trained(images.flatten(0, 1))), labels)
+        return loss + self.calibration * len(batch.classes) * entropy
+
+    @torch.no_grad()
+    def after_update(self) -> None:
+        """Keep pixel values in [0, 1]."""
+        if self._bounds is not None:
+            stored = self.synthetic.codec.images
+            torch.clamp(stored, *(bound.to(stored) for bound in self._bounds), out=stored)
+
+    def _pixel_std(self) -> float:
+        preprocessing = self.trainer.datamodule.preprocessing
+        whitened = preprocessing.kind == "whitening"
+        return 1.0 if whitened else sum(preprocessing.std) / len(preprocessing.std)
+
+    def _pixel_bounds(self) -> tuple[Tensor, Tensor] | None:
+        preprocessing, codec = self.trainer.datamodule.preprocessing, self.synthetic.codec
+        if not self.clamp or preprocessing.kind == "whitening" or not isinstance(codec, Pixels | Tiles):
+            return None
+        ends = torch.arange(2.0).view(2, 1, 1, 1).expand(2, self.image_shape[0], 1, 1)
+        return preprocessing(ends)[:1], preprocessing(ends)[1:]
