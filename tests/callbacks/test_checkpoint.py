@@ -204,4 +204,3 @@ def test_a_kill_or_a_full_disk_in_the_middle_of_a_write_leaves_the_old_checkpoin
     done = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Cannot write run/last.ckpt: No space left on device")
-/root/.pyenv/libexec/pyenv-hooks: line 24: enable: cannot open shared object /root/.pyenv/libexec/pyenv-realpath.dylib: /root/.pyenv/libexec/pyenv-realpath.dylib: cannot open shared object file: No such file or directory
