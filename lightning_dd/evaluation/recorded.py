@@ -46,19 +46,26 @@ def measure_accuracy(distilled: DistilledDataset, test: Any, network: Classifier
         images, labels = _test_images(distilled, test)
         network = train_recorded(distilled) if network is None else network
         place = next(network.parameters(), images) if isinstance(network, nn.Module) else images
-        device = place.device
 
         def classify(pixels: Tensor) -> Tensor:
-            return network(distilled.preprocess(pixels).to(device))
+            return network(distilled.preprocess(pixels).to(place.device)).cpu()
 
-        if not isinstance(network, nn.Module):
-            return accuracy(classify, images, labels)
-        before = network.training
-        network.eval()
-        try:
-            return accuracy(lambda pixels: classify(pixels).cpu(), images, labels)
-        finally:
-            network.train(before)
+        with _in_eval_mode(network):
+            return round(accuracy(classify, images, labels), 3)
+
+
+@contextmanager
+def _in_eval_mode(network: Classifier) -> Iterator[None]:
+    """Put a module into eval mode, and back."""
+    before = getattr(network, "training", None)
+    if before is None:
+        yield
+        return
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(before)
 
 
 @contextmanager
