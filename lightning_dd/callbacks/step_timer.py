@@ -55,6 +55,11 @@ class StepTimer(Callback):
             self._counting.close()
             self._counting = None
             self._operations = _summed(trainer, self._counted.count)
+        if trainer.global_step % trainer.log_every_n_steps == 0 or trainer.global_step == trainer.max_steps:
+            charts = {"minutes": self.seconds / 60, "peak_memory_gib": peak_memory(module.device) / 2**30}
+            charts |= {"seconds_per_step": step} if (step := self._stopwatch.medians().get("step")) else {}
+            for logger in trainer.loggers:
+                logger.log_metrics({f"cost/{name}": value for name, value in charts.items()}, trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the time spent so far, so that a resumed run adds to it."""

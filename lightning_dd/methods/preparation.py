@@ -15,13 +15,15 @@ from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.augmentation import DSA
 from lightning_dd.coresets import select
 from lightning_dd.errors import OptionError, UserError
+from lightning_dd.methods.summary import method_text, network_text, set_text
 from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, NetworkFactory
+from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator
 from lightning_dd.runtime.options import Momentum, PositiveFloat, PositiveInt, UnitInterval
 from lightning_dd.training.data import training_set
 from lightning_dd.training.features import TrainedFeatures, train_features
-from lightning_dd.training.sources import NetworkSource, RandomNetworks, SourceContext
+from lightning_dd.training.sources import NetworkSource, NoNetworks, RandomNetworks, SourceContext
 
 Init = Literal["real", "noise", "herding", "k_center", "forgetting", "k_means"]
 CHECK_EVERY_ON_GPU = 10
@@ -229,6 +231,15 @@ class Preparation(Task):
         """Return the factor on the learning rates at a step."""
         progress = min(1.0, step / max(1, self.trainer.max_steps))
         return self.lr_decay + (1 - self.lr_decay) * (1 + math.cos(math.pi * progress)) / 2
+
+    def summary(self) -> dict[str, str]:
+        """Return what the start of a run says of the method, by title."""
+        own = "paper" in vars(type(self))  # not its parent's
+        facts = self.trainer.max_steps, self.iteration, self.published_steps if own else None, self.resolved()
+        rows = {"learned": set_text(self.synthetic), "method": method_text(type(self).__name__, *facts)}
+        if self.needs == NoNetworks.gives:
+            return rows
+        return {"network": network_text(sample(self.network, self.image_shape, self.num_classes)), **rows}
 
     @torch.no_grad()
     def average_images(self) -> None:
