@@ -38,7 +38,8 @@ class Evaluation(CheckedOptions, Callback):
         enabled: whether to evaluate at all.
         num_networks: fresh networks for each set; mean and standard deviation are over them.
         epochs: in place of the protocol's published number.
-        every_n_steps: also evaluate at these steps; None only at the end.
+        every_n_steps: also evaluate every this many steps; None only at the end.
+        at: also evaluate after these steps.
         protocol: `dc`, `dsa`, `dm`, `dd`, `mtt`, `datm`, `frepo`, `krr`, `dcbench`, `dcbench_dsa`, `common` or
             `common_soft`; None takes the method's own.
         network: architecture of the networks; None takes the one that was distilled with.
@@ -57,6 +58,7 @@ class Evaluation(CheckedOptions, Callback):
         num_networks: PositiveInt = 5,
         epochs: PositiveInt | None = None,
         every_n_steps: PositiveInt | None = None,
+        at: list[PositiveInt] | None = None,
         protocol: str | None = None,
         network: NetworkFactory | None = None,
         split: str = "test",
@@ -67,7 +69,7 @@ class Evaluation(CheckedOptions, Callback):
         self.enabled = enabled
         self.num_networks = num_networks
         self.epochs = epochs
-        self.every_n_steps = every_n_steps
+        self.every_n_steps, self.at = every_n_steps, set(at or [])
         self.protocol = protocol
         self.network = network
         self.split = split
@@ -146,9 +148,10 @@ class Evaluation(CheckedOptions, Callback):
             self._run(trainer, module)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
-        """Evaluate at every n-th step, but leave the last one to `on_train_end`."""
+        """Evaluate at every n-th step and at chosen ones, but leave the last one to `on_train_end`."""
         step = trainer.global_step
-        if self.enabled and self.every_n_steps and step % self.every_n_steps == 0 and step != trainer.max_steps:
+        due = step in self.at or (self.every_n_steps and step % self.every_n_steps == 0)
+        if self.enabled and due and step != trainer.max_steps:
             self._run(trainer, module)
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -173,6 +176,8 @@ class Evaluation(CheckedOptions, Callback):
         protocol, accuracies = self._measure(trainer, module)
         record = accuracies.record(module.iteration, protocol, self.split)
         record["num_test_images"] = len(trainer.datamodule.split(self.split)[1])
+        timer = next((callback for callback in trainer.callbacks if isinstance(callback, StepTimer)), None)
+        record["spent"] = timer.spent(module) if timer else {}
         self.records.append(record)
         self._measured = module.iteration
         record["distilling_seconds"] = next((c.seconds for c in trainer.callbacks if isinstance(c, StepTimer)), None)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.labels import Labels
 from lightning_dd.data.sources import read_source
-from lightning_dd.errors import UserError
+from lightning_dd.errors import IN_PYTHON, UserError
 from lightning_dd.evaluation.evaluate import fit_network
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.evaluation.protocols import find_protocol
@@ -74,7 +74,7 @@ def _python_words() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(error.worded(lambda option: option.rpartition(".")[2])) from None
+        raise UserError(error.worded(lambda option: IN_PYTHON.get(option, option.rpartition(".")[2]))) from None
 
 
 def _factory(

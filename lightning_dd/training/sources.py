@@ -66,6 +66,8 @@ class NetworkSource(CheckedOptions):
     gives: ClassVar[str] = "networks"
     """The kind of what `at` returns: `networks` (a module), `initial weights`, `expert segments` or `no networks`."""
     context: SourceContext
+    prepared: dict[str, float] | None = None
+    """What its networks cost before the first step, wherever that was done: `seconds` and `operations`."""
 
     def setup(self, context: SourceContext) -> None:
         """Keep the context; called once, before the first step and before a checkpoint is loaded."""

@@ -89,5 +89,7 @@ def test_test_images_are_matched_by_name_resized_and_checked():
     assert _sides().evaluate(rows, always_bright) == 100
     with pytest.raises(UserError, match="a class 'loud', which the distilled set does not know"):
         _sides().evaluate([{"image": bright[0], "label": "loud"}], always_bright)
+    with pytest.raises(UserError, match="no folder nowhere: check the folder's path"):
+        _sides().evaluate("nowhere", always_bright)
     with pytest.raises(UserError, match="label 7, and there are 2"):
         _sides().evaluate((bright, torch.full((3,), 7)), always_bright)
