@@ -38,16 +38,22 @@ def _png(page: Tensor) -> str:
     return f"data:image/png;base64,{base64.b64encode(text.getvalue()).decode()}"
 
 
+def seconds_spent(evaluation: dict[str, Any]) -> float | None:
+    """Return the seconds spent before an evaluation, on networks too; None where the record does not know."""
+    spent = evaluation.get("spent") or {}
+    return spent["seconds"] + (spent.get("seconds_before") or 0) if "seconds" in spent else None
+
+
 def over_time(evaluations: Sequence[dict[str, Any]]) -> bool:
     """Return whether it is known when all evaluations of a run were made."""
-    return bool(evaluations) and all(entry.get("distilling_seconds") is not None for entry in evaluations)
+    return bool(evaluations) and all(seconds_spent(entry) is not None for entry in evaluations)
 
 
 def accuracy_curve(evaluations: Sequence[dict[str, Any]]) -> str:
     """Return accuracy over the time of distilling, or over steps where this is unknown; bands are one deviation."""
     if over_time(evaluations):
         unit, seconds = _unit(evaluations)
-        places, axis = [entry["distilling_seconds"] / seconds for entry in evaluations], f"{unit} of distilling"
+        places, axis = [seconds_spent(entry) / seconds for entry in evaluations], f"{unit} of distilling"
     else:
         places, axis = [entry["step"] for entry in evaluations], "steps"
 
@@ -64,7 +70,7 @@ def accuracy_over_time(runs: dict[str, Sequence[dict[str, Any]]]) -> str:
 
     def draw(axes: Any) -> None:
         for name, evaluations in runs.items():
-            places = [entry["distilling_seconds"] / seconds for entry in evaluations]
+            places = [seconds_spent(entry) / seconds for entry in evaluations]
             _curve(axes, places, evaluations, "accuracy", name)
 
     return _svg(draw, f"{unit} of distilling")
@@ -72,7 +78,7 @@ def accuracy_over_time(runs: dict[str, Sequence[dict[str, Any]]]) -> str:
 
 def _unit(evaluations: Sequence[dict[str, Any]]) -> tuple[str, int]:
     """Return the unit of time that suits the longest, and its seconds."""
-    longest = max(entry["distilling_seconds"] for entry in evaluations)
+    longest = max(seconds_spent(entry) for entry in evaluations)
     return ("seconds", 1) if longest < 120 else ("minutes", 60) if longest < 7200 else ("hours", 3600)
 
 

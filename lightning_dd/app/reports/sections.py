@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from lightning_dd.app.reports.pictures import accuracy_curve, accuracy_over_time, over_time, strips
+from lightning_dd.app.reports.pictures import accuracy_curve, accuracy_over_time, over_time, seconds_spent, strips
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.comparison.records import TITLES, commands, figure, method_of
 
@@ -107,7 +107,7 @@ def _evaluations(entries: Sequence[Record]) -> str:
     rows = [
         (
             f"{entry['step']:,}",
-            "-" if entry.get("distilling_seconds") is None else _duration(entry["distilling_seconds"]),
+            "-" if (spent := seconds_spent(entry)) is None else _duration(spent),
             figure(entry),
             figure(entry, "random_real"),
             f"{entry['num_networks']} x {entry['network']}",

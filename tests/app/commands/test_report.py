@@ -156,7 +156,7 @@ def test_several_runs(tmp_path):
 
 def test_several_runs_are_compared_first(tmp_path):
     """A table with links to the runs, and one curve a run whose evaluations know when they were made."""
-    timed = [{**_evaluation(step, 50.0 + step / 10), "distilling_seconds": 0.6 * step} for step in (100, 200)]
+    timed = [{**_evaluation(step, 50.0 + step / 10), "spent": {"seconds": 0.6 * step}} for step in (100, 200)]
     first = _run(tmp_path / "a", evaluations=tuple(timed))
     second = _run(tmp_path / "b", method="DC", evaluations=(_evaluation(9, 60.0),))
     text = page([first, second])
