@@ -42,7 +42,7 @@ class NetworkQueue(RandomNetworks):
         batch_size: PositiveInt = 256,
     ) -> None:
         self.start, self.every, self.largest = start, every, largest
-        self.per_step, self.steps, self.lr, self.batch_size = trained, steps, lr, batch_size
+        self.per_step, self.steps, self.lr, self.batch_size = per_step, steps, lr, batch_size
         self._members: list[dict[str, Any]] = []
         self._made = 0
 
