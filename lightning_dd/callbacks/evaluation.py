@@ -117,7 +117,7 @@ class Evaluation(CheckedOptions, Callback):
         sets = "the distilled images and on as many random real ones" if self.random_real else "the distilled images"
         tested = f"tested on the {len(trainer.datamodule.split(self.split)[1]):,} images of the {self.split} split"
         when = f"every {self.every_n_steps:,} steps and " if self.every_n_steps else ""
-        when += f"at {', '.join(f'{step:,}' for step in sorted(self.at))} and " if self.at else ""
+        when = f"after {', '.join(map(str, sorted(self.at)))} steps, {when}" if self.at else when
         return f"protocol {protocol.name}: {how}, on {sets}; {tested}, {when}at the end"
 
     def time_ahead(self, trainer: Trainer, module: LightningModule) -> str | None:

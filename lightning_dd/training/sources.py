@@ -119,6 +119,11 @@ class RandomNetworks(NetworkSource):
             self.network = self.context.build(weights).train().requires_grad_(self.context.trainable)
         return self.network
 
+    def real_examples(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return real images `(n, C, H, W)` at rows `(n,)` and their labels `(n,)`, as the network takes them."""
+        data, like = self.context.data, next(self.network.parameters())
+        return data.real_images(rows).to(like), data.train_labels[rows].to(like.device)
+
 
 class TrainedNetworks(RandomNetworks):
     """A random network that lives for some steps and is trained between them (DC, arXiv 2006.05929).
@@ -186,10 +191,10 @@ class TrainedNetworks(RandomNetworks):
     def _examples(self, iteration: int, synthetic: SyntheticSet) -> tuple[Tensor, Tensor]:
         if self.on == "synthetic":
             return synthetic.images().detach(), synthetic.targets().detach()
-        data, context = self.context.data, self.context
-        draws = generator(context.seed, "inner training/real", iteration)
-        rows = torch.randperm(len(data.train_labels), generator=draws)[: self.real_images]
-        return data.real_images(rows).to(context.device), data.train_labels[rows].to(context.device)
+        draws = generator(self.context.seed, "inner training/real", iteration)
+        return self.real_examples(
+            torch.randperm(len(self.context.data.train_labels), generator=draws)[: self.real_images]
+        )
 
 
 class InitialWeights(RandomNetworks):
