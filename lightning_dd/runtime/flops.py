@@ -1,7 +1,7 @@
 """Floating-point operations, counted by PyTorch."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -18,6 +18,12 @@ class Operations:
     count: int | None = None
 
 
+class _NoModules(nullcontext):
+    """In place of the counter's look at modules, whose hooks fail where a backward pass takes another inside it."""
+
+    parents = frozenset({"Global"})
+
+
 @contextmanager
 def counted(enabled: bool = True) -> Iterator[Operations]:
     """Count the operations of what runs inside; not of compiled code, which the counter would take apart."""
@@ -25,7 +31,9 @@ def counted(enabled: bool = True) -> Iterator[Operations]:
     if not enabled:
         yield found
         return
-    with FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _NoModules()
+    with counter:
         yield found
     found.count = counter.get_total_flops()
 
