@@ -1,6 +1,7 @@
 """The base of all networks: features, logits, and new weights under a given generator."""
 
 import inspect
+import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -12,7 +13,6 @@ from lightning_dd.runtime.options import CheckedOptions
 
 _Self = TypeVar("_Self", bound="Network")
 
-PLAIN = (bool, int, float, str, list, dict, type(None))
 _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _NORMS = (*BATCH_NORMS, nn.GroupNorm, nn.LayerNorm)
@@ -48,7 +48,7 @@ class Network(CheckedOptions, nn.Module):
         names = list(inspect.signature(type(self)).parameters)[2:]
         given = dict(zip(names, positional, strict=False)) | options
         given = {name: value for name, value in given.items() if name not in ("image_shape", "num_classes")}
-        plain = {name: value if isinstance(value, PLAIN) else str(value) for name, value in given.items()}
+        plain = json.loads(json.dumps(given, default=str))  # numbers of restricted types become Python's own
         return {"class_path": f"{type(self).__module__}.{type(self).__qualname__}", "init_args": plain}
 
     def trunk(self) -> Iterable[nn.Module]:
