@@ -36,6 +36,11 @@ METHODS = {
         "Dataset Condensation with Differentiable Siamese Augmentation (ICML 2021, arXiv 2102.08259)",
         1000,
     ),
+    "IDC": Method(
+        "DC for more images in the same budget, under networks that learn real images",
+        "Dataset Condensation via Efficient Synthetic-Data Parameterization (ICML 2022, arXiv 2205.14959)",
+        200_000,
+    ),
     "DM": Method(
         "matches mean features under random networks",
         "Dataset Condensation with Distribution Matching (WACV 2023, arXiv 2110.04181)",

@@ -1,13 +1,12 @@
 """Evaluation of IDC and of methods after it: a chain of operations, CutMix, several drops of the learning rate."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from lightning_dd.artifact.dataset import DistilledDataset
-from lightning_dd.augmentation.cutmix import cutmix
+from lightning_dd.augmentation.cutmix import mix_some
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.training.data import NOT_MIRRORED
 from lightning_dd.training.loop import Augmentation, mini_batches, train_network
@@ -50,13 +49,9 @@ class CutMixProtocol(Protocol):
     ) -> None:
         """Train a network in place; see `Protocol.fit`."""
         rows, optimizer, schedule = self.plan(network, len(images), distilled, generator)
-
-        def batches() -> Iterator[tuple[Tensor, Tensor]]:
-            for batch in mini_batches(images, labels, rows, augment, generator):
-                mixed = torch.rand((), generator=generator).item() < PROBABILITY
-                yield cutmix(*batch, distilled.num_classes, generator) if mixed else batch
-
-        train_network(network.train(), batches(), self.loss, optimizer, schedule)
+        batches = mini_batches(images, labels, rows, augment, generator)
+        mixed = mix_some(batches, PROBABILITY, distilled.num_classes, generator)
+        train_network(network.train(), mixed, self.loss, optimizer, schedule)
 
     @property
     def total_epochs(self) -> int:

@@ -12,6 +12,7 @@ from lightning_dd.methods.dsa import DSA
 from lightning_dd.methods.dsdm import DSDM
 from lightning_dd.methods.experts import Experts
 from lightning_dd.methods.frepo import FRePo
+from lightning_dd.methods.idc import IDC
 from lightning_dd.methods.idm import IDM
 from lightning_dd.methods.kip import KIP
 from lightning_dd.methods.mtt import MTT, NegativeStepSizeError
@@ -19,5 +20,5 @@ from lightning_dd.methods.ncfm import NCFM
 from lightning_dd.methods.ratbptt import RaTBPTT
 from lightning_dd.methods.tesla import TESLA
 
-__all__ = ["DANCE", "DATM", "DC", "DD", "DM", "DSA", "DSDM", "IDM", "KIP", "MTT", "NCFM", "TESLA", "Coreset", "DataDAM"]
-__all__ += ["Distiller", "Experts", "FRePo", "NegativeStepSizeError", "NonFiniteLossError", "RaTBPTT"]
+__all__ = ["DANCE", "DATM", "DC", "DD", "DM", "DSA", "DSDM", "IDC", "IDM", "KIP", "MTT", "NCFM", "TESLA", "Coreset"]
+__all__ += ["DataDAM", "Distiller", "Experts", "FRePo", "NegativeStepSizeError", "NonFiniteLossError", "RaTBPTT"]
