@@ -96,10 +96,15 @@ class IDC(DC):
 
     def own_networks(self) -> TrainedNetworks:
         """Return networks that are trained on real images between updates of the synthetic ones."""
+        return TrainedNetworks(**self.training_options())
+
+    def training_options(self) -> dict[str, Any]:
+        """Return how networks are trained on real images, as options of `TrainedNetworks`."""
         whole = ceil(self.n_data / self.batch_size) * self.batch_size
-        training = {"momentum": self.momentum_network, "weight_decay": self.weight_decay_network, "cutmix": self.cutmix}
-        loops = self.outer_loops, self.inner_epochs, self.lr_network, self.batch_size
-        return TrainedNetworks(*loops, on="real", real_images=whole, **training)
+        optimizer = {"momentum": self.momentum_network, "weight_decay": self.weight_decay_network}
+        loops = {"lifetime": self.outer_loops, "epochs": self.inner_epochs, "batch_size": self.batch_size}
+        images = {"on": "real", "real_images": whole, "cutmix": self.cutmix}
+        return {"lr": self.lr_network, **loops, **images, **optimizer}
 
     def source_context(self, **run: Any) -> SourceContext:
         """Return the context of networks, whose training has no cutout beside CutMix."""

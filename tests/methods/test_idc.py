@@ -12,6 +12,7 @@ from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.augmentation.cutmix import cutmix
 from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import OptionError
+from lightning_dd.evaluation.protocols import find_protocol
 from lightning_dd.methods import IDC
 from lightning_dd.networks import MLP, ConvNet, build
 from lightning_dd.rng import generator
@@ -191,6 +192,12 @@ def test_the_learning_rate_is_that_of_pixels_and_they_are_clamped_with_a_new_net
     module.iteration = 1
     module.after_update()
     assert module.synthetic.codec.images.unique() == -2  # (0 - 0.5) / 0.25
+
+
+def test_its_protocol_does_not_mix_mnist():
+    assert find_protocol("idc", data="mnist").mixed == 0
+    assert find_protocol("idc", data="fashion_mnist").mixed == 0.5
+    assert find_protocol("dance", data="mnist").mixed == 0.5
 
 
 def test_a_network_without_convolutions_is_refused():
