@@ -64,7 +64,8 @@ class DREAM(IDC):
     def on_fit_start(self) -> None:
         """Choose the first images, before the first batch is sampled; a checkpoint has brought its own."""
         if not self._chosen:
-            self._choose(self.networks.at(self.iteration), self.iteration)
+            with self.trainer.precision_plugin.forward_context():  # as in a step
+                self._choose(self.networks.at(self.iteration), self.iteration)
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """Update the synthetic set once, and choose images where it is time."""
