@@ -3,7 +3,8 @@
 Nothing heavy is imported until it is used: reading a distilled set needs torch and safetensors only.
 
 The names here live elsewhere: `lightning_dd.app.api.distill`, `lightning_dd.app.functional.distill_tensors`,
-`lightning_dd.artifact.dataset.DistilledDataset` and `lightning_dd.artifact.dataset.load`.
+`lightning_dd.artifact.dataset.DistilledDataset`, `lightning_dd.artifact.dataset.load` and
+`lightning_dd.artifact.subsets.merge`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     from lightning_dd.app.functional import distill_tensors as distill_tensors
     from lightning_dd.artifact.dataset import DistilledDataset as DistilledDataset
     from lightning_dd.artifact.dataset import load as load
+    from lightning_dd.artifact.subsets import merge as merge
 
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    homes = {"load": "artifact.dataset", "DistilledDataset": "artifact.dataset"}
+    homes = {"load": "artifact.dataset", "DistilledDataset": "artifact.dataset", "merge": "artifact.subsets"}
     homes |= {"distill": "app.api", "distill_tensors": "app.functional"}
     if name not in homes:
         raise AttributeError(f"module 'lightning_dd' has no attribute '{name}'")

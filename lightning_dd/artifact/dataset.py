@@ -2,20 +2,22 @@
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
-from torch.utils.data import Dataset, TensorDataset
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from lightning_dd.artifact.codecs import Codec, Pixels, restore
+from lightning_dd.artifact.exports import Exports
 from lightning_dd.artifact.files import newest_run, save_tensors
-from lightning_dd.artifact.labels import LABEL_KINDS, LOSSES, Labels
+from lightning_dd.artifact.labels import LABEL_KINDS, Labels
 from lightning_dd.artifact.preprocessing import Preprocessing, restore_preprocessing, save_preprocessing
+from lightning_dd.artifact.subsets import Subsets
+from lightning_dd.artifact.training import Training
 from lightning_dd.errors import UserError
 
 FORMAT = "lightning_dd.distilled"
@@ -26,7 +28,7 @@ LARGEST_FLOAT = 2.0  # of pixels in [0, 1], which interpolation may leave a litt
 
 
 @dataclass(repr=False)
-class DistilledDataset(Dataset):
+class DistilledDataset(Training, Exports, Subsets, Dataset):
     """Synthetic images and labels with everything needed to train on them.
 
     Indexing gives a preprocessed image and its class index, whatever the labels are, so that any training loop with
@@ -98,92 +100,6 @@ class DistilledDataset(Dataset):
         label = self.labels[index]
         return self.prepared[index], int(label if self.label_kind == "index" else label.argmax())
 
-    def pairs(self, labels: Literal["hard", "soft", "targets"]) -> TensorDataset:
-        """Return a torch data set of preprocessed images `(C, H, W)` and labels of one kind.
-
-        Args:
-            labels: `hard`, class indices, for cross-entropy; `soft`, probabilities `(num_classes,)` where the set has
-                soft labels, for cross-entropy too; or `targets` `(num_classes,)` of a regression, as FRePo and KIP
-                learn them, for half the squared error, `0.5 * (logits - labels).square().sum(1).mean()`.
-
-        Raises:
-            UserError: there is no such kind.
-        """
-        if labels not in LOSSES:
-            raise UserError(f"labels is hard, soft or targets, got {labels!r}.")
-        values = Labels(self.labels, self.label_kind)
-        return TensorDataset(self.prepared, values.as_(labels, self.num_classes, self.prepared.dtype))
-
-    @property
-    def label_hint(self) -> str:
-        """How to train on the set's own labels: what `pairs` takes, and the loss that goes with it."""
-        own = Labels(self.labels, self.label_kind).own
-        return f"learned labels by pairs(labels={own!r}) with the loss {LOSSES[own]}"
-
-    def train(
-        self,
-        network: Any = None,
-        protocol: str | None = None,
-        seed: int = 0,
-        epochs: int | None = None,
-    ) -> nn.Module:
-        """Train a network on the set; as recorded, it reaches the recorded accuracy.
-
-        Args:
-            network: a name such as `"ConvNet:width=64"`, what makes a network from an image shape and a number of
-                classes, or a network, which is trained in place from the weights that it has; None makes the recorded
-                one.
-            protocol: name of an evaluation protocol, such as `common`; None takes the recorded one.
-            seed: of the initial weights, the order of the images and their augmentation.
-            epochs: in place of the protocol's number, or the recorded one.
-
-        Returns:
-            The network in eval mode, on the GPU where there is one. It takes images that went through `preprocess`.
-
-        Raises:
-            UserError: the set was scored by a kernel, or network and protocol do not suit it.
-        """
-        from lightning_dd.evaluation.recorded import train_recorded
-
-        return train_recorded(self, network, protocol, seed, epochs)
-
-    def evaluate(self, test: Any, network: Any = None) -> float:
-        """Return the accuracy in percent of a network on test images, which are preprocessed here.
-
-        Args:
-            test: as the source of `lightning_dd.distill`: a folder (its `test/`, if it has one), a data set of (image,
-                label), or a tuple `(images, labels)` of tensors, uint8 or floats in [0, 1]. Images of another size
-                are resized as those that were distilled; class names, where both have them, match labels.
-            network: called with preprocessed images `(n, C, H, W)`; None takes that of `train()`.
-
-        Raises:
-            UserError: the images or labels do not suit the set.
-        """
-        from lightning_dd.evaluation.recorded import measure_accuracy
-
-        return measure_accuracy(self, test, network)
-
-    def select(self, classes: Sequence[int | str]) -> "DistilledDataset":
-        """Return the images of some classes, by index or name; class names and indices stay those of the whole set.
-
-        What goes with all images together is left out: a codec, and learned steps of training.
-
-        Raises:
-            UserError: there is no such class.
-        """
-        rows = torch.isin(self.hard_labels, torch.tensor(sorted(self._class_index(each) for each in classes)))
-        names = [name for index, name in enumerate(self.class_names) if (self.hard_labels[rows] == index).any()]
-        recipe = {name: value for name, value in self.recipe.items() if name != "inner"}
-        parts = {"images": self.images[rows], "labels": self.labels[rows], "codec": None, "tensors": {}}
-        return replace(self, **parts, recipe=recipe, info={**self.info, "selected": names})
-
-    def _class_index(self, given: int | str) -> int:
-        if isinstance(given, str) and given in self.class_names:
-            return self.class_names.index(given)
-        if isinstance(given, int) and 0 <= given < self.num_classes:
-            return given
-        raise UserError(f"There is no class {given!r}; there are {', '.join(self.class_names)}.")
-
     @property
     def num_classes(self) -> int:
         """Number of classes."""
@@ -201,8 +117,10 @@ class DistilledDataset(Dataset):
 
     @property
     def images_per_class(self) -> int:
-        """Images per class that networks are trained on."""
-        return len(self) // len(self.info.get("selected", self.class_names))
+        """Images per class that networks are trained on; the largest number where they differ, see `counts`."""
+        if self.label_kind == "index":
+            return int(self.counts.max())
+        return -(-len(self) // len(self.info.get("selected", self.class_names)))
 
     @property
     def stored(self) -> dict[str, int]:
@@ -250,7 +168,7 @@ class DistilledDataset(Dataset):
             "info": self.info,
             "codec": None if self.codec is None else self.codec.describe(),
             "stored": self.stored,
-            "images_per_class": self.images_per_class,
+            "images_per_class": self.images_per_class if self.balanced else self.counts.tolist(),
         }
         metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "description": json.dumps(description)}
         save_tensors(path, {**self._stored_images(), "labels": self.labels, **self.tensors}, metadata)
@@ -260,23 +178,33 @@ class DistilledDataset(Dataset):
             return {"images": self.images}
         return {CODEC + name: tensor for name, tensor in self.codec.state_dict().items()}
 
-    def save_picture(self, path: str | os.PathLike) -> None:
-        """Write a PNG with the images, clipped to the valid range, beside or above their class names.
 
-        Raises:
-            UserError: the file cannot be written.
-        """
-        from lightning_dd.artifact.picture import save_picture
-
-        save_picture(path, self.images, self.hard_labels, self.class_names)
-
-
-def load(path: str | os.PathLike) -> DistilledDataset:
+def load(
+    path: str | os.PathLike,
+    *,
+    token: str | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    local_files_only: bool = False,
+    force_download: bool = False,
+) -> DistilledDataset:
     """Read a distilled set: a file, that of the run in a folder, or that of the newest of several runs in a folder.
 
+    Args:
+        path: the file or folder; or `hf:organization/name`, with `@revision` (a branch, tag or commit) behind it, on
+            the Hugging Face hub, for which `pip install lightning-dd[hub]` is needed.
+        token: for private sets on the hub; None takes the one of `hf auth login` or `HF_TOKEN`.
+        cache_dir: where sets from the hub are kept; None is the folder of all its downloads.
+        local_files_only: take only what is kept.
+        force_download: do not take what is kept.
+
     Raises:
-        UserError: the file is missing, damaged, of another format or of a newer version.
+        UserError: the file is missing, damaged, of another format or of a newer version; or the hub has no such set,
+            does not give it, or cannot be reached.
     """
+    if str(path).startswith("hf:"):
+        from lightning_dd.artifact.hub import download
+
+        path = download(str(path), token, cache_dir, local_files_only, force_download)
     given, path = Path(path), Path(path)
     if path.is_dir():
         path = newest_run(path, FILE)

@@ -84,6 +84,8 @@ def html(distilled: "DistilledDataset") -> str:
 def _facts(distilled: "DistilledDataset") -> dict[str, Any]:
     info, shape = distilled.info, "x".join(map(str, distilled.image_shape))
     selected = info.get("selected", [])
+    names, present = selected or distilled.class_names, distilled.counts[distilled.counts > 0]
+    number = f"{distilled.images_per_class}" if distilled.balanced else f"{present.min()} to {present.max()}"
     record = (info.get("evaluations") or [{}])[-1]
     accuracy = ""
     if record and not selected:
@@ -92,9 +94,8 @@ def _facts(distilled: "DistilledDataset") -> dict[str, Any]:
         accuracy += "" if real is None else f"; random real images {real:.1f} %"
     return {
         "method": " on ".join(str(info[key]) for key in ("method", "dataset") if key in info),
-        "images": f"{len(distilled)} of {shape}, {distilled.images_per_class} of each class",
-        "classes": ", ".join(selected or distilled.class_names[:COLUMNS])
-        + (", ..." if not selected and distilled.num_classes > COLUMNS else ""),
+        "images": f"{len(distilled)} of {shape}, {number} of each class",
+        "classes": ", ".join(names[:COLUMNS]) + (", ..." if len(names) > COLUMNS else ""),
         "labels": "" if distilled.label_kind == "index" else distilled.label_hint,
         "accuracy": accuracy,
         "folder": distilled.folder or "",

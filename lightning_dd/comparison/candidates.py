@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from lightning_dd.artifact.dataset import DistilledDataset
@@ -84,7 +85,8 @@ class RealImages:
         def chosen() -> DistilledDataset:
             data, draw = self.data, generator(self.seed, "init")
             classes = data.num_classes, self.like.ipc
-            return self._set(select(rule, data.train_labels, *classes, draw, trained, data.class_names, repeat=True))
+            rows = select(rule, data.train_labels, *classes, draw, trained, data.class_names, repeat=True)
+            return self._set(self._as_many(rows))
 
         key = {**self._key(rule), "network": about}
         return self._row(f"coreset {rule}", _hard(wanted), key, lambda index: chosen())
@@ -110,7 +112,16 @@ class RealImages:
 
     def _draw(self, index: int) -> Tensor:
         data, draw = self.data, generator(self.seed, "evaluation/random_real", index)
-        return random_real(data.train_labels, data.num_classes, self.like.ipc, draw, data.class_names, repeat=True)
+        every = data.train_labels, data.num_classes, self.like.ipc, draw, data.class_names
+        return self._as_many(random_real(*every, repeat=True))
+
+    def _as_many(self, rows: Tensor) -> Tensor:
+        """Return of each class's `ipc` rows, class-major, the first: as many as the set has of the class."""
+        numbers = _numbers(self.like)
+        if numbers is None:
+            return rows
+        turn = torch.arange(self.like.ipc).repeat(len(numbers))
+        return rows[turn < torch.tensor(numbers).repeat_interleave(self.like.ipc)]
 
     def _set(self, rows: Tensor) -> DistilledDataset:
         images, labels = as_unit_floats(self.data.train_images[rows]), self.data.train_labels[rows]
@@ -119,7 +130,9 @@ class RealImages:
 
     def _key(self, kind: str) -> dict[str, Any]:
         about = [self.data.name, len(self.data.train_labels), self.like.ipc, self.seed]
-        return {"real": kind, "of": about, "prepared": _preparation(self.like)}
+        numbers = _numbers(self.like)
+        more = {} if numbers is None else {"numbers": numbers}
+        return {"real": kind, "of": about, "prepared": _preparation(self.like), **more}
 
 
 def groups(sets: Iterable[tuple[str, DistilledDataset]], protocol: Protocol) -> list[dict[str, DistilledDataset]]:
@@ -131,9 +144,15 @@ def groups(sets: Iterable[tuple[str, DistilledDataset]], protocol: Protocol) -> 
     for name, each in sets:
         heeded = [protocol.bind(each.recipe).describe()]
         heeded += [each.recipe.get("augmentation")] if (protocol.augmentation or "").startswith("dsa") else []
-        group = json.dumps([each.ipc, each.preprocessing.describe(), heeded], sort_keys=True)
+        group = json.dumps([each.ipc, _numbers(each), each.preprocessing.describe(), heeded], sort_keys=True)
         found.setdefault(group, {})[name] = each
     return list(found.values())
+
+
+def _numbers(distilled: DistilledDataset) -> list[int] | None:
+    """Return the images of each class where these numbers differ."""
+    numbers = distilled.counts.tolist()
+    return numbers if distilled.label_kind == "index" and len(set(numbers)) > 1 else None
 
 
 def _hard(wanted: Regime) -> Regime:

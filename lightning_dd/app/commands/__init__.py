@@ -18,6 +18,8 @@ COMMANDS = {
     "report": "write runs as one HTML page: images, accuracies, cost, config",
     "cost": "measure time and memory of methods at growing numbers of images",
     "show": "say what a distilled set is, and how to train on it",
+    "export": "write a distilled set as other programs read it",
+    "push": "upload a distilled set to the Hugging Face hub, with a card",
     "list": "list methods, data, networks, protocols, configs or distilled sets",
     "cache": "say what is kept on disk between runs, or clear it",
 }

@@ -1,6 +1,7 @@
 """Say what a distilled set is and how to train on it: `show ARTIFACT`.
 
-An artifact is a run's folder, that of several runs (the newest is taken), or a distilled.safetensors.
+An artifact is a run's folder, that of several runs (the newest is taken), a distilled.safetensors, or hf:org/name on
+the Hugging Face hub.
 """
 
 from pathlib import Path
@@ -24,14 +25,14 @@ def main(arguments: list[str]) -> int:
         UserError: there is no set, or it cannot be read.
     """
     made = parser("show")
-    made.add_argument("artifact", type=Path, metavar="ARTIFACT", help="a run's folder, or a distilled set")
+    made.add_argument("artifact", type=Path, metavar="ARTIFACT", help="a run's folder, a distilled set, or hf:org/name")
     given = made.parse_args(arguments).artifact
     from lightning_dd.artifact.dataset import FILE, load
     from lightning_dd.artifact.files import newest_run
 
     distilled = load(given)
     path = newest_run(given, FILE) if given.is_dir() else given
-    facts = {**_facts(distilled), **_places(path)}
+    facts = {**_facts(distilled), **({} if distilled.folder != path.parent else _places(path))}
     print(_heading(distilled))
     for name, fact in facts.items():
         if fact:
@@ -43,7 +44,8 @@ def main(arguments: list[str]) -> int:
 def _heading(distilled: Any) -> str:
     made = " on ".join(str(distilled.info[key]) for key in ("method", "dataset") if key in distilled.info)
     shape = "x".join(map(str, distilled.image_shape))
-    return f"{made or 'Distilled set'}: {len(distilled)} images of {shape}, {distilled.ipc} stored per class"
+    most = "" if distilled.balanced else "at most "
+    return f"{made or 'Distilled set'}: {len(distilled)} images of {shape}, {most}{distilled.ipc} stored per class"
 
 
 def _facts(distilled: Any) -> dict[str, str]:
@@ -59,11 +61,11 @@ def _facts(distilled: Any) -> dict[str, str]:
         "paper": info.get("paper", ""),
         "derived from": info.get("derived_from", ""),
         "steps": f"{info['steps']:,}" if "steps" in info else "",
-        "accuracy": accuracy(info),
+        "accuracy": "" if "selected" in info else accuracy(info),
         "made by": info.get("command", ""),
     }
     for last in info.get("evaluations", [])[-1:]:
-        if last.get("random_real_mean") is not None:
+        if facts["accuracy"] and last.get("random_real_mean") is not None:
             facts["accuracy"] += f"; random real images {last['random_real_mean']:.1f} %"
     return facts
 
