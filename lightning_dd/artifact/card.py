@@ -96,8 +96,8 @@ def _summary(distilled: "DistilledDataset") -> str:
     origin = info.get("paper") or info.get("derived_from") or ""
     origin = f" Method: {origin}." if origin else ""
     return (
-        f"{len(distilled)} synthetic images of {shape} that train a network nearly as well as the real ones of "
-        f"{distilled.num_classes} classes.{decoded} {LABELS[distilled.label_kind]}{part}{origin}\n\n"
+        f"{len(distilled)} synthetic images of {shape}, of {distilled.num_classes} classes, made so that networks "
+        f"trained on them alone recognize real ones.{decoded} {LABELS[distilled.label_kind]}{part}{origin}\n\n"
         "![The distilled images](distilled.png)"
     )
 
@@ -116,7 +116,7 @@ def _use(distilled: "DistilledDataset", place: str) -> str:
 import torch, lightning_dd as dd
 from torch.nn import functional as F
 
-distilled = dd.load({place!r})
+distilled = dd.load("{place}")
 network = distilled.{train}
 accuracy = distilled.evaluate("TEST", network)  # a folder, a data set of (image, label), or tensors
 
@@ -159,7 +159,7 @@ def _making(distilled: "DistilledDataset") -> str:
     facts = {
         "steps": steps,
         "seed": str(info.get("seed", "")),
-        "time": f"{seconds / 60:,.1f} minutes on {place.get('device', 'one device')}" if seconds else "",
+        "time": f"{_duration(seconds)} on {place.get('device', 'one device')}" if seconds else "",
         "memory": f"{cost['peak_memory_bytes'] / 2**30:.2f} GiB" if cost.get("peak_memory_bytes") else "",
         "versions": ", ".join(f"{name} {place[name]}" for name in packages if place.get(name)),
         "commit": place.get("commit") or "",
@@ -168,6 +168,10 @@ def _making(distilled: "DistilledDataset") -> str:
     }
     lines = [f"- {name}: {fact}" for name, fact in facts.items() if fact]
     return "\n".join(["## How it was made", "", *lines]) if lines else ""
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:,.1f} minutes"
 
 
 def _license(license: str | None) -> str:

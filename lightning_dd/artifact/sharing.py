@@ -31,7 +31,7 @@ def write_folder(
     folder: Path,
     license: str | None = None,
     card_kwargs: dict[str, Any] | None = None,
-    place: str | None = None,
+    place: str = "hf:ORGANIZATION/NAME",
 ) -> None:
     """Write the folder; see `DistilledDataset.save_pretrained`. `place` is what loads it, for the card."""
     shared = replace(distilled, info=without_places(distilled.info), recipe=without_places(distilled.recipe))
@@ -43,7 +43,7 @@ def write_folder(
         _write(folder / CONFIG, _config(shared.info))
     if not (folder / CARD).exists():
         size = (folder / PARQUET).stat().st_size
-        _write(folder / CARD, card(shared, size, license, card_kwargs, place or folder.name))
+        _write(folder / CARD, card(shared, size, license, card_kwargs, place))
 
 
 def without_places(value: Any) -> Any:

@@ -123,7 +123,7 @@ INFO = {
     "steps": 100,
     "config": {"model": {"class_path": "DM", "init_args": {"ipc": 1}}, "data": {"class_path": "CIFAR10"}},
     "evaluations": [{**RECORD, "step": 50}, RECORD],
-    "cost": {"seconds": 90.0},
+    "cost": {"seconds": 90.0, "peak_memory_bytes": 2**29},
     "environment": {"torch": "2.8", "device": "two cores"},
 }
 
@@ -150,6 +150,7 @@ def test_a_folder_to_share_holds_the_set_and_a_card(tmp_path):
     assert "| ConvNet | dm | 5 | 48.9 ± 0.6 |  |" in text
     assert text.count("| ConvNet |") == 1
     assert "1.5 minutes on two cores" in text
+    assert "0.50 GiB" in text
 
 
 def test_a_card_that_is_there_stays(tmp_path):

@@ -1,0 +1,1 @@
+"""Worked examples of what distilled sets are used for."""
