@@ -119,7 +119,7 @@ class DistilledDataset(Training, Exports, Subsets, Dataset):
     def images_per_class(self) -> int:
         """Images per class that networks are trained on; the largest number where they differ, see `counts`."""
         if self.label_kind == "index":
-            return int(self.counts.max())
+            return max(self._present, default=0)
         return -(-len(self) // len(self.info.get("selected", self.class_names)))
 
     @property
@@ -168,7 +168,7 @@ class DistilledDataset(Training, Exports, Subsets, Dataset):
             "info": self.info,
             "codec": None if self.codec is None else self.codec.describe(),
             "stored": self.stored,
-            "images_per_class": self.images_per_class if self.balanced else self.counts.tolist(),
+            "images_per_class": self.images_per_class if self.balanced else self._present,
         }
         metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "description": json.dumps(description)}
         save_tensors(path, {**self._stored_images(), "labels": self.labels, **self.tensors}, metadata)

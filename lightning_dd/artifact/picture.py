@@ -85,7 +85,7 @@ def _facts(distilled: "DistilledDataset") -> dict[str, Any]:
     info, shape = distilled.info, "x".join(map(str, distilled.image_shape))
     selected = info.get("selected", [])
     names, present = selected or distilled.class_names, distilled.counts[distilled.counts > 0]
-    number = f"{distilled.images_per_class}" if distilled.balanced else f"{present.min()} to {present.max()}"
+    number = distilled.images_per_class if distilled.balanced else f"{present.min()} to {present.max()}"
     record = (info.get("evaluations") or [{}])[-1]
     accuracy = ""
     if record and not selected:

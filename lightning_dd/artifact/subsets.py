@@ -33,8 +33,12 @@ class Subsets:
     @property
     def balanced(self: "DistilledDataset") -> bool:
         """Whether the classes have as many images each; true for soft labels, whose arg-max may leave the class."""
-        present = self.counts[self.counts > 0]
-        return self.label_kind != "index" or bool((present == present[0]).all())
+        return self.label_kind != "index" or len(set(self._present)) <= 1
+
+    @property
+    def _present(self: "DistilledDataset") -> list[int]:
+        """Images of each class that has any, by class index."""
+        return self.hard_labels.unique(return_counts=True)[1].tolist()
 
     def select(self: "DistilledDataset", classes: Sequence[int | str]) -> "DistilledDataset":
         """Return the images of some classes, by index or name.

@@ -22,7 +22,7 @@ def _said(capsys, *words: object) -> str:
         (["--version"], ("torch", "lightning")),
         (["--help"], ("torch", "lightning")),
         *((["list", kind], ("torch", "lightning")) for kind in ("methods", "configs")),
-        (["evaluate", "--help"], ("torch", "lightning")),
+        *(([name, "--help"], ("torch", "lightning")) for name in ("evaluate", "export", "push")),
         (["fit", "--evaluation.network.help"], ("torch", "lightning")),
     ],
 )
