@@ -36,7 +36,7 @@ def push(
     hub = _hub()
     _check_name(repo_id)
     if not (token or hub.get_token()):
-        raise UserError(f"To upload to the hub needs a token that may write: {LOG_IN}.")
+        raise UserError(f"Uploading to the hub needs a token that may write: {LOG_IN}.")
     if create_pr and branch:
         raise UserError("A pull request goes to the main branch: leave out branch or create_pr.")
     api = hub.HfApi(token=token, **LIBRARY)
@@ -118,9 +118,7 @@ def _sentences(repo_id: str, revision: str | None) -> Iterator[None]:
         said = f"The data set {repo_id} on the hub has no revision {revision or 'main'}: name a branch, tag or commit"
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         at = f" at revision {revision}" if revision else ""
-        said = (
-            f"{repo_id}{at} is not on this machine, and the hub cannot be reached or was not to be: check the network"
-        )
+        said = f"{repo_id}{at} is not in the cache, and the hub cannot be reached or was not asked: check the network"
     except errors.HFValidationError:
         said = f"The hub takes no names like {repo_id!r}: wanted is organization/name"
     except errors.HfHubHTTPError as error:

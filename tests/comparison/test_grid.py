@@ -8,6 +8,7 @@ import torch
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.preprocessing import Normalization
+from lightning_dd.artifact.subsets import merge
 from lightning_dd.comparison import grid, tables
 from lightning_dd.comparison.candidates import RealImages, fingerprint, from_sets, groups
 from lightning_dd.comparison.cells import Cells
@@ -149,6 +150,15 @@ def test_real_images_are_prepared_like_the_set_and_fresh_for_each_network(data):
     assert not torch.equal(one.images, two.images)
     assert one.preprocessing is like.preprocessing
     assert one.recipe == {"augmentation": "crop_scale"}
+
+
+def test_real_images_are_as_many_of_each_class_as_the_set_has(data):
+    whole = _set(data, per_class=2)
+    uneven = merge([whole, whole.select([3])])
+    random, even = RealImages(data, uneven).random("hard"), RealImages(data, whole).random("hard")
+    assert torch.equal(random.make(0).labels, uneven.labels)
+    assert random.key != even.key
+    assert len(groups({"whole": whole, "uneven": uneven}.items(), find_protocol("dc"))) == 2
 
 
 def test_coresets_and_soft_labels_from_a_trained_network(data):
