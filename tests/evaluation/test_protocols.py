@@ -9,7 +9,6 @@ from torch import nn
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import PROTOCOLS, find_protocol
 
-
 OTHERS = ("frepo", "datm", "datadam", "idc", "dance", "ncfm")
 """Protocols whose batches or optimizers are their own."""
 
