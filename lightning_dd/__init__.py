@@ -9,15 +9,17 @@ from lightning_dd.version import __version__
 
 if TYPE_CHECKING:
     from lightning_dd.app.api import distill
+    from lightning_dd.app.functional import distill_tensors
     from lightning_dd.artifact.dataset import DistilledDataset, load
 
-__all__ = ["DistilledDataset", "__version__", "distill", "load"]
+__all__ = ["DistilledDataset", "__version__", "distill", "distill_tensors", "load"]
 
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    homes = {"load": "artifact.dataset", "DistilledDataset": "artifact.dataset", "distill": "app.api"}
+    homes = {"load": "artifact.dataset", "DistilledDataset": "artifact.dataset"}
+    homes |= {"distill": "app.api", "distill_tensors": "app.functional"}
     if name not in homes:
         raise AttributeError(f"module 'lightning_dd' has no attribute '{name}'")
     return getattr(import_module(f"lightning_dd.{homes[name]}"), name)

@@ -5,6 +5,14 @@ from collections.abc import Callable
 
 _OPTION = re.compile(r"\{(\w+(?:\.\w+)*)\}")
 
+IN_PYTHON = {
+    "data.image_size": "image_size",
+    "data.root": "the folder's path",
+    "trainer.max_steps": "steps",
+    "trainer.default_root_dir": "root",
+}
+"""Options that have another name among the arguments of `lightning_dd.distill`."""
+
 
 class UserError(Exception):
     """Something that the user can put right.
@@ -16,7 +24,7 @@ class UserError(Exception):
     """
 
     def __str__(self) -> str:
-        return self.worded(lambda option: option.removeprefix("model."))
+        return self.worded(lambda option: IN_PYTHON.get(option, option.removeprefix("model.")))
 
     def worded(self, spell: Callable[[str], str]) -> str:
         """Return the sentence with every option as `spell` writes its name."""

@@ -1,30 +1,62 @@
 """What stands in the README runs as it stands there."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from lightning_dd.artifact.dataset import load
+from lightning_dd.coresets import random_real
+from lightning_dd.data import Digits
+from lightning_dd.rng import generator
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_training_loop(fit, tmp_path, monkeypatch):
-    assert fit("--trainer.max_steps", "1", root=tmp_path / "runs") == 0
-    monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"<!-- the loop.*?-->\n```python\n(.*?)```", README, re.DOTALL)
-    assert len(code.strip().splitlines()) <= 12
-    torch.manual_seed(0)
-    names: dict = {}
-    first = re.sub(r"range\(20\)", "range(1)", code)
-    exec(first, names)
-    before = names["loss"].item()
-    names = {}
-    exec(code, names)
-    assert names["loss"].item() < before
-    labels = torch.tensor([label for _, label in names["distilled"]])
-    assert torch.equal(labels, torch.arange(10))
+RUN = "runs/dm_digits_ipc1/version_0"
+
+
+@pytest.fixture(scope="module")
+def quick_start(tmp_path_factory) -> Path:
+    """The folder in which the quick start has run, its evaluation being of one network."""
+    from lightning_dd.app.cli import main
+
+    root, config = tmp_path_factory.mktemp("quick"), str(ROOT / "configs" / "quickstart.yaml")
+    options = {"trainer.default_root_dir": str(root / "runs"), "trainer.enable_progress_bar": "false"}
+    options |= {"trainer.accelerator": "cpu", "evaluation.num_networks": "1", "evaluation.random_real": "false"}
+    assert main(["fit", "--config", config, *(f"--{name}={value}" for name, value in options.items())]) == 0
+    return root
+
+
+def snippet(name: str) -> str:
+    (code,) = re.findall(rf"<!-- the {name}.*?-->\n```python\n(.*?)```", README, re.DOTALL)
+    return code
+
+
+def test_the_promised_accuracy_in_one_line(quick_start, monkeypatch, capsys):
+    monkeypatch.chdir(quick_start)
+    exec(snippet("promise"), names := {})
+    (promised,) = names["distilled"].info["evaluations"][0]["accuracies"]
+    assert float(capsys.readouterr().out) == pytest.approx(promised, abs=0.01)
+    assert promised > 85
+
+
+def test_the_training_loop(quick_start, monkeypatch):
+    monkeypatch.chdir(quick_start)
+    distilled, digits = load(RUN), Digits()
+    digits.setup()
+    rows = random_real(digits.train_labels, 10, 1, generator(0, "readme"))
+    replace(distilled, images=digits.train_images[rows] / 255).save("real/distilled.safetensors")
+    accuracies = {}
+    for folder in (RUN, "real"):
+        torch.manual_seed(0)
+        exec(snippet("loop").replace(RUN, folder), names := {})
+        accuracies[folder] = distilled.evaluate(digits.split("test"), names["network"])
+    assert accuracies[RUN] >= 85
+    assert accuracies[RUN] >= accuracies["real"] + 10
 
 
 def test_both_commands_are_there():

@@ -1,6 +1,7 @@
 """Options given from Python, checked by the parser of the command line."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -8,6 +9,8 @@ from torch import nn
 
 from lightning_dd.app.cli_errors import PlainParser, nearest
 from lightning_dd.callbacks import Evaluation
+from lightning_dd.data import FromDataset, ImageData, ImageFolder
+from lightning_dd.data.sources import is_folder
 from lightning_dd.errors import UserError
 from lightning_dd.methods import Distiller
 from lightning_dd.networks import NetworkFactory
@@ -30,6 +33,8 @@ def method_options(method: type[Distiller], options: dict[str, Any], facts: dict
     """
     for name in {*facts, "seed"} & options.keys():
         raise UserError(f"{name} is no option of a method here: the data, or distill's own arguments, give it.")
+    if "<locals>" in method.__qualname__:  # no path leads the parser to it; its constructor checks what it can
+        return {**options, **_network(options, facts)}
     parser = PlainParser()
     parser.add_lightning_class_args(Distiller, "model", subclass_mode=True)
     plain = {name: plain_number(value) for name, value in options.items() if name != "network"}
@@ -37,6 +42,36 @@ def method_options(method: type[Distiller], options: dict[str, Any], facts: dict
     path = f"{method.__module__}.{method.__name__}"
     parser.parse_object({"model": {"class_path": path, "init_args": {**plain, **named}}})
     return {**plain, **_network(options, facts)}
+
+
+def data_from(
+    source: Any, test: Any, class_names: Sequence[str] | None, name: str | None, options: dict[str, Any]
+) -> ImageData:
+    """Return a source of images, as `distill` takes it, as a data module.
+
+    Args:
+        source: to train on.
+        test: to test on; None for the source's own or a fifth of each class.
+        class_names: in label order; None for the source's own.
+        name: of the data set; None for the folder's, or `custom`.
+        options: of the data module: `image_size`, `crop` and others.
+
+    Raises:
+        UserError: the source or an option cannot be used.
+    """
+    whole_folder = is_folder(source) and test is None
+    kind = ImageFolder if whole_folder else FromDataset
+    known = [name for each in (kind, ImageData) for name in inspect.signature(each.__init__).parameters]
+    for option in options:
+        if option not in known or option in ("root", "train", "test", "class_names", "name", "self"):
+            raise UserError(f"There is no option data.{option}{nearest(option, known)}.")
+    if not whole_folder:
+        return FromDataset(source, test, class_names, name or "custom", **options)
+    if class_names is not None:
+        raise UserError("The classes of a folder are its subfolders: leave class_names out, or rename these.")
+    data = ImageFolder(str(source), **options)
+    data.name = name or data.name
+    return data
 
 
 def evaluation_options(options: dict[str, Any] | bool, facts: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -104,9 +106,27 @@ def silence_third_party_warnings() -> None:
         "Using ModelCheckpoint with manual optimization.*",
     ):
         warnings.filterwarnings("ignore", message)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.msg)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_tip)
     logging.getLogger("lightning.pytorch.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
     if rank_zero_only.rank:  # rank 0 prints for all, except errors
         warnings.simplefilter("ignore")
         for package in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(package).setLevel(logging.ERROR)
+
+
+def _no_tip(record: logging.LogRecord) -> bool:
+    return "Tip:" not in str(record.msg)
+
+
+@contextmanager
+def quiet_trainer() -> Iterator[None]:
+    """Keep from the screen what Lightning says of devices and of the end of a run; its warnings stay."""
+    loggers = [logging.getLogger(f"lightning.{name}.utilities.rank_zero") for name in ("pytorch", "fabric")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

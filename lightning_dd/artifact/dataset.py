@@ -2,18 +2,19 @@
 
 import json
 import os
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
-from torch.utils.data import Dataset
+from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset
 
 from lightning_dd.artifact.codecs import Codec, Pixels, restore
 from lightning_dd.artifact.files import newest_run, save_tensors
-from lightning_dd.artifact.labels import LABEL_KINDS, Labels
+from lightning_dd.artifact.labels import LABEL_KINDS, LOSSES, Labels
 from lightning_dd.artifact.preprocessing import Preprocessing, restore_preprocessing, save_preprocessing
 from lightning_dd.errors import UserError
 
@@ -26,7 +27,10 @@ LARGEST_FLOAT = 2.0  # of pixels in [0, 1], which interpolation may leave a litt
 
 @dataclass(repr=False)
 class DistilledDataset(Dataset):
-    """Synthetic images and labels with everything needed to train on them; indexing prepares the images.
+    """Synthetic images and labels with everything needed to train on them.
+
+    Indexing gives a preprocessed image and its class index, whatever the labels are, so that any training loop with
+    cross-entropy is right. Learned labels come on request, with a loss of their own: see `pairs`.
 
     Attributes:
         images: `(N, C, H, W)` float32 in [0, 1] pixel units, unclipped, class-major; None lets the codec decode them.
@@ -34,14 +38,21 @@ class DistilledDataset(Dataset):
         class_names: in the order of the class indices.
         preprocessing: from pixel units to the space in which networks are trained; test images need it too.
         label_kind: `"index"`, `"probabilities"`, `"logits"` or `"targets"` (of a regression).
-        recipe: of training networks on it: `protocol`, `augmentation`, learned `step_size`.
+        recipe: of training networks on it: `protocol`, `network`, `augmentation`, learned `step_size`.
         tensors: of the method besides (step sizes, order of batches, initial weights).
         info: method, paper, data set, config, seed, versions, accuracy.
         codec: stores the images, on the CPU; None stores themselves.
         learned_labels: whether the labels count as stored numbers; None where they are soft.
+        folder: where it was read from, the folder of its run; None for a set that was not.
 
     Raises:
         UserError: the parts do not go together.
+
+    Example:
+        >>> import lightning_dd as dd
+        >>> distilled = dd.load("runs/dm_digits_ipc1")  # doctest: +SKIP
+        >>> network = distilled.train()  # doctest: +SKIP
+        >>> distilled.evaluate("my/test/folder", network)  # doctest: +SKIP
     """
 
     images: Tensor | None
@@ -54,6 +65,7 @@ class DistilledDataset(Dataset):
     info: dict[str, Any] = field(default_factory=dict)
     codec: Codec | None = None
     learned_labels: bool | None = None
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         self.class_names = tuple(self.class_names)
@@ -68,15 +80,108 @@ class DistilledDataset(Dataset):
     def __repr__(self) -> str:
         made = " ".join(str(self.info[key]) for key in ("method", "dataset") if key in self.info)
         shape = "x".join(map(str, self.image_shape))
-        return f"DistilledDataset({made + ': ' if made else ''}{len(self)} images {shape}, {self.num_classes} classes)"
+        labels = "" if self.label_kind == "index" else f", {self.label_hint}"
+        size = f"{len(self)} images {shape}, {self.num_classes} classes"
+        return f"DistilledDataset({made + ': ' if made else ''}{size}{labels})"
+
+    def _repr_html_(self) -> str:
+        """Return the picture and the facts, as a notebook shows them."""
+        from lightning_dd.artifact.picture import html
+
+        return html(self)
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int | Tensor]:
-        """Return a preprocessed image `(C, H, W)` and its label: an int, or a vector for soft labels."""
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Return a preprocessed image `(C, H, W)` and its class index."""
         label = self.labels[index]
-        return self.prepared[index], label.item() if self.label_kind == "index" else label
+        return self.prepared[index], int(label if self.label_kind == "index" else label.argmax())
+
+    def pairs(self, labels: Literal["hard", "soft", "targets"]) -> TensorDataset:
+        """Return a torch data set of preprocessed images `(C, H, W)` and labels of one kind.
+
+        Args:
+            labels: `hard`, class indices, for cross-entropy; `soft`, probabilities `(num_classes,)` where the set has
+                soft labels, for cross-entropy too; or `targets` `(num_classes,)` of a regression, as FRePo and KIP
+                learn them, for half the squared error, `0.5 * (logits - labels).square().sum(1).mean()`.
+
+        Raises:
+            UserError: there is no such kind.
+        """
+        if labels not in LOSSES:
+            raise UserError(f"labels is hard, soft or targets, got {labels!r}.")
+        values = Labels(self.labels, self.label_kind)
+        return TensorDataset(self.prepared, values.as_(labels, self.num_classes, self.prepared.dtype))
+
+    @property
+    def label_hint(self) -> str:
+        """How to train on the set's own labels: what `pairs` takes, and the loss that goes with it."""
+        own = Labels(self.labels, self.label_kind).own
+        return f"learned labels by pairs(labels={own!r}) with the loss {LOSSES[own]}"
+
+    def train(
+        self,
+        network: Any = None,
+        protocol: str | None = None,
+        seed: int = 0,
+        epochs: int | None = None,
+    ) -> nn.Module:
+        """Train a network on the set; as recorded, it reaches the recorded accuracy.
+
+        Args:
+            network: a name such as `"ConvNet:width=64"`, what makes a network from an image shape and a number of
+                classes, or a network, which is trained in place from the weights that it has; None makes the recorded
+                one.
+            protocol: name of an evaluation protocol, such as `common`; None takes the recorded one.
+            seed: of the initial weights, the order of the images and their augmentation.
+            epochs: in place of the protocol's number, or the recorded one.
+
+        Returns:
+            The network in eval mode, on the GPU where there is one. It takes images that went through `preprocess`.
+
+        Raises:
+            UserError: the set was scored by a kernel, or network and protocol do not suit it.
+        """
+        from lightning_dd.evaluation.recorded import train_recorded
+
+        return train_recorded(self, network, protocol, seed, epochs)
+
+    def evaluate(self, test: Any, network: Any = None) -> float:
+        """Return the accuracy in percent of a network on test images, which are preprocessed here.
+
+        Args:
+            test: as the source of `lightning_dd.distill`: a folder (its `test/`, if it has one; resized), a data set
+                of (image, label), or a tuple `(images, labels)` of tensors, uint8 or floats in [0, 1].
+            network: called with preprocessed images `(n, C, H, W)`; None takes that of `train()`.
+
+        Raises:
+            UserError: the images or labels do not suit the set.
+        """
+        from lightning_dd.evaluation.recorded import measure_accuracy
+
+        return measure_accuracy(self, test, network)
+
+    def select(self, classes: Sequence[int | str]) -> "DistilledDataset":
+        """Return the images of some classes, by index or name; class names and indices stay those of the whole set.
+
+        What goes with all images together is left out: a codec, and learned steps of training.
+
+        Raises:
+            UserError: there is no such class.
+        """
+        rows = torch.isin(self.hard_labels, torch.tensor(sorted(self._class_index(each) for each in classes)))
+        names = [name for index, name in enumerate(self.class_names) if (self.hard_labels[rows] == index).any()]
+        recipe = {name: value for name, value in self.recipe.items() if name != "inner"}
+        parts = {"images": self.images[rows], "labels": self.labels[rows], "codec": None, "tensors": {}}
+        return replace(self, **parts, recipe=recipe, info={**self.info, "selected": names})
+
+    def _class_index(self, given: int | str) -> int:
+        if isinstance(given, str) and given in self.class_names:
+            return self.class_names.index(given)
+        if isinstance(given, int) and 0 <= given < self.num_classes:
+            return given
+        raise UserError(f"There is no class {given!r}; there are {', '.join(self.class_names)}.")
 
     @property
     def num_classes(self) -> int:
@@ -96,7 +201,7 @@ class DistilledDataset(Dataset):
     @property
     def images_per_class(self) -> int:
         """Images per class that networks are trained on."""
-        return len(self) // self.num_classes
+        return len(self) // len(self.info.get("selected", self.class_names))
 
     @property
     def stored(self) -> dict[str, int]:
@@ -155,7 +260,11 @@ class DistilledDataset(Dataset):
         return {CODEC + name: tensor for name, tensor in self.codec.state_dict().items()}
 
     def save_picture(self, path: str | os.PathLike) -> None:
-        """Write a PNG with the images, clipped to the valid range, under their class names."""
+        """Write a PNG with the images, clipped to the valid range, beside or above their class names.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
         from lightning_dd.artifact.picture import save_picture
 
         save_picture(path, self.images, self.hard_labels, self.class_names)
@@ -202,7 +311,8 @@ def _restore(tensors: dict[str, Tensor], metadata: dict[str, str], folder: Path)
         state = {name.removeprefix(CODEC): tensors.pop(name) for name in list(tensors) if name.startswith(CODEC)}
         description["codec"] = restore(codec, state)
     images = None if codec else tensors.pop("images")
-    return DistilledDataset(images=images, labels=tensors.pop("labels"), tensors=tensors, **description)
+    labels = tensors.pop("labels")
+    return DistilledDataset(images=images, labels=labels, tensors=tensors, folder=folder, **description)
 
 
 def _check(distilled: DistilledDataset) -> None:

@@ -7,6 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LABEL_KINDS = ("index", "probabilities", "logits", "targets")
+LOSSES = {
+    "hard": "F.cross_entropy(logits, labels)",
+    "soft": "F.cross_entropy(logits, labels)",
+    "targets": "0.5 * (logits - labels).square().sum(1).mean()",
+}
+"""The loss that goes with labels as a protocol wants them; see `Labels.as_`."""
 
 
 class Labels(nn.Module):
@@ -26,6 +32,11 @@ class Labels(nn.Module):
     def forward(self, rows: Tensor | None = None) -> Tensor:
         """Return all labels, or those of some decoded images."""
         return self.values if rows is None else self.values.index_select(0, rows)
+
+    @property
+    def own(self) -> Literal["hard", "soft", "targets"]:
+        """The form that loses nothing: `hard` for indices, `targets` for those of a regression, `soft` otherwise."""
+        return {"index": "hard", "targets": "targets"}.get(self.kind, "soft")
 
     @property
     def classes(self) -> Tensor:

@@ -209,8 +209,8 @@ def _gathered(trainer: Trainer, share: Accuracies) -> Accuracies:
     torch.distributed.all_gather_object(shares, share)
     names = ("distilled", "random_real", "random_coded")
     lists = {name: _interleaved([getattr(each, name) for each in shares]) for name in names}
-    network = next(each.network for each in shares if each.network)
-    return Accuracies(**lists, network=network, seconds=max(each.seconds for each in shares))
+    network, made_from = next((each.network, each.made_from) for each in shares if each.network)
+    return Accuracies(**lists, network=network, made_from=made_from, seconds=max(each.seconds for each in shares))
 
 
 def _interleaved(lists: list[list[float]]) -> list[float]:

@@ -1,5 +1,6 @@
 """The synthetic set of a running method as a distilled data set."""
 
+from contextlib import suppress
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -7,6 +8,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning_dd.artifact.codecs import restore
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.errors import UserError
+from lightning_dd.networks import Network
+from lightning_dd.networks.build import sample
 
 
 def distilled_set(trainer: Trainer, module: LightningModule, info: dict[str, Any] | None = None) -> DistilledDataset:
@@ -25,7 +28,7 @@ def distilled_set(trainer: Trainer, module: LightningModule, info: dict[str, Any
         class_names=data.class_names,
         preprocessing=data.preprocessing,
         label_kind=labels.kind,
-        recipe={"protocol": module.protocol, **module.recipe()},
+        recipe={"protocol": module.protocol, **_network(module), **module.recipe()},
         tensors={name: tensor.detach().cpu() for name, tensor in module.recipe_tensors().items()},
         info={**credit(module), **(info or {})},
         codec=restore(codec.describe(), stored),
@@ -40,3 +43,11 @@ def credit(module: LightningModule) -> dict[str, str]:
     if published is kind:
         return {"paper": kind.paper}
     return {"paper": "", "derived_from": f"{published.__name__}: {published.paper}"}
+
+
+def _network(module: LightningModule) -> dict[str, Any]:
+    """Return the network for the recipe; nothing of another library's, or where a method of kernels needs none."""
+    with suppress(UserError):
+        network = sample(module.network, module.image_shape, module.num_classes)
+        return {"network": network.made_from} if isinstance(network, Network) else {}
+    return {}

@@ -151,5 +151,5 @@ def _preparation(distilled: DistilledDataset) -> list[Any]:
 
 
 def _shared(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe without its protocol, which the table decides."""
-    return {name: value for name, value in recipe.items() if name != "protocol"}
+    """Return a recipe without its protocol and network, which the table decides."""
+    return {name: value for name, value in recipe.items() if name not in ("protocol", "network")}

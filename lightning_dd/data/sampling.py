@@ -17,6 +17,10 @@ class ClassBalanced:
 
     per_class: int
 
+    def largest(self, labels: Tensor) -> int:
+        """Return the size of the largest class, of labels `(N,)`: a larger B would only repeat images."""
+        return int(labels.bincount().max())
+
 
 @dataclass(frozen=True)
 class Uniform:
@@ -29,6 +33,10 @@ class Uniform:
 
     batch_size: int
     shared: bool = True
+
+    def largest(self, labels: Tensor) -> int:
+        """Return the number of images, of labels `(N,)`: no batch is larger."""
+        return len(labels)
 
 
 Sampling = ClassBalanced | Uniform | None

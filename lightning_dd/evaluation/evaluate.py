@@ -16,7 +16,7 @@ from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.evaluation.protocols import find_protocol
 from lightning_dd.networks import NetworkFactory, build
 from lightning_dd.rng import generator
-from lightning_dd.training.loop import accuracy
+from lightning_dd.training.loop import Classifier, accuracy
 
 RandomReal = Callable[[int], tuple[Tensor, Tensor]]
 """Called with a network's index; returns fresh random real images, prepared, and their labels."""
@@ -34,6 +34,7 @@ class Accuracies:
         random_real: one number a network; empty where it was not asked for.
         random_coded: likewise, of more random real images, stored by the set's codec in the same budget.
         network: name of the network.
+        made_from: its class and options (see `Network.made_from`); empty where it is another library's.
         seconds: how long it took.
     """
 
@@ -41,6 +42,7 @@ class Accuracies:
     random_real: list[float] = field(default_factory=list)
     random_coded: list[float] = field(default_factory=list)
     network: str = ""
+    made_from: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
     def record(self, step: int, protocol: Protocol, split: str) -> dict[str, Any]:
@@ -50,6 +52,7 @@ class Accuracies:
         return {
             "step": step,
             "network": self.network,
+            **({"network_made_from": self.made_from} if self.made_from else {}),
             "protocol": protocol.name,
             **for_real,
             "epochs": protocol.epochs,
@@ -97,25 +100,44 @@ def evaluate(
     protocol = protocol.bind(distilled.recipe)
     for_real = find_protocol(protocol.random_real) if protocol.random_real else protocol
 
-    def measure(images: Tensor, labels: Tensor, kind: str, protocol: Protocol, index: int) -> float:
-        labels = Labels(labels.to(device), kind).as_(protocol.labels, distilled.num_classes, dtype)
-        weights = generator(seed, "evaluation/weights", index, device)
-        fresh = partial(build, network, distilled.image_shape, distilled.num_classes, weights, device)
-        draws = generator(seed, "evaluation/training", index)
-        classifier = protocol.fit(fresh, images.to(device, dtype), labels, distilled, draws)
+    def measure(images: Tensor, labels: Labels, protocol: Protocol, index: int) -> float:
+        place = device, dtype
+        classifier = fit_network((images, labels), distilled, network, protocol, seed, index, place)
         result.network = getattr(classifier, "description", type(classifier).__name__)
+        result.made_from = getattr(classifier, "made_from", {})
         return accuracy(classifier, *test_set)
 
     for index in networks:
         if index == 0 or protocol.trains_networks:  # a kernel gives the same every time
-            distilled_set = distilled.prepared, distilled.labels, distilled.label_kind
-            result.distilled.append(measure(*distilled_set, protocol, index))
-        if random_real is not None:
-            result.random_real.append(measure(*random_real(index), "index", for_real, index))
-        if random_coded is not None:
-            result.random_coded.append(measure(*random_coded(index), "index", for_real, index))
+            labels = Labels(distilled.labels, distilled.label_kind)
+            result.distilled.append(measure(distilled.prepared, labels, protocol, index))
+        for draw, accuracies in ((random_real, result.random_real), (random_coded, result.random_coded)):
+            if draw is not None:
+                images, indices = draw(index)
+                accuracies.append(measure(images, Labels(indices), for_real, index))
     result.seconds = time.perf_counter() - start
     return result
+
+
+def fit_network(
+    examples: tuple[Tensor, Labels],
+    distilled: DistilledDataset,
+    network: NetworkFactory,
+    protocol: Protocol,
+    seed: int,
+    index: int,
+    place: tuple[torch.device, torch.dtype],
+) -> Classifier:
+    """Return a classifier that learned examples, prepared images `(N, C, H, W)` and their labels, under a protocol.
+
+    It depends on the seed and its index alone; `distilled` is the set that the protocol was bound to, `place` device
+    and dtype of the network.
+    """
+    images, labels = examples[0].to(*place), examples[1].to(place[0])
+    targets = labels.as_(protocol.labels, distilled.num_classes, place[1])
+    weights = generator(seed, "evaluation/weights", index, place[0])
+    fresh = partial(build, network, distilled.image_shape, distilled.num_classes, weights, place[0])
+    return protocol.fit(fresh, images, targets, distilled, generator(seed, "evaluation/training", index))
 
 
 def _mean(values: list[float]) -> float | None:

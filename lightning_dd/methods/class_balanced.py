@@ -15,11 +15,13 @@ class ClassBalancedDistiller(Distiller):
     """A method whose step sees real images of every class, under the class's own siamese augmentation.
 
     Args:
-        real_per_class: real images of each class in a step (the papers' batch of 256).
+        real_per_class: real images of each class in a step (the papers' batch of 256); no more than the largest has.
         real_chunk: real images in one forward; trades time for memory without changing the result. None takes 256 of
             32x32 pixels or fewer larger ones on CPU, all on a GPU. Refused for networks with batch normalization.
         **options: those of `Preparation`.
     """
+
+    real_option = "real_per_class"
 
     def __init__(
         self, ipc: PositiveInt, real_per_class: PositiveInt = 256, real_chunk: PositiveInt | None = None, **options: Any

@@ -37,7 +37,7 @@ class FRePo(Distiller):
 
     Args:
         network: its features make the kernel; in eval mode, so running statistics where it has BatchNorm.
-        real_batch: real images in a step, drawn from all classes alike.
+        real_batch: real images in a step, drawn from all classes alike; no more than there are.
         real_chunk: real images in one forward; trades time for memory without changing the result. None takes 256 on
             CPU, all on a GPU.
         synthetic_chunk: synthetic images in one forward, likewise, done again for its gradient. None takes all.
@@ -61,6 +61,7 @@ class FRePo(Distiller):
     published_steps = 500_000
     protocol = "frepo"
     memory_option = "{real_chunk}, {synthetic_chunk} or {pool_size}"
+    real_option = "real_batch"
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ class KIP(Distiller):
 
     Args:
         depth: hidden layers of the network.
-        real_batch: real images in a step, equally many of each class.
+        real_batch: real images in a step, equally many of each class, and no more of each than the largest has.
         real_chunk: real images whose kernel is in memory at a time; it is then computed again for its gradient. Trades
             time for memory without changing the result; None takes all at once.
         labels: `fixed` at `onehot - 1/C`, or `learned` from there along with the images.
@@ -51,6 +51,7 @@ class KIP(Distiller):
     protocol = "krr"
     needs = NoNetworks.gives
     memory_option = "{real_chunk}"
+    real_option = "real_batch"
 
     def __init__(
         self,
@@ -81,6 +82,10 @@ class KIP(Distiller):
     def sampling(self) -> ClassBalanced:
         """Equally many real images of every class."""
         return ClassBalanced(self.real_batch // self.num_classes)
+
+    def largest_batch(self, labels: Tensor) -> int:
+        """Return as many images of every class as the largest has."""
+        return super().largest_batch(labels) * self.num_classes
 
     def setup(self, stage: str) -> None:
         """Refuse a precision that the kernel cannot be computed in; see `Distiller.setup`.

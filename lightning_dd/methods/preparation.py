@@ -63,6 +63,8 @@ class Preparation(Task):
     """The kind of networks that its source has to give."""
     differentiates_weights: ClassVar[bool] = False
     """Whether the objective takes gradients of networks' weights."""
+    real_option: ClassVar[str | None] = None
+    """The option that is the number of real images in a step, or of each class in a step; it shrinks to the data."""
     finite_check_interval = 1
     """Check that the loss is finite every this many steps."""
 
@@ -92,6 +94,7 @@ class Preparation(Task):
         self.lr, self.momentum, self.clip, self.lr_decay = lr, momentum, clip, lr_decay
         self.compile_objective = compile
         self._last_finite: list[Tensor] = []
+        self.shrunk: dict[str, int] = {}
         stored = codec(self.num_classes, ipc, self.image_shape)
         classes = torch.arange(self.num_classes).repeat_interleave(stored.images_per_class)
         self.synthetic = SyntheticSet(stored, Labels(classes))
@@ -114,6 +117,7 @@ class Preparation(Task):
         if stage != "fit":
             return
         self._set_length()
+        self._fit_batches()
         run = self.trainer
         device = run.strategy.root_device
         self.finite_check_interval = CHECK_EVERY_ON_GPU if device.type == "cuda" else 1
@@ -154,6 +158,25 @@ class Preparation(Task):
         counted = trainer.max_epochs not in (None, -1) and trainer.limit_train_batches != 1.0
         if trainer.max_steps == -1 and not timed and not counted:
             trainer.fit_loop.epoch_loop.max_steps = self.published_steps
+
+    def _fit_batches(self) -> None:
+        """Shrink a batch that is larger than the data, which would only repeat images, and say so."""
+        if self.real_option is None:
+            return
+        asked, largest = getattr(self, self.real_option), self.largest_batch(self.trainer.datamodule.train_labels)
+        if asked > largest:
+            setattr(self, self.real_option, largest)
+            self.shrunk = {self.real_option: largest}
+            if self.trainer.is_global_zero:
+                print(f"{self.real_option} is {largest:,} and not {asked:,}: the data have no more.", flush=True)
+
+    def largest_batch(self, labels: Tensor) -> int:
+        """Return the largest value of `real_option` for training images with labels `(N,)`."""
+        return self.sampling.largest(labels)
+
+    def resolved(self) -> dict[str, Any]:
+        """Return what options came to that were left out or larger than the data: plain values, by name."""
+        return {**super().resolved(), **self.shrunk}
 
     def initialize(self, draws: torch.Generator) -> None:
         """Give the synthetic images their first values.

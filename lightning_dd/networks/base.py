@@ -1,8 +1,9 @@
 """The base of all networks: features, logits, and new weights under a given generator."""
 
+import inspect
 import math
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from lightning_dd.runtime.options import CheckedOptions
 
 _Self = TypeVar("_Self", bound="Network")
 
+PLAIN = (bool, int, float, str, list, dict, type(None))
 _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _NORMS = (*BATCH_NORMS, nn.GroupNorm, nn.LayerNorm)
@@ -32,6 +34,22 @@ class Network(CheckedOptions, nn.Module):
     classifier: nn.Module
     variant: str = ""
     """Options that differ from the defaults, for tables."""
+
+    def __new__(cls: type[_Self], *arguments: Any, **options: Any) -> _Self:
+        """Keep what the network is made from; copies and pickles bring their own."""
+        network = super().__new__(cls)
+        network.__dict__["_made_from"] = arguments[2:], options
+        return network
+
+    @property
+    def made_from(self) -> dict[str, Any]:
+        """The class and its options in plain values, as configs write them: what makes the network again."""
+        positional, options = self._made_from
+        names = list(inspect.signature(type(self)).parameters)[2:]
+        given = dict(zip(names, positional, strict=False)) | options
+        given = {name: value for name, value in given.items() if name not in ("image_shape", "num_classes")}
+        plain = {name: value if isinstance(value, PLAIN) else str(value) for name, value in given.items()}
+        return {"class_path": f"{type(self).__module__}.{type(self).__qualname__}", "init_args": plain}
 
     def trunk(self) -> Iterable[nn.Module]:
         """Return the modules that lead to the features, in order."""

@@ -3,6 +3,7 @@
 import difflib
 import functools
 import inspect
+from typing import Any
 
 import yaml
 from torch import nn
@@ -43,6 +44,18 @@ def named_network(name: str) -> NetworkFactory:
         options[option] = yaml.safe_load(value)
         _check_option(kind, option)
     return functools.partial(getattr(networks, kind), **options)
+
+
+def recorded_network(made_from: dict[str, Any]) -> NetworkFactory:
+    """Return the factory of a network by its `Network.made_from`; no module is imported for it.
+
+    Raises:
+        UserError: the class is none of `lightning_dd.networks`.
+    """
+    module, _, name = made_from["class_path"].rpartition(".")
+    if not module.startswith("lightning_dd.") or name not in networks.__all__:
+        raise UserError(f"The recorded network, {made_from['class_path']}, is none of lightning_dd.networks: give it.")
+    return functools.partial(getattr(networks, name), **made_from["init_args"])
 
 
 def sample_network(name: str, image_shape: tuple[int, int, int], num_classes: int) -> nn.Module:

@@ -1,0 +1,89 @@
+"""A method for Python: found by name, class or class path, and made from options."""
+
+import inspect
+from importlib import import_module
+from typing import Any, get_args
+
+from lightning_dd import methods
+from lightning_dd.app.cli_errors import nearest
+from lightning_dd.app.python_options import method_options, plain_number
+from lightning_dd.coresets import Selection
+from lightning_dd.data import ImageData
+from lightning_dd.errors import UserError
+
+RESUME_HINT = "lightning_dd.load reads what was learned so far"
+Method = str | type[methods.Distiller]
+"""A name in any case, a class, or its path such as `mymethods.Half`."""
+
+
+def find_method(method: Method) -> type[methods.Distiller]:
+    """Return a method's class.
+
+    Raises:
+        UserError: there is no such method.
+    """
+    if inspect.isclass(method) and issubclass(method, methods.Distiller):
+        return method
+    if not isinstance(method, str):
+        raise UserError(f"method is a name such as 'dm', a class of methods, or its path, not {method!r}.")
+    if "." in method:
+        return _of_path(method)
+    known = {found.lower(): getattr(methods, found) for found in methods.__all__}
+    known = {key: value for key, value in known.items() if issubclass(value, methods.Distiller)}
+    del known["distiller"]
+    if method in get_args(Selection):
+        raise UserError(f"'{method}' is a rule of coresets: give method='coreset', selection='{method}'.")
+    if method.lower() not in known:
+        raise UserError(f"There is no method '{method}'{nearest(method.lower(), sorted(known))}.")
+    return known[method.lower()]
+
+
+def make_method(method: type[methods.Distiller], options: dict[str, Any], data: ImageData, seed: int) -> Any:
+    """Return a method for some data, with the record of its options.
+
+    Args:
+        method: its class.
+        options: by name, `ipc` among them.
+        data: with its facts; it need not be set up.
+        seed: every random draw is keyed with it.
+
+    Raises:
+        UserError: an option cannot be used.
+    """
+    facts = data_facts(data)
+    try:
+        module = method(**method_options(method, options, facts), seed=seed, **facts)
+    except TypeError as error:
+        raise UserError(f"{method.__name__} cannot be made from these options: {error}.") from None
+    path = f"{method.__module__}.{method.__qualname__}"
+    path = f"lightning_dd.methods.{method.__name__}" if path.startswith("lightning_dd.") else path
+    module.options = {"model": {"class_path": path, "init_args": plain(options)}}
+    module.resume_hint = RESUME_HINT
+    return module
+
+
+def data_facts(data: ImageData) -> dict[str, Any]:
+    """Return what a method and its networks are told of the data."""
+    return {"num_classes": data.num_classes, "image_shape": data.image_shape, "class_names": data.class_names}
+
+
+def plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options as plain values; others as text."""
+    values = {name: plain_number(value) for name, value in options.items()}
+    kept = (int, float, str, bool, type(None))
+    return {name: value if isinstance(value, kept) else str(value) for name, value in values.items()}
+
+
+def _of_path(path: str) -> type[methods.Distiller]:
+    module, _, name = path.rpartition(".")
+    try:
+        home = import_module(module)
+    except ImportError as error:
+        raise UserError(f"The method '{path}' cannot be imported: {error}.") from None
+    found = getattr(home, name, None)
+    if found is None:
+        known = [key for key, value in vars(home).items() if inspect.isclass(value)]
+        raise UserError(f"The module {module} has no {name}{nearest(name, known)}.")
+    if not (inspect.isclass(found) and issubclass(found, methods.Distiller)):
+        raise UserError(f"{path} is no method: a method is a subclass of lightning_dd.methods.Distiller.")
+    return found

@@ -1,0 +1,127 @@
+"""Training on a distilled set as its record says, and the accuracy of a network on test images."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.labels import Labels
+from lightning_dd.data.sources import is_folder, read_source
+from lightning_dd.errors import UserError
+from lightning_dd.evaluation.evaluate import fit_network
+from lightning_dd.evaluation.protocol import Protocol
+from lightning_dd.evaluation.protocols import find_protocol
+from lightning_dd.networks import NetworkFactory
+from lightning_dd.networks.build import sample
+from lightning_dd.networks.named import named_network, recorded_network
+from lightning_dd.training.loop import Classifier, accuracy
+
+
+def train_recorded(
+    distilled: DistilledDataset,
+    network: str | NetworkFactory | nn.Module | None = None,
+    protocol: str | None = None,
+    seed: int = 0,
+    epochs: int | None = None,
+) -> nn.Module:
+    """Train a network on a set; see `DistilledDataset.train`."""
+    with _python_words():
+        record = (distilled.info.get("evaluations") or [{}])[-1]
+        factory = _factory(distilled, network, record)
+        found = _protocol(distilled, protocol, epochs, record, factory)
+        examples = distilled.prepared, Labels(distilled.labels, distilled.label_kind)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        with torch.enable_grad():
+            trained = fit_network(examples, distilled, factory, found, seed, 0, (device, torch.get_default_dtype()))
+        return trained.eval()
+
+
+def measure_accuracy(distilled: DistilledDataset, test: Any, network: Classifier | None = None) -> float:
+    """Return the accuracy in percent of a network on test images; see `DistilledDataset.evaluate`."""
+    with _python_words():
+        images, labels = _test_images(distilled, test)
+        network = train_recorded(distilled) if network is None else network
+        place = next(network.parameters(), images) if isinstance(network, nn.Module) else images
+        device = place.device
+
+        def classify(pixels: Tensor) -> Tensor:
+            return network(distilled.preprocess(pixels).to(device))
+
+        if not isinstance(network, nn.Module):
+            return accuracy(classify, images, labels)
+        before = network.training
+        network.eval()
+        try:
+            return accuracy(lambda pixels: classify(pixels).cpu(), images, labels)
+        finally:
+            network.train(before)
+
+
+@contextmanager
+def _python_words() -> Iterator[None]:
+    """Name options as the arguments of these functions: `protocol` for that of an evaluation."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(error.worded(lambda option: option.rpartition(".")[2])) from None
+
+
+def _factory(
+    distilled: DistilledDataset, network: str | NetworkFactory | nn.Module | None, record: dict[str, Any]
+) -> NetworkFactory:
+    """Return what makes the network: by name, itself, or as it is recorded."""
+    if isinstance(network, nn.Module):
+        return lambda image_shape, num_classes: network
+    if network is None:
+        made_from = record.get("network_made_from") or distilled.recipe.get("network")
+        if not made_from:
+            raise UserError("The set does not say how its network was made: give network, such as 'ConvNet'.")
+        return recorded_network(made_from)
+    return named_network(network) if isinstance(network, str) else network
+
+
+def _protocol(
+    distilled: DistilledDataset,
+    name: str | None,
+    epochs: int | None,
+    record: dict[str, Any],
+    network: NetworkFactory,
+) -> Protocol:
+    """Return the protocol, bound to the set: that of the name, or the recorded one with its number of epochs."""
+    recorded = record.get("protocol") or distilled.recipe.get("protocol", "common")
+    if name is None and epochs is None:
+        epochs = record.get("epochs")
+    made: Callable[[], nn.Module] = partial(sample, network, distilled.image_shape, distilled.num_classes)
+    found = find_protocol(name or recorded, epochs, distilled.info.get("dataset", ""), made)
+    if not found.trains_networks:
+        scored = "The set was scored by a kernel" if name is None else f"Protocol {found.name} scores by a kernel"
+        raise UserError(f'{scored}, which trains no network: give protocol="common" to train one.')
+    return found.bind(distilled.recipe)
+
+
+def _test_images(distilled: DistilledDataset, test: Any) -> tuple[Tensor, Tensor]:
+    """Return test images in the set's shape, not preprocessed, and their labels by the set's class names."""
+    crop = bool(distilled.info.get("config", {}).get("data", {}).get("init_args", {}).get("crop"))
+    resize = {"image_size": distilled.image_shape[1:], "crop": crop} if is_folder(test) else {}
+    images, labels, names = read_source(Path(test) if is_folder(test) else test, "test", **resize)
+    if images.shape[1] != distilled.image_shape[0]:
+        images = _in_channels(images, distilled.image_shape[0])
+    if names is not None and names != distilled.class_names:
+        if unknown := [name for name in names if name not in distilled.class_names]:
+            raise UserError(f"The test images have a class {unknown[0]!r}, which the distilled set does not know.")
+        labels = torch.tensor([distilled.class_names.index(name) for name in names])[labels]
+    if int(labels.max()) >= distilled.num_classes:
+        raise UserError(f"The test images have a label {int(labels.max())}, and there are {distilled.num_classes}.")
+    return images, labels
+
+
+def _in_channels(images: Tensor, channels: int) -> Tensor:
+    """Return images in color as gray ones, or gray ones as images in color."""
+    from torchvision.transforms.v2 import functional as transforms
+
+    return transforms.rgb_to_grayscale(images) if channels == 1 else images.expand(-1, channels, -1, -1)
