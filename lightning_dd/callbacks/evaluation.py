@@ -4,7 +4,7 @@ import copy
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_dd.artifact.codecs import Pixels
+from lightning_dd.artifact.schema import EVALUATION, check_form
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.coresets import random_real
 from lightning_dd.errors import UserError
@@ -54,7 +55,7 @@ class Evaluation(CheckedOptions, Callback):
         every_n_steps: PositiveInt | None = None,
         protocol: str | None = None,
         network: NetworkFactory | None = None,
-        split: str = "test",
+        split: Literal["test", "held_out"] = "test",
         random_real: bool = True,
     ) -> None:
         if protocol is not None or epochs is not None:
@@ -130,7 +131,7 @@ class Evaluation(CheckedOptions, Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back the records of a resumed run."""
-        self.records = state["records"]
+        self.records = check_form(state, {"records": [EVALUATION]}, "The checkpoint's list of evaluations")["records"]
 
     def _run(self, trainer: Trainer, module: LightningModule) -> None:
         protocol, accuracies = self._measure(trainer, module)

@@ -12,7 +12,6 @@ from lightning_dd.runtime.options import CheckedOptions
 
 _Self = TypeVar("_Self", bound="Network")
 
-PLAIN = (bool, int, float, str, list, dict, type(None))
 _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _NORMS = (*BATCH_NORMS, nn.GroupNorm, nn.LayerNorm)
@@ -48,7 +47,7 @@ class Network(CheckedOptions, nn.Module):
         names = list(inspect.signature(type(self)).parameters)[2:]
         given = dict(zip(names, positional, strict=False)) | options
         given = {name: value for name, value in given.items() if name not in ("image_shape", "num_classes")}
-        plain = {name: value if isinstance(value, PLAIN) else str(value) for name, value in given.items()}
+        plain = {name: _plain(value) for name, value in given.items()}
         return {"class_path": f"{type(self).__module__}.{type(self).__qualname__}", "init_args": plain}
 
     def trunk(self) -> Iterable[nn.Module]:
@@ -126,6 +125,17 @@ class Network(CheckedOptions, nn.Module):
 def has_batch_norm(network: nn.Module) -> bool:
     """Return whether outputs in training mode depend on the other examples of the batch."""
     return any(isinstance(module, BATCH_NORMS) for module in network.modules())
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as checkpoints and JSON may hold it: the parser's numbers are of classes of their own."""
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if value is None or isinstance(value, bool):
+        return value
+    return next((kind(value) for kind in (int, float) if isinstance(value, kind)), str(value))
 
 
 def _has_weights(module: nn.Module) -> bool:
