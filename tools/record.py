@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lightning_dd.artifact.files import write_json
+from lightning_dd.artifact.files import atomic, write_json
+from lightning_dd.artifact.schema import RECORD, read_json
 from lightning_dd.comparison.records import commands
 from lightning_dd.errors import UserError
 from results_table import changed_options
@@ -40,7 +41,7 @@ def add(result: Path, config: Path) -> Path:
     for path in (result, config):
         if not path.is_file():
             raise UserError(f"There is no file {path}.")
-    record = json.loads(result.read_text())
+    record = read_json(result, RECORD)
     if not record["evaluations"]:
         raise UserError(f"{result} has no evaluation; only measured runs are recorded.")
     record["command"] = _without_folders(record["command"])
@@ -49,12 +50,13 @@ def add(result: Path, config: Path) -> Path:
     if "experts" in record["config"]["model"]["init_args"]:
         record["config"]["model"]["init_args"]["experts"] = "EXPERTS"
     records_path = config.with_suffix(".results.json")
-    records = json.loads(records_path.read_text()) if records_path.exists() else []
+    records = read_json(records_path, [RECORD]) if records_path.exists() else []
     kept = [other for other in records if _identity(other) != _identity(record)]
     records = sorted([*kept, record], key=lambda entry: (-entry["steps"], len(changed_options(commands(entry)))))
     write_json(records_path, records)
     lines = config.read_text().split("\n")
-    config.write_text("\n".join([_with_result(lines[0], records[0]), *lines[1:]]))
+    with atomic(config) as temporary:
+        temporary.write_text("\n".join([_with_result(lines[0], records[0]), *lines[1:]]))
     return records_path
 
 

@@ -30,7 +30,7 @@ from lightning_dd.app.running import (
 from lightning_dd.callbacks import ProgressBar
 from lightning_dd.callbacks.shutdown import InterruptedRunError
 from lightning_dd.data import ImageData
-from lightning_dd.errors import UserError
+from lightning_dd.errors import OptionError, UserError
 from lightning_dd.methods import Distiller
 from lightning_dd.methods.task import Task
 from lightning_dd.runtime import processes
@@ -72,6 +72,8 @@ class DistillationCLI(LightningCLI):
         self.command = command_line(words)
         config = self.config[self.config.subcommand]
         refuse_bases(config)
+        if "://" in str(config.trainer.default_root_dir):
+            raise OptionError("trainer.default_root_dir", "must be a folder of this machine")
         self.run_name = run_name(config)
         self.version = None
         if self.config.subcommand == "test" and not config.get("ckpt_path"):

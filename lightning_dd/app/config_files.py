@@ -26,9 +26,9 @@ def check_configs(words: Sequence[str], groups: Iterable[str]) -> None:
     for place, word in enumerate(words):
         option, equals, name = word.partition("=")
         if option in OPTIONS:
-            path = Path(name if equals else "".join(words[place + 1 : place + 2]))
-            if path.exists():
-                _check(path, groups)
+            given = name if equals else "".join(words[place + 1 : place + 2])
+            if given and Path(given).exists():
+                _check(Path(given), groups)
 
 
 def _check(path: Path, groups: Iterable[str]) -> None:
@@ -78,8 +78,8 @@ class _Nodes:
 
     def _check_keys(self, node: yaml.MappingNode) -> None:
         keys = [key.value for key, _ in node.value]
-        for (key, _), name in zip(node.value, keys, strict=True):
+        for (key, _), name in reversed(list(zip(node.value, keys, strict=True))):
             if key.tag != "tag:yaml.org,2002:str" and key.tag != "tag:yaml.org,2002:merge":
                 raise UserError(f"The config {self.path} has a key that is no name (line {key.start_mark.line + 1}).")
             if keys.count(name) > 1:
-                raise UserError(f"The config {self.path} has {name} twice (line {node.start_mark.line + 1}).")
+                raise UserError(f"The config {self.path} has {name} twice (line {key.start_mark.line + 1}).")

@@ -13,7 +13,9 @@ from lightning_dd.errors import UserError
 from lightning_dd.runtime.memory import out_of_memory
 
 LONGEST = 300  # characters of what another library says
-NAMES = sorted({*inspect.signature(Trainer.__init__).parameters, "seed_everything"} - {"self"}, key=len, reverse=True)
+NAMES = set(inspect.signature(Trainer.__init__).parameters) - {"self"}
+ELSEWHERE = {"seed": "seed_everything", "timer": "trainer.max_time"}
+"""Options by the modules of Lightning that refuse them without their names."""
 RESTORING = "lightning.pytorch.trainer.connectors.checkpoint_connector"
 
 
@@ -29,25 +31,28 @@ def refusal(error: BaseException) -> UserError | None:
     for cause in _chain(error):
         if out_of_memory(cause) or "Trying to create tensor with negative dimension" in str(cause):
             return UserError("Out of memory before the first step; the data or the synthetic images do not fit.")
-    for cause in _chain(error):
-        if found := _one(cause):
-            return found
+    for rule, causes in ((_of_others, reversed(list(_chain(error)))), (_of_parsers, _chain(error))):
+        for cause in causes:  # the first cause says more than what wraps it, unless it is a parser's
+            if found := rule(cause):
+                return found
     return None
 
 
-def _one(error: BaseException) -> UserError | None:
-    where = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)] or [""]
+def _of_parsers(error: BaseException) -> UserError | None:
+    return UserError(sentence(str(error))) if _library(error) in ("jsonargparse", "yaml") else None
+
+
+def _of_others(error: BaseException) -> UserError | None:
+    where = _modules(error)
     if isinstance(error, OSError) and error.strerror and not where[-1].startswith("torch"):
         place = error.filename or "a file"
         return UserError(f"Cannot use {_text(str(place))}: {error.strerror}.")
     if RESTORING in where or any(name.endswith("load_state_dict") for name in _functions(error)):
         said = type(error).__name__ if isinstance(error, KeyError) else _first_line(error)
         return UserError(f"The checkpoint does not fit this run, or is damaged: {said}.")
-    library = where[-1].partition(".")[0]
+    library = _library(error)
     if library == "pyarrow" or type(error).__module__.startswith("pyarrow"):
         return UserError(f"A Parquet file is damaged ({_first_line(error)}): fetch it again.")
-    if library in ("jsonargparse", "yaml"):
-        return UserError(sentence(str(error)))
     in_trainer = "__init__" in _functions(error) and "lightning.pytorch.trainer.trainer" in where
     if isinstance(error, MisconfigurationException) or library == "lightning" or in_trainer:
         return UserError(_of_lightning(error))
@@ -56,11 +61,11 @@ def _one(error: BaseException) -> UserError | None:
 
 def _of_lightning(error: BaseException) -> str:
     text = _first_line(error)
-    named = next((name for name in NAMES if re.search(rf"\b{name}\b", text)), None)
-    if named is None:
+    named = next((f"trainer.{word}" for word in re.findall(r"\w+", text) if word in NAMES), None)
+    option = ELSEWHERE.get(_modules(error)[-1].rpartition(".")[2], named)
+    if option is None:
         return f"Lightning's Trainer refuses one of its options: {text}."
-    option = named if named == "seed_everything" else f"trainer.{named}"
-    return f"{{{option}}} cannot be so, says Lightning: {text}."
+    return f"Lightning refuses {{{option}}}: {text}."
 
 
 def _first_line(error: BaseException) -> str:
@@ -73,6 +78,14 @@ def _first_line(error: BaseException) -> str:
 
 def _text(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("{", "(").replace("}", ")")
+
+
+def _library(error: BaseException) -> str:
+    return _modules(error)[-1].partition(".")[0]
+
+
+def _modules(error: BaseException) -> list[str]:
+    return [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)] or [""]
 
 
 def _functions(error: BaseException) -> list[str]:

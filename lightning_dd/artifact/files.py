@@ -50,6 +50,20 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_folder(folder: Path) -> None:
+    """Find out whether files can be written into a folder, which is made where it does not exist.
+
+    Raises:
+        UserError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"Cannot write into {folder}: {error.strerror}; give another folder.") from None
+
+
 def write_json(path: str | os.PathLike, content: Any) -> None:
     """Write JSON atomically, indented for people."""
     with atomic(path) as temporary:

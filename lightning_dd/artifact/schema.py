@@ -120,6 +120,16 @@ RECIPE = {
 """How networks are trained on a distilled set."""
 
 
+CELL = {"set": text, "labels": text, "ipc": at_least_one, "network": text, "num_networks": at_least_one}
+TABLE = {
+    "protocol": text,
+    "epochs": (None, count),
+    "test_images?": (None, count),
+    "cells": [CELL | {"accuracy_mean": percent, "accuracy_std": not_negative}],
+}
+"""What `evaluation.json` of the command `evaluate` holds."""
+
+
 def check_form(value: Any, form: Form, name: str) -> Any:
     """Return a value that has a form.
 

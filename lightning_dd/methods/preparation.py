@@ -20,6 +20,7 @@ from lightning_dd.errors import OptionError, UserError
 from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, NetworkFactory
 from lightning_dd.rng import generator
+from lightning_dd.runtime.memory import check_fits
 from lightning_dd.runtime.options import Momentum, PositiveFloat, PositiveInt, UnitInterval
 from lightning_dd.training.data import training_set
 from lightning_dd.training.features import TrainedFeatures, train_features
@@ -97,6 +98,9 @@ class Preparation(Task):
         self.compile_objective = compile
         self._last_finite: list[Tensor] = []
         self.shrunk: dict[str, int] = {}
+        height, width = self.image_shape[1:]
+        stored_bytes = 4 * self.num_classes * ipc * self.image_shape[0] * height * width
+        check_fits(stored_bytes, f"{self.num_classes * ipc:,} synthetic images of {height}x{width} pixels")
         stored = codec(self.num_classes, ipc, self.image_shape)
         classes = torch.arange(self.num_classes).repeat_interleave(stored.images_per_class)
         self.synthetic = SyntheticSet(stored, Labels(classes))

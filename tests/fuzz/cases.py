@@ -61,8 +61,8 @@ def lines(root: Path) -> Iterator[Case]:
         "evaluate {artifact} --out /dev/full --epochs 1 --num_networks 1 --networks ConvNet:width=8",
         "evaluate {artifact} --out /proc/x --epochs 1 --num_networks 1 --networks ConvNet:width=8",
         "evaluate",
-        "report {run} --out /dev/full",
-        "report {run} --out /dev/null",
+        "report {run} --out {pipe}",
+        "report {run} --out {link}",
         "report {run} --out /proc/x",
         "report {run} --out {run}",
         "report",
@@ -81,7 +81,12 @@ def lines(root: Path) -> Iterator[Case]:
         "fit --config",
         "test --ckpt_path {run} --trainer.devices 0",
     ):
-        yield words, lambda words=words: command(*words.format(run=run_of(root), artifact=artifact(root)).split())()
+        pipe, link = root / "pipe", root / "link"  # never a device of this machine
+        if not pipe.exists():
+            os.mkfifo(pipe)
+            link.symlink_to(pipe)
+        places = {"run": run_of(root), "artifact": artifact(root), "pipe": pipe, "link": link}
+        yield words, lambda words=words, places=places: command(*words.format(**places).split())()
 
 
 def run_of(root: Path) -> Path:
@@ -157,7 +162,7 @@ def lies(root: Path) -> Iterator[tuple[str, dict, dict, str]]:
     yield "class names null", {}, {"class_names": None}, "2"
     yield "class names repeated", {}, {"class_names": ["a"] * len(names)}, "2"
     yield "class names numbers", {}, {"class_names": list(range(len(names)))}, "2"
-    yield "class names empty", {}, {"class_names": [""] + names[1:]}, "2"
+    yield "class names empty", {}, {"class_names": ["", *names[1:]]}, "2"
     yield "no class names", {}, {"class_names": "REMOVED"}, "2"
     yield "info a list", {}, {"info": []}, "2"
     yield "info of other kinds", {}, {"info": {"evaluations": 5, "config": [], "dataset": {}, "steps": "x"}}, "2"
@@ -204,7 +209,9 @@ def wrong_bytes(root: Path) -> Iterator[tuple[str, bytes]]:
         ("no JSON", "{"),
         ("deep class names", '{"class_names": ' + "[" * 10**5 + "]" * 10**5 + "}"),
     ):
-        header = {"__metadata__": {"format": "lightning_dd.distilled", "format_version": "2", "description": description}}
+        header = {
+            "__metadata__": {"format": "lightning_dd.distilled", "format_version": "2", "description": description}
+        }
         text = json.dumps(header).encode()
         yield f"description {name}", len(text).to_bytes(8, "little") + text
 
@@ -225,7 +232,11 @@ def artifacts(root: Path) -> Iterator[Case]:
         distilled.train("ConvNet:width=8", epochs=1)
         short = ("--num_networks", "1", "--epochs", "1", "--networks", "ConvNet:width=8", "--no_random_real")
         out = ("--data", "Digits", "--out", tempfile.mkdtemp(dir=root))
-        return command("show", path)() or command("list", "sets", "--runs", root)() or command("evaluate", path, *short, *out)()
+        return (
+            command("show", path)()
+            or command("list", "sets", "--runs", root)()
+            or command("evaluate", path, *short, *out)()
+        )
 
     for name, tensors, changes, version in lies(root):
 
@@ -309,20 +320,36 @@ def checkpoints(root: Path) -> Iterator[Case]:
     for name in ("format", "iteration", "options", "commands", "networks", "key"):
         for value in ("REMOVED", "x", None, [], {}, -1, torch.tensor(math.nan)):
             yield f"checkpoint: distiller.{name} is {value}", of(put("distiller", name, value=value))
-    for value in ("REMOVED", "x", None, torch.zeros(3), torch.zeros(10, 1, 8, 8) * math.nan, torch.zeros(10, 1, 8, 8) + 0j):
+    for value in (
+        "REMOVED",
+        "x",
+        None,
+        torch.zeros(3),
+        torch.zeros(10, 1, 8, 8) * math.nan,
+        torch.zeros(10, 1, 8, 8) + 0j,
+    ):
         shown = type(value).__name__ if isinstance(value, torch.Tensor) else value
         yield f"checkpoint: images are {shown}", of(put("state_dict", "synthetic.codec.images", value=value))
     yield "checkpoint: a list", of(lambda loaded: [loaded])
     yield "checkpoint: a tensor", of(lambda loaded: torch.zeros(3))
     yield "checkpoint: a model that is none", of(put("distiller", "options", value={"model": 5}))
-    yield "checkpoint: init_args a list", of(put("distiller", "options", value={"model": {"class_path": "DM", "init_args": []}}))
+    yield (
+        "checkpoint: init_args a list",
+        of(put("distiller", "options", value={"model": {"class_path": "DM", "init_args": []}})),
+    )
     yield "checkpoint: records a number", of(put("callbacks", "Evaluation", value=5))
     yield "checkpoint: records of nothing", of(put("callbacks", "Evaluation", value={"records": [{}]}))
-    yield "checkpoint: momentum NaN", of(
-        lambda c: c["optimizer_states"][0]["state"].update({0: {"momentum_buffer": torch.full((10, 1, 8, 8), math.nan)}})
+    yield (
+        "checkpoint: momentum NaN",
+        of(
+            lambda c: c["optimizer_states"][0]["state"].update(
+                {0: {"momentum_buffer": torch.full((10, 1, 8, 8), math.nan)}}
+            )
+        ),
     )
-    yield "checkpoint: momentum of another shape", of(
-        lambda c: c["optimizer_states"][0]["state"].update({0: {"momentum_buffer": torch.zeros(3)}})
+    yield (
+        "checkpoint: momentum of another shape",
+        of(lambda c: c["optimizer_states"][0]["state"].update({0: {"momentum_buffer": torch.zeros(3)}})),
     )
     yield "checkpoint: lr negative", of(lambda c: c["optimizer_states"][0]["param_groups"][0].update(lr=-1.0))
     yield "checkpoint: lr a text", of(lambda c: c["optimizer_states"][0]["param_groups"][0].update(lr="x"))
@@ -338,7 +365,9 @@ def configs(root: Path) -> Iterator[Case]:
         "empty": b"",
         "a list": b"- 1\n- 2\n",
         "a number": b"5\n",
-        "trainer null": good.replace("trainer:\n  max_steps: 6\n  enable_progress_bar: false\n  accelerator: cpu", "trainer: null").encode(),
+        "trainer null": good.replace(
+            "trainer:\n  max_steps: 6\n  enable_progress_bar: false\n  accelerator: cpu", "trainer: null"
+        ).encode(),
         "evaluation null": (good.partition("evaluation:")[0] + "evaluation: null\n").encode(),
         "evaluation a list": (good.partition("evaluation:")[0] + "evaluation: [1, 2]\n").encode(),
         "model a list": b"model: [1]\ndata: Digits\n",
@@ -387,14 +416,24 @@ def folders(root: Path) -> Iterator[Case]:
 
         return f"folder: {name}", use
 
+    def undecodable(place: Path) -> None:
+        folder = os.fsencode(place) + b"/\xff\xfe"
+        os.mkdir(folder)
+        os.link(place / "cat" / "0.png", folder + b"/0.png")
+
     yield images("a FIFO", lambda place: os.mkfifo(place / "cat" / "f.png"))
-    yield images("a FIFO with a size", lambda place: os.mkfifo(place / "cat" / "f.png"), "--data.image_size", "8", "--data.channels", "1")
+    yield images(
+        "a FIFO with a size",
+        lambda place: os.mkfifo(place / "cat" / "f.png"),
+        "--data.image_size",
+        "8",
+        "--data.channels",
+        "1",
+    )
     yield images("a device", lambda place: (place / "cat" / "f.png").symlink_to("/dev/zero"))
     yield images("a link to nothing", lambda place: (place / "cat" / "f.png").symlink_to("/nowhere"))
     yield images("a link to itself", lambda place: (place / "cat" / "loop").symlink_to(place))
-    yield images("names that are no UTF-8", lambda place: os.makedirs(os.fsencode(place) + b"/\xff\xfe") or
-                 (place / "cat" / "0.png").link_to(os.fsdecode(os.fsencode(place) + b"/\xff\xfe/0.png")) if False else
-                 os.link(place / "cat" / "0.png", os.fsencode(place) + b"/\xff\xfe/0.png"))
+    yield images("names that are no UTF-8", undecodable)
     yield images("image_size 200000", lambda place: None, "--data.image_size", "200000")
     yield images("image_size huge", lambda place: None, "--data.image_size", "99999999999")
     yield images("a folder called a.png", lambda place: (place / "cat" / "a.png").mkdir())

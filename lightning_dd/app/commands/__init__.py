@@ -72,9 +72,14 @@ def main(words: list[str]) -> int:
 
 
 def _fail(error: UserError) -> int:
-    text = " ".join(str(error).split())
+    text = " ".join(error.worded(_flag).split())
     print(f"error: {text}{'' if text.endswith(('.', '?')) else '.'}", file=sys.stderr)
     return 1
+
+
+def _flag(option: str) -> str:
+    """Return an option of another room as these commands spell it: `--epochs` for `evaluation.epochs`."""
+    return f"--{option}" if option.startswith("data.") else f"--{option.rpartition('.')[2]}"
 
 
 def parser(name: str, **more: Any) -> argparse.ArgumentParser:

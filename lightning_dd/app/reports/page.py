@@ -1,12 +1,12 @@
 """The page of a report: a part for each run, and the table that belongs to all of them."""
 
-import json
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from lightning_dd.app.reports import sections
 from lightning_dd.artifact.dataset import load
+from lightning_dd.artifact.schema import RECORD, TABLE, Form, read_json
 from lightning_dd.callbacks.run_paths import ARTIFACT, RESULTS, TESTS
 from lightning_dd.errors import UserError
 
@@ -22,7 +22,9 @@ def page(runs: list[Path], evaluation: Path | None = None) -> str:
     """
     parts = [_one_run(run) for run in runs]
     if evaluation:
-        parts.append(f'<article class="run">{sections.cross_architecture(_read(evaluation / EVALUATION))}</article>')
+        parts.append(
+            f'<article class="run">{sections.cross_architecture(_read(evaluation / EVALUATION, TABLE))}</article>'
+        )
     title = escape(", ".join(dict.fromkeys(_read(run / RESULTS)["method"] for run in runs)))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -39,8 +41,8 @@ def _one_run(folder: Path) -> str:
         sections.heading(record, distilled),
         sections.images(distilled),
         sections.accuracy(record),
-        sections.tests(_read(tests) if tests.exists() else []),
-        sections.cross_architecture(_read(own) if own.exists() else None),
+        sections.tests(_read(tests, [RECORD]) if tests.exists() else []),
+        sections.cross_architecture(_read(own, TABLE) if own.exists() else None),
         sections.cost(record),
         sections.loading("/".join(folder.resolve().parts[-3:])),
         sections.config(record),
@@ -48,12 +50,10 @@ def _one_run(folder: Path) -> str:
     return f'<article class="run">\n{"".join(parts)}\n</article>\n'
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, form: Form = RECORD) -> Any:
     try:
-        return json.loads(path.read_text())
+        return read_json(path, form)
     except FileNotFoundError:
         if path.with_name(EVALUATION).exists():
             raise UserError(f"{path.parent} is no run but a table: it is given as --evaluation FOLDER.") from None
         raise UserError(f"There is no file {path}; give the folder of a finished run.") from None
-    except ValueError:
-        raise UserError(f"{path} is damaged.") from None
