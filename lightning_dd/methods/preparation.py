@@ -262,7 +262,9 @@ class Preparation(Task):
         """
         steps, progress = self.iteration, checkpoint["loops"]["fit_loop"]
         counted = progress.get("epoch_loop.manual_optimization.optim_step_progress", {}).get("total", {})
-        if {checkpoint["global_step"], counted.get("completed")} != {steps}:
+        parts = [len(checkpoint["optimizer_states"]) == 1, len(checkpoint["lr_schedulers"]) == self.scheduled()]
+        parts += [name in checkpoint["distiller"] for name in ("networks", "key")]
+        if {checkpoint["global_step"], counted.get("completed")} != {steps} or not all(parts):
             raise UserError(f"The checkpoint is damaged: not all of it is of step {steps}.")
         shapes = [parameter.shape for parameter in self.parameters() if parameter.requires_grad]
         for optimizer in checkpoint["optimizer_states"]:

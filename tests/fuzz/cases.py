@@ -521,15 +521,15 @@ DOORS = {
 }
 
 
-def no_launch() -> None:
-    """Make Lightning fail where it would start processes."""
+def no_launch(patch: Callable[..., None] = setattr) -> None:
+    """Make Lightning fail where it would start processes; `patch` sets an attribute."""
     from lightning.pytorch.strategies.launchers import multiprocessing, subprocess_script
 
     def launch(self: Any, *_: Any, **__: Any) -> None:
         raise LaunchError(type(self).__name__)
 
-    subprocess_script._SubprocessScriptLauncher._call_children_scripts = launch
-    multiprocessing._MultiProcessingLauncher.launch = launch
+    patch(subprocess_script._SubprocessScriptLauncher, "_call_children_scripts", launch)
+    patch(multiprocessing._MultiProcessingLauncher, "launch", launch)
 
 
 def main(doors: list[str]) -> None:
