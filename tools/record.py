@@ -12,10 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from lightning_dd.artifact.files import atomic, write_json
-from lightning_dd.artifact.schema import RECORD, read_json
+from lightning_dd.artifact.schema import count, lines, not_negative, percent, read_json, table, text
 from lightning_dd.comparison.records import commands
 from lightning_dd.errors import UserError
 from results_table import changed_options
+
+RECORD = {
+    "evaluations": [{"accuracy_mean": percent, "accuracy_std": not_negative}],
+    "steps": count,
+    "published_steps": (None, count),
+    "command": lines,
+    "commands?": [lines],
+    "config": {"model": {"init_args": table}},
+    "environment": {"device": text},
+}
+"""What a record has to hold to stand beside a config."""
 
 
 def main(arguments: list[str]) -> int:
@@ -54,9 +65,9 @@ def add(result: Path, config: Path) -> Path:
     kept = [other for other in records if _identity(other) != _identity(record)]
     records = sorted([*kept, record], key=lambda entry: (-entry["steps"], len(changed_options(commands(entry)))))
     write_json(records_path, records)
-    lines = config.read_text().split("\n")
+    first, *rest = config.read_text().split("\n")
     with atomic(config) as temporary:
-        temporary.write_text("\n".join([_with_result(lines[0], records[0]), *lines[1:]]))
+        temporary.write_text("\n".join([_with_result(first, records[0]), *rest]))
     return records_path
 
 

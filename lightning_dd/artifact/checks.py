@@ -21,8 +21,8 @@ LARGEST_GROWTH = 256
 FREE_NUMBERS = 2**25
 SUMS_TO_ONE = 1e-2
 DESCRIPTION = {
-    "class_names": [schema.text],
-    "preprocessing": {"mean": [schema.number], "std": [schema.number], "whitening?": schema.digest},
+    "class_names": lambda value: isinstance(value, list),
+    "preprocessing": {"mean": [schema.real], "std": [schema.real], "whitening?": schema.digest},
     "label_kind?": schema.text,
     "learned_labels?": (None, lambda value: isinstance(value, bool)),
     "recipe?": schema.RECIPE,
@@ -45,7 +45,7 @@ def check_set(distilled: "DistilledDataset") -> None:
     _check_images(distilled.images)
     names = distilled.class_names
     if not names or not all(map(schema.text, names)) or "" in names or len(set(names)) < len(names):
-        raise UserError("Class names are texts, of which none is empty or occurs twice.")
+        raise UserError("Class names are texts, of which none occurs twice or is empty.")
     if distilled.codec is not None and distilled.codec.num_classes != len(names):
         raise UserError(f"The codec stores images of {distilled.codec.num_classes} classes, not of {len(names)}.")
     _check_labels(distilled)

@@ -32,9 +32,14 @@ def digest(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{16}", value) is not None
 
 
+def real(value: Any) -> bool:
+    """Whether a value is a number, finite or not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def number(value: Any) -> bool:
     """Whether a value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+    return real(value) and abs(value) < math.inf
 
 
 def positive(value: Any) -> bool:
@@ -96,7 +101,7 @@ INFO = {
     "published_steps?": (None, count),
     "selected?": [text],
     "data_departures?": [text],
-    "config?": {"model?": CLASS, "data?": CLASS},
+    "config?": {"model?": {"class_path?": text, "init_args?": (None, table)}, "data?": CLASS},
     "resolved?": table,
     "evaluations?": [EVALUATION],
     "cost?": (None, table),
@@ -109,6 +114,8 @@ RECORD = {name.rstrip("?") if name[:-1] in _ALWAYS else name: form for name, for
     "cost?": (None, {**COST, "peak_memory_bytes?": (None, count)})
 }
 """What `results.json` of a run holds."""
+TESTED = [{"evaluations": [EVALUATION]}]
+"""What `tests.json` of a run holds, a record for each `test`."""
 RECIPE = {
     "protocol?": text,
     "augmentation?": (None, text),

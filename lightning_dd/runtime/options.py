@@ -114,7 +114,7 @@ def _checked(init: Callable[..., None]) -> Callable[..., None]:
         except TypeError:
             return init(self, *arguments, **options)  # Python's own error names what is missing
         for name, value in given.items():
-            given[name] = _plain(self, name, value, hints().get(name))
+            given[name] = _plain(self, name, value, hints().get(name), checked)
         bound = inspect.BoundArguments(parameters, given)
         return init(*bound.args, **bound.kwargs)
 
@@ -130,11 +130,17 @@ def _check_choice(value: Any, kinds: tuple[Any, ...]) -> str | None:
     return f"must be one of {', '.join(map(str, choices))}, got {value!r}"
 
 
-def _plain(owner: CheckedOptions, option: str, value: Any, hint: Any) -> Any:
+def _constructor_of(owner: CheckedOptions, option: str) -> Callable[..., None]:
+    """Return the constructor that says what an option may be: the first of the hierarchy that names it."""
+    constructors = (vars(kind)["__init__"] for kind in type(owner).__mro__ if "__init__" in vars(kind))
+    return next(init for init in constructors if option in inspect.signature(init).parameters)
+
+
+def _plain(owner: CheckedOptions, option: str, value: Any, hint: Any, checked: Callable[..., None]) -> Any:
     """Return a number of a restricted type as a plain one: checkpoints hold no others."""
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     kind = next((kind for kind in kinds if hasattr(kind, "_restrictions")), None)
-    sentence = _check_choice(value, kinds)
+    sentence = _check_choice(value, kinds) if _constructor_of(owner, option) is checked else None
     if sentence is None:
         if kind is None or (value is None and NoneType in kinds):
             return value

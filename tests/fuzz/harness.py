@@ -72,4 +72,4 @@ def command(*words: str) -> Callable[[], int]:
 
 def right(found: str) -> bool:
     """Return whether an outcome is one sentence that a person can read."""
-    return found.startswith("error: ") and "||" not in found and len(found) < 600 and "Traceback" not in found
+    return found.startswith("error: ") and "||" not in found and len(found) < 1500 and "Traceback" not in found

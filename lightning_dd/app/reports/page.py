@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning_dd.app.reports import sections
 from lightning_dd.artifact.dataset import load
-from lightning_dd.artifact.schema import RECORD, TABLE, Form, read_json
+from lightning_dd.artifact.schema import RECORD, TABLE, TESTED, Form, read_json
 from lightning_dd.callbacks.run_paths import ARTIFACT, RESULTS, TESTS
 from lightning_dd.errors import UserError
 
@@ -41,7 +41,7 @@ def _one_run(folder: Path) -> str:
         sections.heading(record, distilled),
         sections.images(distilled),
         sections.accuracy(record),
-        sections.tests(_read(tests, [RECORD]) if tests.exists() else []),
+        sections.tests(_read(tests, TESTED) if tests.exists() else []),
         sections.cross_architecture(_read(own, TABLE) if own.exists() else None),
         sections.cost(record),
         sections.loading("/".join(folder.resolve().parts[-3:])),
