@@ -21,9 +21,15 @@ METHODS = {
     "frepo": [],
     "kip": [],
 }
+PRETRAINED = ["--model.num_networks", "2", "--model.network_epochs", "1"]
 WITH_TILES = {  # method, its configuration and options
     **{method: (method, options) for method, options in METHODS.items()},
     "datm": ("mtt", ["--model", "DATM", *METHODS["mtt"], "--model.largest_loss", "null"]),
+    "dance": ("dm", ["--model", "DANCE", *PRETRAINED]),
+    "ncfm": ("dm", ["--model", "NCFM", *PRETRAINED, "--model.frequencies", "16"]),
+    "dsdm": ("dm", ["--model", "DSDM", *PRETRAINED, "--model.history_from", "1"]),
+    "idm": ("dm", ["--model", "IDM", "--model.every", "2", "--model.network_steps", "2"]),
+    "datadam": ("dm", ["--model", "DataDAM"]),
     "ratbptt": ("dd", ["--model", "RaTBPTT", "--model.window", "2", "--model.augmentation", "null"]),
 }
 TILES = ["--model.codec", "Tiles", "--model.codec.factor", "2"]
@@ -84,21 +90,19 @@ def start(run):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_first_gradient_of_several_processes_is_that_of_one(method, run):
-    one, two, three = (_gradient(run(method, str(n), n, "--trainer.max_steps", "1")) for n in (1, 2, 3))
+    one, three = (_gradient(run(method, str(n), n, "--trainer.max_steps", "1")) for n in (1, 3))
     assert one.dtype == torch.float32
     assert one.abs().max() > 0
-    assert (two - one).abs().max() < 1e-5 * one.abs().max()
     assert (three - one).abs().max() < 1e-5 * one.abs().max()
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_five_steps_of_several_processes_are_those_of_one(method, run, start):
-    one, two, three = (_images(run(method, str(n), n, *DOUBLE, "--trainer.max_steps", "5")) for n in (1, 2, 3))
+    one, two = (_images(run(method, str(n), n, *DOUBLE, "--trainer.max_steps", "5")) for n in (1, 2))
     assert one.dtype == torch.float64
     largest_update = (one - start(method)).abs().max()
     assert largest_update > 1e-5
     assert (two - one).abs().max() < 1e-6 * largest_update
-    assert (three - one).abs().max() < 1e-6 * largest_update
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -64,7 +64,18 @@ def test_both_commands_are_there():
     assert re.search(r"^pip install -e '\.\[test\]' && pytest$", README, re.MULTILINE)
 
 
-@pytest.mark.parametrize("option", sorted(set(re.findall(r"--[a-z]+\.[a-z_.]+[a-z]", README))))
+PAGES = "".join(path.read_text() for path in (ROOT / "README.md", *ROOT.glob("*/README.md")))
+
+
+def test_a_method_of_the_reader(fit, product, tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n# mymethods.py\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "mymethods.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert fit("--model", "mymethods.TwoDepths", "--trainer.max_steps", "1") == 0
+    assert product(name="twodepths_digits_ipc1").info["method"] == "TwoDepths"
+
+
+@pytest.mark.parametrize("option", sorted(set(re.findall(r"--[a-z]+\.[a-z_.]+[a-z]", PAGES))))
 def test_options_exist(option, fit, capsys):
     from lightning_dd.app.cli import main
 

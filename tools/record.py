@@ -2,7 +2,7 @@
 
 The list has one entry for each (options, steps, device), which the same run done again replaces. The longest run stands
 first, of equally long ones that with the fewest options changed, and the config's first line says what it gave;
-`python tools/results_table.py --write` brings the list into the README.
+`python tools/results_table.py --write` brings the list into `configs/README.md`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Print the table of all records, or put it into the README: `python tools/results_table.py [--write]`.
+"""Print the table of all records, or put it into `configs/README.md`: `python tools/results_table.py [--write]`.
 
 The published number of a row is that of its config's first line.
 """
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     if arguments:
-        readme = HERE / "README.md"
+        readme = HERE / "configs" / "README.md"
         readme.write_text(with_table(readme.read_text(), table(HERE)))
     else:
         print(table(HERE))
@@ -71,7 +71,7 @@ def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -
     steps = f"{record['steps']:,} ({record['published_steps']:,})"
     minutes = (record["cost"]["seconds"] + last["seconds"]) / 60
     return [
-        f"[{method_of(record)}]({config.relative_to(config.parents[2]).as_posix()})",
+        f"[{method_of(record)}]({config.relative_to(config.parents[1]).as_posix()})",
         ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("data_departures", [])]),
         str(record["ipc"]),
         f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",

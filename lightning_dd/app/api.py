@@ -61,7 +61,7 @@ def distill(
         image_size: pixels, or (height, width), to resize to; needed where images differ in size.
         crop: resize the shorter side and cut out the center, rather than stretch.
         evaluation: arguments of `lightning_dd.callbacks.Evaluation`; False leaves it out.
-        trainer: more arguments of Lightning's `Trainer`.
+        trainer: more arguments of Lightning's `Trainer`; `{"enable_progress_bar": False}` runs quietly.
         data: more options of the data, such as `{"zca": "frepo", "held_out": 0.1}`; see `lightning_dd.data.ImageData`
             and, for folders, `ImageFolder`.
         **options: of the method, for example `lr=1.0`. A network, here and in `evaluation`, is a name such as
@@ -111,7 +111,9 @@ def distill(
 
 
 def _callbacks(evaluation: dict[str, Any], settings: dict[str, Any]) -> list[Callback]:
-    """Return ours, the user's after them, and the progress bar unless it is switched off."""
-    ours = [CALLBACKS[key](**evaluation) if key == "evaluation" else CALLBACKS[key]() for key in CALLBACKS]
-    bar = [ProgressBar()] if settings.get("enable_progress_bar", True) else []
+    """Return ours, the user's after them, and the progress bar; without that, nothing is said at the start either."""
+    shown = settings.get("enable_progress_bar", True)
+    given = {"evaluation": evaluation, "summary": {"enabled": shown}}
+    ours = [callback(**given.get(key, {})) for key, callback in CALLBACKS.items()]
+    bar = [ProgressBar()] if shown else []
     return [*ours, *settings.get("callbacks", []), *bar]

@@ -108,7 +108,7 @@ class DistillationCLI(LightningCLI):
     def instantiate_trainer(self, **options: Any) -> Trainer:
         """Return the trainer, without the callbacks of a synthetic set where the model makes none."""
         trainer = super().instantiate_trainer(**options)
-        prepare_trainer(trainer)
+        prepare_trainer(trainer, flag)
         check_processes(trainer)
         processes.watch(trainer.strategy.launcher, UserError(self.model.resume_hint).worded(flag))
         if not isinstance(self.model, Distiller):

@@ -1,6 +1,8 @@
 """Distillation as a function of tensors, for the loops of other programs."""
 
+import io
 import warnings
+from contextlib import redirect_stdout
 from typing import Any, Literal
 
 import torch
@@ -57,7 +59,8 @@ def distill_tensors(
     classes, indices = labels.unique(return_inverse=True)
     data = FromTensors(images, indices)
     module = make_method(find_method(method), {"ipc": ipc, **options}, data, seed)
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), quiet_trainer():
+    said = io.StringIO()
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), quiet_trainer(), redirect_stdout(said):
         silence_third_party_warnings()
         trainer = _trainer(images.device, -1 if steps is None else steps)
         trainer.fit(module, data)

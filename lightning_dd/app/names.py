@@ -41,6 +41,31 @@ METHODS = {
         "Dataset Condensation with Distribution Matching (WACV 2023, arXiv 2110.04181)",
         20_000,
     ),
+    "DataDAM": Method(
+        "DM with the spatial attention of every layer",
+        "DataDAM: Efficient Dataset Distillation with Attention Matching (ICCV 2023, arXiv 2310.00093)",
+        20_000,
+    ),
+    "IDM": Method(
+        "DM under a growing queue of networks that learn real images meanwhile, with cross-entropy",
+        "Improved Distribution Matching for Dataset Condensation (CVPR 2023, arXiv 2307.09742)",
+        20_000,
+    ),
+    "DANCE": Method(
+        "DM under networks trained beforehand, between first and last weights, with cross-entropy",
+        "Dual-View Distribution Alignment for Dataset Condensation (IJCAI 2024, arXiv 2406.01063)",
+        10_000,
+    ),
+    "DSDM": Method(
+        "DM under trained networks, with covariances",
+        "Diversified Semantic Distribution Matching for Dataset Distillation (ACM MM 2024)",
+        10_000,
+    ),
+    "NCFM": Method(
+        "DANCE with characteristic functions in place of means",
+        "Dataset Distillation with Neural Characteristic Function (CVPR 2025, arXiv 2502.20653)",
+        20_000,
+    ),
     "MTT": Method(
         "matches the trajectories of experts, networks trained on the real images",
         "Dataset Distillation by Matching Training Trajectories (CVPR 2022, arXiv 2203.11932)",
@@ -125,6 +150,10 @@ PROTOCOLS = {
     "dd": "Dataset Distillation: the learned training steps themselves",
     "frepo": "Neural Feature Regression: regression on learned labels",
     "krr": "Kernel Ridge-Regression: no network, the kernel itself",
+    "datadam": "Attention Matching",
+    "idc": "Synthetic-Data Parameterization: a chain of operations and CutMix",
+    "dance": "Dual-View Distribution Alignment: as idc, 1,500 epochs",
+    "ncfm": "Neural Characteristic Function: as idc, AdamW, 2,000 epochs",
     "dcbench": "DC-BENCH, without augmentation",
     "dcbench_dsa": "DC-BENCH, with DSA augmentation",
 }
@@ -139,5 +168,6 @@ SOURCES = {
     "RandomNetworks": "fresh random networks",
     "TrainedNetworks": "networks trained between steps on the synthetic or the real images",
     "NetworkPool": "a pool of networks of different ages",
+    "NetworkQueue": "a growing queue of networks that learn real images",
     "PretrainedNetworks": "networks trained on the real images beforehand and kept in the cache",
 }

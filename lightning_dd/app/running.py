@@ -3,8 +3,9 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,18 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lightning.pytorch.utilities import rank_zero_only
 
+from lightning_dd.app.advice import advice
 from lightning_dd.callbacks import (
     ArtifactWriter,
     AtomicCheckpointIO,
     BestCheckpoint,
     Evaluation,
     GracefulShutdown,
+    HyperparameterLogger,
     ImageLogger,
     LastCheckpoint,
     ReplicaSyncCheck,
+    RunSummary,
     StepTimer,
 )
 from lightning_dd.callbacks.shutdown import remove_empty_run_dir
@@ -46,20 +50,29 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 }
 
 CALLBACKS = {
+    "cost": StepTimer,
+    "summary": RunSummary,
     "agreement": ReplicaSyncCheck,
     "evaluation": Evaluation,
     "gallery": ImageLogger,
-    "cost": StepTimer,
+    "hyperparameters": HyperparameterLogger,
     "product": ArtifactWriter,
     "best": BestCheckpoint,
     "checkpoint": LastCheckpoint,
     "guard": GracefulShutdown,
 }
-"""In the order in which they are called: an evaluation comes before the record that holds it."""
+"""In the order in which they are called: a step's clock stops before an evaluation, which comes before its record."""
 
 
 class Events(TensorBoardLogger):
-    """TensorBoard's events alone: `config.yaml` and `results.json` say what a file of hyper-parameters would."""
+    """TensorBoard's events alone: `config.yaml` and `results.json` say what a file of hyper-parameters would.
+
+    Nor is there a chart of epochs, of which an endless loader has none.
+    """
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Log scalars but for `epoch`, which Lightning adds."""
+        super().log_metrics({name: value for name, value in metrics.items() if name != "epoch"}, step)
 
     def save(self) -> None:
         """Write the events; Lightning would add an empty `hparams.yaml`."""
@@ -68,7 +81,8 @@ class Events(TensorBoardLogger):
 
 LEAST_PROCESSES = 8
 """So many processes may be tried on any machine."""
-DISTILLER_CALLBACKS = tuple(callback for callback in CALLBACKS.values() if callback is not GracefulShutdown)
+OF_ALL = (GracefulShutdown, RunSummary)
+DISTILLER_CALLBACKS = tuple(callback for callback in CALLBACKS.values() if callback not in OF_ALL)
 """Those that need a synthetic set, which experts have not."""
 
 
@@ -81,8 +95,12 @@ REFUSED: dict[type[Callback], str] = {
 """Lightning's callbacks that do not work with an endless loader."""
 
 
-def prepare_trainer(trainer: Trainer) -> None:
+def prepare_trainer(trainer: Trainer, spell: Callable[[str], str] | None = None) -> None:
     """Have checkpoints written whole or not at all, and refuse what Lightning would ignore.
+
+    Args:
+        trainer: of the run.
+        spell: how the entry point writes the name of an option; None as from Python.
 
     Raises:
         UserError: a callback or an option of the trainer has no effect on a method.
@@ -90,6 +108,8 @@ def prepare_trainer(trainer: Trainer) -> None:
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # a user's own plugin stays
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     for callback in trainer.callbacks:
+        if isinstance(callback, RunSummary):
+            callback.advice = partial(advice, spell=spell)
         if type(callback) in REFUSED:
             raise UserError(f"Lightning's {type(callback).__name__} {REFUSED[type(callback)]}.")
         if isinstance(callback, ModelCheckpoint) and (callback.monitor or callback.every_n_epochs):

@@ -153,8 +153,9 @@ class DistilledDataset(Dataset):
         """Return the accuracy in percent of a network on test images, which are preprocessed here.
 
         Args:
-            test: as the source of `lightning_dd.distill`: a folder (its `test/`, if it has one; resized), a data set
-                of (image, label), or a tuple `(images, labels)` of tensors, uint8 or floats in [0, 1].
+            test: as the source of `lightning_dd.distill`: a folder (its `test/`, if it has one), a data set of (image,
+                label), or a tuple `(images, labels)` of tensors, uint8 or floats in [0, 1]. Images of another size
+                are resized as those that were distilled; class names, where both have them, match labels.
             network: called with preprocessed images `(n, C, H, W)`; None takes that of `train()`.
 
         Raises:

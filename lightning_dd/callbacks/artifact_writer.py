@@ -38,10 +38,8 @@ class ArtifactWriter(CheckedOptions, Callback):
             self.on_train_end(trainer, module)
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Find the run's folder, which is collective; print the length of the run and the resolved options."""
+        """Find the run's folder, which is collective."""
         self._folder = None if trainer.fast_dev_run else run_folder(trainer)
-        if trainer.is_global_zero:
-            print(_beginning(trainer, module), flush=True)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
         """Write the distilled set at every n-th step, and all at the last one, before an evaluation that takes long."""
@@ -88,15 +86,6 @@ class ArtifactWriter(CheckedOptions, Callback):
         write_json(folder / RESULTS, record)
         if picture:
             distilled.save_picture(folder / PICTURE)
-
-
-def _beginning(trainer: Trainer, module: LightningModule) -> str:
-    published = module.published_steps
-    steps = trainer.max_steps
-    length = f"{steps:,} step{'s' * (steps > 1)}" if steps > 0 else "as long as the trainer says"
-    said = "as published" if steps == published else f"published: {published:,}"
-    values = ", ".join(f"{name} {value}" for name, value in module.resolved().items())
-    return f"{type(module).__name__}: {length} ({said}){f'; {values}' if values else ''}."
 
 
 def run_record(trainer: Trainer, module: LightningModule) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Train fresh networks on the distilled set and test them, at chosen steps and at the end."""
 
 import copy
+import math
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from itertools import zip_longest
@@ -10,19 +11,23 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from tqdm import tqdm
 
 from lightning_dd.artifact.codecs import Pixels
 from lightning_dd.artifact.schema import EVALUATION, check_form
 from lightning_dd.callbacks.snapshot import distilled_set
+from lightning_dd.callbacks.step_timer import StepTimer
 from lightning_dd.coresets import random_real
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import Accuracies, Protocol, evaluate, find_protocol
+from lightning_dd.evaluation.duration import duration, network_seconds
 from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator
+from lightning_dd.runtime.bars import tqdm
 from lightning_dd.runtime.environment import table
 from lightning_dd.runtime.options import CheckedOptions, PositiveInt
+
+TIMED_IMAGES = 256  # of the test images, to tell the time
 
 
 class Evaluation(CheckedOptions, Callback):
@@ -34,7 +39,8 @@ class Evaluation(CheckedOptions, Callback):
         enabled: whether to evaluate at all.
         num_networks: fresh networks for each set; mean and standard deviation are over them.
         epochs: in place of the protocol's published number.
-        every_n_steps: also evaluate at these steps; None only at the end.
+        every_n_steps: also evaluate every this many steps; None only at the end.
+        at: also evaluate after these steps.
         protocol: `dc`, `dsa`, `dm`, `dd`, `mtt`, `datm`, `frepo`, `krr`, `dcbench`, `dcbench_dsa`, `common` or
             `common_soft`; None takes the method's own.
         network: architecture of the networks; None takes the one that was distilled with.
@@ -53,6 +59,7 @@ class Evaluation(CheckedOptions, Callback):
         num_networks: PositiveInt = 5,
         epochs: PositiveInt | None = None,
         every_n_steps: PositiveInt | None = None,
+        at: list[PositiveInt] | None = None,
         protocol: str | None = None,
         network: NetworkFactory | None = None,
         split: Literal["test", "held_out"] = "test",
@@ -63,7 +70,7 @@ class Evaluation(CheckedOptions, Callback):
         self.enabled = enabled
         self.num_networks = num_networks
         self.epochs = epochs
-        self.every_n_steps = every_n_steps
+        self.every_n_steps, self.at = every_n_steps, set(at or [])
         self.protocol = protocol
         self.network = network
         self.split = split
@@ -99,6 +106,39 @@ class Evaluation(CheckedOptions, Callback):
             own, theirs = (_sample(factory, module) for factory in (module.network, self.network))
             protocol.check_network(theirs, dict(own.named_parameters()))
 
+    def summary(self, trainer: Trainer, module: LightningModule) -> str:
+        """Return in words how the set will be measured."""
+        if not self.enabled:
+            return "none"
+        protocol = self._protocol_for(module, trainer.datamodule.name)
+        how = protocol.length(len(module.synthetic))
+        if protocol.trains_networks:
+            network = _sample(self.network or module.network, module)
+            how = f"{self.num_networks} x {getattr(network, 'description', type(network).__name__)}, {how}"
+        sets = "the distilled images and on as many random real ones" if self.random_real else "the distilled images"
+        tested = f"tested on the {len(trainer.datamodule.split(self.split)[1]):,} images of the {self.split} split"
+        when = f"every {self.every_n_steps:,} steps and " if self.every_n_steps else ""
+        when = f"after {', '.join(map(str, sorted(self.at)))} steps, {when}" if self.at else when
+        return f"protocol {protocol.name}: {how}, on {sets}; {tested}, {when}at the end"
+
+    def time_ahead(self, trainer: Trainer, module: LightningModule) -> str | None:
+        """Return in words how long the evaluations ahead will take, measured by a few mini-batches."""
+        data, device = trainer.datamodule, module.device
+        images, labels = (part[:TIMED_IMAGES].to(device) for part in data.split(self.split))
+        test_set = data.preprocessing_on(device)(images), labels
+        protocol, share = self._protocol_for(module, data.name), math.ceil(self.num_networks / trainer.world_size)
+        real = find_protocol(protocol.random_real) if protocol.random_real else protocol
+        kinds = [protocol, real] if self.random_real else [protocol]
+        with _training(trainer):
+            part = distilled_set(trainer, module), test_set, len(data.split(self.split)[1])
+            seconds = [network_seconds(*part, self.network or module.network, kind, module.seed) for kind in kinds]
+        if None in seconds:
+            return None
+        every = self.every_n_steps or trainer.max_steps
+        number = 1 + max(0, (trainer.max_steps - 1) // every - trainer.global_step // every)
+        which = f"{number:,} evaluations" if number > 1 else "the evaluation"
+        return f"about {duration(number * share * sum(seconds))} for {which}"
+
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Make the final evaluation of a resumed run that was stopped between its last step and that."""
         if not 0 < trainer.max_steps <= module.iteration:
@@ -110,9 +150,10 @@ class Evaluation(CheckedOptions, Callback):
             self._run(trainer, module)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
-        """Evaluate at every n-th step, but leave the last one to `on_train_end`."""
+        """Evaluate at every n-th step and at chosen ones, but leave the last one to `on_train_end`."""
         step = trainer.global_step
-        if self.enabled and self.every_n_steps and step % self.every_n_steps == 0 and step != trainer.max_steps:
+        due = step in self.at or (self.every_n_steps and step % self.every_n_steps == 0)
+        if self.enabled and due and step != trainer.max_steps:
             self._run(trainer, module)
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -137,11 +178,13 @@ class Evaluation(CheckedOptions, Callback):
         protocol, accuracies = self._measure(trainer, module)
         record = accuracies.record(module.iteration, protocol, self.split)
         record["num_test_images"] = len(trainer.datamodule.split(self.split)[1])
+        timer = next((callback for callback in trainer.callbacks if isinstance(callback, StepTimer)), None)
+        record["spent"] = timer.spent(module) if timer else {}
         self.records.append(record)
         self._measured = module.iteration
-        scalars = {"accuracy": record["accuracy_mean"], "accuracy/random_real": record["random_real_mean"]}
+        record["distilling_seconds"] = next((c.seconds for c in trainer.callbacks if isinstance(c, StepTimer)), None)
         for logger in trainer.loggers:
-            logger.log_metrics({k: v for k, v in scalars.items() if v is not None}, step=module.iteration)
+            logger.log_metrics(_scalars(record), step=module.iteration)
         if trainer.is_global_zero:
             print(f"\n{table(record)}\n", flush=True)
 
@@ -184,6 +227,13 @@ class Evaluation(CheckedOptions, Callback):
     def _protocol_for(self, module: LightningModule, data: str) -> Protocol:
         network = partial(_sample, self.network or module.network, module)
         return find_protocol(self.protocol or module.protocol, self.epochs, data, network)
+
+
+def _scalars(record: dict[str, Any]) -> dict[str, float]:
+    """Return the charts of an evaluation."""
+    accuracy, real = record["accuracy_mean"], record["random_real_mean"]
+    charts = {"accuracy": accuracy, "accuracy/spread": record["accuracy_std"]}
+    return charts if real is None else {**charts, "accuracy/random_real": real, "accuracy/difference": accuracy - real}
 
 
 def _what_is_left(steps: int, made_up: bool, enabled: bool) -> str:

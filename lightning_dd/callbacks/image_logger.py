@@ -1,17 +1,20 @@
 """Pictures of the synthetic images for TensorBoard."""
 
+import io
+
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 
-from lightning_dd.artifact.picture import page_of
+from lightning_dd.artifact.picture import png
+from lightning_dd.callbacks.hyperparameters import writers
 from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
-LARGEST = 200  # images in the grid
+LARGEST = 200  # images in the picture
+PER_CLASS = 10
 
 
 class ImageLogger(CheckedOptions, Callback):
-    """Log a grid of the images and a histogram of their pixels.
+    """Log the images under the names of their classes, and a histogram of their pixels.
 
     Args:
         every_n_steps: updates of the images between two pictures; the first and the last step have one in any case.
@@ -38,12 +41,21 @@ class ImageLogger(CheckedOptions, Callback):
 
     @torch.no_grad()
     def _log(self, trainer: Trainer, module: LightningModule) -> None:
-        loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        if not loggers or not trainer.is_global_zero:
+        if not (found := writers(trainer)):
             return
-        images, per_class = module.synthetic.images(), module.synthetic.codec.images_per_class
-        pixels = trainer.datamodule.preprocessing.inverse(images[:LARGEST].detach().float().cpu())
-        grid = page_of(pixels, columns=min(10, per_class) if per_class > 1 else 10)
-        for logger in loggers:
-            logger.experiment.add_image("images", grid, trainer.global_step)
-            logger.experiment.add_histogram("pixels", pixels, trainer.global_step)
+        classes, shown = module.synthetic.classes, min(PER_CLASS, module.synthetic.images_per_class)
+        rows = torch.arange(len(classes)).view(module.num_classes, -1)[: max(1, LARGEST // shown), :shown].flatten()
+        images = module.synthetic.images()[rows.to(module.device)].detach().float().cpu()
+        pixels = trainer.datamodule.preprocessing.inverse(images)
+        picture = _read(png(pixels, classes[rows], trainer.datamodule.class_names))
+        for writer in found:
+            writer.add_image("images", picture, trainer.global_step, dataformats="HWC")
+            writer.add_histogram("pixels", pixels, trainer.global_step)
+
+
+def _read(content: bytes) -> "torch.Tensor":
+    """Return a PNG as `(H, W, 3)` uint8."""
+    import numpy as np
+    from PIL import Image
+
+    return torch.from_numpy(np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).copy())

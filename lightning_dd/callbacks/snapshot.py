@@ -19,7 +19,8 @@ def distilled_set(trainer: Trainer, module: LightningModule, info: dict[str, Any
         UserError: the images are not finite.
     """
     codec, labels, data = module.synthetic.codec, module.synthetic.labels, trainer.datamodule
-    stored, values = {name: tensor.cpu() for name, tensor in codec.state_dict().items()}, labels.values.detach().cpu()
+    stored = {name: tensor.cpu() for name, tensor in codec.state_dict().items()}
+    stored["images"], values = module.stored_images().cpu(), labels.values.detach().cpu()
     if not stored["images"].isfinite().all():
         raise UserError("The synthetic images are not finite; lower {lr} or set {clip}.")
     return DistilledDataset(

@@ -1,16 +1,20 @@
 """The cost of a run: seconds of a step and its parts, peak memory."""
 
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from lightning_dd.runtime.flops import counted
 from lightning_dd.runtime.memory import peak_memory
 from lightning_dd.runtime.timing import Stopwatch
 
 
 class StepTimer(Callback):
-    """Measure seconds per step (median, evaluations and the first step left out) and peak memory.
+    """Measure seconds per step (median, evaluations and the first step left out), operations and peak memory.
+
+    The operations are those of the first step, all processes together; of compiled code they are not known.
 
     Args:
         synchronize: wait for the GPU at the end of each step and part, so that each part's time is its own; slows the
@@ -21,6 +25,8 @@ class StepTimer(Callback):
         self.synchronize = synchronize
         self._stopwatch = Stopwatch()  # the method's, once there is one
         self._earlier = 0.0  # seconds of steps before the run was resumed
+        self._operations: int | None = None  # of a step
+        self._counting: ExitStack | None = None
         self._last: dict[str, Any] = {}  # the record before, for a process that makes no step
 
     @property
@@ -35,21 +41,41 @@ class StepTimer(Callback):
         if module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(module.device)
 
-    def on_train_batch_start(self, *_: object) -> None:
-        """Start the clock of a step."""
+    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
+        """Start the clock of a step; count the operations of the first."""
+        if self._operations is None and not getattr(module, "compile_objective", True):
+            self._counting = ExitStack()
+            self._counted = self._counting.enter_context(counted())
         self._stopwatch.start("step")
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
         """Stop the clock of a step."""
         self._stopwatch.stop("step", module.device)
+        if self._counting is not None:
+            self._counting.close()
+            self._counting = None
+            self._operations = _summed(trainer, self._counted.count)
+        if trainer.global_step % trainer.log_every_n_steps == 0 or trainer.global_step == trainer.max_steps:
+            charts = {"minutes": self.seconds / 60, "peak_memory_gib": peak_memory(module.device) / 2**30}
+            charts |= {"seconds_per_step": step} if (step := self._stopwatch.medians().get("step")) else {}
+            for logger in trainer.loggers:
+                logger.log_metrics({f"cost/{name}": value for name, value in charts.items()}, trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the time spent so far, so that a resumed run adds to it."""
-        return {"seconds": self.seconds, "record": self._last}
+        return {"seconds": self.seconds, "operations": self._operations, "record": self._last}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the time spent before."""
         self._earlier, self._last = state["seconds"], state["record"]
+        self._operations = state.get("operations")
+
+    def spent(self, module: LightningModule) -> dict[str, Any]:
+        """Return what was spent up to now: seconds and operations of the steps, and of networks trained before them."""
+        operations = None if self._operations is None else self._operations * module.iteration
+        spent = {"seconds": round(self.seconds, 1), "operations": operations}
+        prepared = getattr(module, "networks", None) and module.networks.prepared
+        return spent | {f"{name}_before": value for name, value in (prepared or {}).items()}
 
     def record(self, module: LightningModule) -> dict[str, Any]:
         """Return the entry `cost` of `results.json`."""
@@ -58,10 +84,17 @@ class StepTimer(Callback):
             return self._last
         parts = medians if module.device.type == "cpu" or self.synchronize else {}
         self._last = {
-            "seconds": round(self.seconds, 1),
+            **self.spent(module),
             "seconds_per_step": medians.get("step"),
             "seconds_loss": parts.get("loss"),
             "seconds_networks": parts.get("networks"),
             "peak_memory_bytes": peak_memory(module.device),
         }
         return self._last
+
+
+def _summed(trainer: Trainer, operations: int) -> int:
+    """Return the operations of all processes together."""
+    if trainer.world_size == 1:
+        return operations
+    return int(trainer.strategy.reduce(torch.tensor(operations, dtype=torch.float64), reduce_op="sum"))

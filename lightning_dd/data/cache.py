@@ -20,7 +20,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.runtime.folders import cache_folder
 
 # Raised when decoding changes what it gives for the same files.
-FORMAT = 1
+FORMAT = 2
 
 
 def cached(

@@ -17,18 +17,21 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image, ImageOps
 from torch import Tensor
-from tqdm import tqdm
 
 from lightning_dd.errors import OptionError, UserError
+from lightning_dd.runtime.bars import tqdm
 from lightning_dd.runtime.memory import check_fits
 
 OnUnreadable = Literal["error", "skip"]
 # What Pillow raises on files that are broken, cut off, huge or no images at all.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")
+COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
+MODES = (*GRAY_MODES, *COLOR_MODES, "another")
 EXIF_ORIENTATION = 0x0112
 SIDEWAYS = (5, 6, 7, 8)  # orientations in which stored width and height are swapped
 PROGRESS_FROM = 2000  # images
+LEAST_STRETCH = 0.02  # a rounded side is none
 
 
 class Source(NamedTuple):
@@ -133,14 +136,15 @@ def decode_all(
     The `total` sources are read in order, a few thousand at a time; broken ones are an "error", or left out by "skip".
 
     Returns:
-        "images": `(n, C, H, W)` uint8; "kept": `(n,)` the positions of these images among the sources.
+        "images": `(n, C, H, W)` uint8; "kept": `(n,)` the positions of these images among the sources; "originals":
+        `(n, 3)` int32, each one's height, width and place among `MODES` before.
 
     Raises:
         UserError: names the first image that cannot be read, or that has a size or colors that `how` does not allow.
     """
     check_fits(total * how.channels * math.prod(how.size), f"{total:,} images of {how.size[0]}x{how.size[1]} pixels")
     images = torch.empty(total, how.channels, *how.size, dtype=torch.uint8)
-    out, kept = images.numpy(), []
+    out, kept, originals = images.numpy(), [], []
     with (
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
         tqdm(total=total, desc="decoding images", disable=total <= PROGRESS_FROM, leave=False) as bar,
@@ -150,21 +154,50 @@ def decode_all(
         for tasks in _batched(_batched(sources, 64), 64):
             for pixels_or_error in pool.map(lambda task: [_try(source, how) for source in task], tasks):
                 for result in pixels_or_error:
-                    if isinstance(result, np.ndarray):
-                        out[len(kept)] = result
+                    if not isinstance(result, str):
+                        out[len(kept)], original = result
                         kept.append(position)
+                        originals.append(original)
                     elif on_unreadable == "error":
                         raise UserError(result)
                     position += 1
                 bar.update(len(pixels_or_error))
-    return {"images": images[: len(kept)], "kept": torch.tensor(kept, dtype=torch.long)}
+    return {
+        "images": images[: len(kept)],
+        "kept": torch.tensor(kept, dtype=torch.long),
+        "originals": torch.tensor(originals, dtype=torch.int32).view(-1, 3),
+    }
 
 
-def _try(source: Source, how: Decoding) -> np.ndarray | str:
+def conversions(originals: Tensor, how: Decoding) -> list[str]:
+    """Return in words what decoding changed, from the "originals" `(n, 3)` of `decode_all`; nothing if nothing."""
+    sizes, found = originals[:, :2].double(), []
+    resized = (sizes != torch.tensor(how.size)).any(1)
+    if resized.any():
+        shapes = sizes[resized]
+        areas = shapes.prod(1)
+        low, high = ("x".join(f"{side:.0f}" for side in shapes[at]) for at in (areas.argmin(), areas.argmax()))
+        before = f"from {low}" if low == high else f"from sizes between {low} and {high}"
+        ratios = shapes[:, 1] / shapes[:, 0] * how.size[0] / how.size[1]
+        way = "cropped" if how.crop else "stretched"
+        changed = int((ratios.log().abs() > LEAST_STRETCH).sum())
+        found.append(
+            f"{len(shapes):,} of {len(sizes):,} resized {before}" + (f" ({changed:,} {way})" if changed else "")
+        )
+    counts = dict(zip(MODES, originals[:, 2].bincount(minlength=len(MODES)).tolist(), strict=True))
+    kept = "L" if how.channels == 1 else "RGB"
+    others = [f"{count:,} {mode}" for mode, count in counts.items() if count and mode != kept]
+    return [*found, f"{', '.join(others)} converted to {kept}"] if others else found
+
+
+def _try(source: Source, how: Decoding) -> tuple[np.ndarray, tuple[int, int, int]] | str:
     try:
         with _opened(source.content) as image:
             image.load()
-            return to_pixels(image, how, source.name)
+            sideways = "exif" in image.info and image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
+            size = image.size if sideways else image.size[::-1]
+            mode = MODES.index(image.mode if image.mode in MODES else "another")
+            return to_pixels(image, how, source.name), (*size, mode)
     except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return f"{source.name} cannot be read as an image ({reason}): remove it or set {{data.on_unreadable}} to skip"

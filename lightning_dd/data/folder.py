@@ -83,7 +83,9 @@ class ImageFolder(ImageData):
         if not own_folder:
             chosen = part_rows(labels, split, self.test_fraction)
             files, labels = [files[i] for i in chosen], labels[chosen]
-        return read_files(files, labels, self.decoding, self.cache, self.on_unreadable)
+        images, labels, originals = read_files(files, labels, self.decoding, self.cache, self.on_unreadable)
+        self.originals.append(originals)
+        return images, labels
 
 
 def flatten(listing: Listing, class_names: tuple[str, ...]) -> tuple[list[Path], Tensor]:
@@ -94,13 +96,16 @@ def flatten(listing: Listing, class_names: tuple[str, ...]) -> tuple[list[Path],
 
 def read_files(
     files: list[Path], labels: Tensor, how: Decoding, cache: bool, on_unreadable: OnUnreadable
-) -> tuple[Tensor, Tensor]:
-    """Decode files and return images `(n, C, H, W)` and labels `(n,)` of those that could be read; see `decode_all`."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return images `(n, C, H, W)` and labels `(n,)` of the files that could be read, and "originals" `(n, 3)`.
+
+    See `decode_all`.
+    """
     sources = [Source(str(file), file) for file in files]
     build = partial(decode_all, sources, len(files), how, on_unreadable)
     decoded = cached(files, {"how": vars(how)}, build, cache)
     warn_of_skipped([source.name for source in sources], decoded["kept"])
-    return decoded["images"], labels[decoded["kept"]]
+    return decoded["images"], labels[decoded["kept"]], decoded["originals"]
 
 
 def find_listings(root: Path) -> dict[str, Listing]:

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from lightning_dd.artifact.preprocessing import Normalization, Preprocessing, Whitening
 from lightning_dd.data.batches import InMemoryImages, RealBatches
 from lightning_dd.data.catalogue import DatasetInfo
+from lightning_dd.data.decoding import Decoding, conversions
 from lightning_dd.data.sampling import Batch
 from lightning_dd.data.splits import stratified_split
 from lightning_dd.data.zca import fit_zca, load_or_fit_zca
@@ -56,6 +57,8 @@ class ImageData(CheckedOptions, LightningDataModule):
     num_classes: int
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
+    decoding: Decoding | None = None
+    """The form that image files are brought to, of a subclass that notes their `originals`."""
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class ImageData(CheckedOptions, LightningDataModule):
         self.root, self.normalization, self.zca = root, normalization, zca
         self.held_out, self.cache = held_out, cache
         self._statistics = self._known_statistics()
+        self.originals: list[Tensor] = []  # of the images that were decoded, as `decode_all` gives them
         self._on_device: Preprocessing | None = None
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
@@ -112,6 +116,11 @@ class ImageData(CheckedOptions, LightningDataModule):
         """Differences of the loaded training images from the published set, for every record of a result on them."""
         published, ours = self.facts.num_train if self.facts else None, len(self.train_images)
         return [f"{ours:,} of {published:,} training images"] if published and ours != published else []
+
+    @property
+    def conversions(self) -> list[str]:
+        """What decoding changed in the images of all parts, in words."""
+        return conversions(torch.cat(self.originals), self.decoding) if self.originals else []
 
     def real_images(self, indices: Tensor) -> Tensor:
         """Return the training images at positions `(n,)`, `(n, C, H, W)`, preprocessed, on the CPU."""

@@ -78,7 +78,6 @@ class Parquet(ImageData):
         index = {value: i for i, value in enumerate(self._values)}
         labels = torch.tensor([index.get(value, -1) for value in self.hub_set.labels(part)], dtype=torch.long)
         images, labels = decoded["images"], labels[decoded["kept"]]
-        if own_files:
-            return images, labels
-        chosen = part_rows(labels, split, self.test_fraction)
+        chosen = slice(None) if own_files else part_rows(labels, split, self.test_fraction)
+        self.originals.append(decoded["originals"][chosen])
         return images[chosen], labels[chosen]

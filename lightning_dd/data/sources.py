@@ -81,7 +81,8 @@ def _read_folder(root: Path, part: str, size: tuple[int, int] | None, crop: bool
     names, listing = tuple(listings["train"]), listings.get(part, listings["train"])
     files, labels = flatten(listing, names)
     found, channels = survey(files, root, size, None)
-    images, labels = read_files(files, labels, Decoding(found, channels, size is not None, crop), True, "error")
+    how = Decoding(found, channels, size is not None, crop)
+    images, labels, _ = read_files(files, labels, how, True, "error")
     return Examples(images, labels, names)
 
 

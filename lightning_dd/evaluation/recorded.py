@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,8 +10,8 @@ from torch import Tensor, nn
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.labels import Labels
-from lightning_dd.data.sources import is_folder, read_source
-from lightning_dd.errors import UserError
+from lightning_dd.data.sources import read_source
+from lightning_dd.errors import IN_PYTHON, UserError
 from lightning_dd.evaluation.evaluate import fit_network
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.evaluation.protocols import find_protocol
@@ -47,19 +46,26 @@ def measure_accuracy(distilled: DistilledDataset, test: Any, network: Classifier
         images, labels = _test_images(distilled, test)
         network = train_recorded(distilled) if network is None else network
         place = next(network.parameters(), images) if isinstance(network, nn.Module) else images
-        device = place.device
 
         def classify(pixels: Tensor) -> Tensor:
-            return network(distilled.preprocess(pixels).to(device))
+            return network(distilled.preprocess(pixels).to(place.device)).cpu()
 
-        if not isinstance(network, nn.Module):
-            return accuracy(classify, images, labels)
-        before = network.training
-        network.eval()
-        try:
-            return accuracy(lambda pixels: classify(pixels).cpu(), images, labels)
-        finally:
-            network.train(before)
+        with _in_eval_mode(network):
+            return round(accuracy(classify, images, labels), 3)
+
+
+@contextmanager
+def _in_eval_mode(network: Classifier) -> Iterator[None]:
+    """Put a module into eval mode, and back."""
+    before = getattr(network, "training", None)
+    if before is None:
+        yield
+        return
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(before)
 
 
 @contextmanager
@@ -68,7 +74,7 @@ def _python_words() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(error.worded(lambda option: option.rpartition(".")[2])) from None
+        raise UserError(error.worded(lambda option: IN_PYTHON.get(option, option.rpartition(".")[2]))) from None
 
 
 def _factory(
@@ -107,8 +113,7 @@ def _protocol(
 def _test_images(distilled: DistilledDataset, test: Any) -> tuple[Tensor, Tensor]:
     """Return test images in the set's shape, not preprocessed, and their labels by the set's class names."""
     crop = bool(distilled.info.get("config", {}).get("data", {}).get("init_args", {}).get("crop"))
-    resize = {"image_size": distilled.image_shape[1:], "crop": crop} if is_folder(test) else {}
-    images, labels, names = read_source(Path(test) if is_folder(test) else test, "test", **resize)
+    images, labels, names = read_source(test, "test", distilled.image_shape[1:], crop)
     if images.shape[1] != distilled.image_shape[0]:
         images = _in_channels(images, distilled.image_shape[0])
     if names is not None and names != distilled.class_names:

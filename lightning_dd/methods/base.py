@@ -61,6 +61,7 @@ class Distiller(Preparation):
         if (scheduler := self.lr_schedulers()) is not None:
             scheduler.step()
         self.after_update()
+        self.average_images()
         several = self.trainer.world_size > 1
         self.log("loss", loss.detach(), prog_bar=True, sync_dist=several, reduce_fx="sum" if several else "mean")
 

@@ -56,7 +56,7 @@ class DSDM(DM):
         super().__init__(ipc, codec=codec, lr=lr, **options)
         self.covariance, self.history, self.history_from = covariance, history, history_from
         self.num_networks, self.network_epochs = num_networks, network_epochs
-        self._average: Tensor | None = None
+        self._history: Tensor | None = None
         """Running mean of every class's mean synthetic features, `(num_classes, F)`."""
 
     def own_networks(self) -> PretrainedNetworks:
@@ -67,7 +67,7 @@ class DSDM(DM):
         """Return the distance of features, summed over the batch's classes, and keep their running mean."""
         self._classes, self._means = batch.classes, None
         loss = super().objective(network, synthetic, batch)
-        self._update_average()
+        self._update_history()
         return loss
 
     def statistics(self, features: Tensor) -> Tensor:
@@ -80,12 +80,12 @@ class DSDM(DM):
         self._means = means.detach()
         loss = feature_mean_distance(real.mean(1), means)
         loss = loss + self.covariance / count * covariance_distance(real, synthetic)
-        if self._average is not None and self.iteration >= self.history_from:
-            average = self._average.to(means)[self._classes]
+        if self._history is not None and self.iteration >= self.history_from:
+            average = self._history.to(means)[self._classes]
             loss = loss + self.history / count * feature_mean_distance(average, means)
         return loss
 
-    def _update_average(self) -> None:
+    def _update_history(self) -> None:
         """Update the running mean of all classes, which processes share."""
         count = torch.tensor(0 if self._means is None else self._means.shape[1], device=self.device)
         if self.trainer.world_size > 1:  # a process without classes does not know the number of features
@@ -95,14 +95,14 @@ class DSDM(DM):
             means[self._classes] = self._means.to(means)
         if self.trainer.world_size > 1:
             means = self.trainer.strategy.reduce(means, reduce_op="sum")
-        self._average = means if self._average is None else torch.lerp(means, self._average.to(means), AVERAGE)
+        self._history = means if self._history is None else torch.lerp(means, self._history.to(means), AVERAGE)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the running mean."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["distiller"]["average"] = self._average
+        checkpoint["distiller"]["history"] = self._history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the running mean."""
         super().on_load_checkpoint(checkpoint)
-        self._average = checkpoint["distiller"]["average"]
+        self._history = checkpoint["distiller"]["history"]

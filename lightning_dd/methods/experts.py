@@ -14,6 +14,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.experts import provenance
 from lightning_dd.experts.gradient import gsam
 from lightning_dd.experts.recording import Recording
+from lightning_dd.methods.summary import network_text
 from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, NetworkFactory, build
 from lightning_dd.networks.base import has_batch_norm
@@ -103,7 +104,7 @@ class Experts(Task):
         return None
 
     def setup(self, stage: str) -> None:
-        """Find the unfinished experts, and print the disk space they take.
+        """Find the unfinished experts.
 
         Raises:
             UserError: the folder holds experts of another kind, its disk is too small, or there are several processes.
@@ -114,7 +115,9 @@ class Experts(Task):
         unfinished = [recording for recording in recordings if not recording.finished]
         self._unfinished = sorted(unfinished, key=_epoch, reverse=True)  # those begun come first
         provenance.check_description(self.folder, self._description())
-        self._announce(len(recordings), len(unfinished))
+        self._check_space(len(unfinished))
+        if not unfinished:
+            print(f"All {len(recordings)} experts in {self.folder} are finished: nothing is left to do.", flush=True)
         provenance.write_description(self.folder, self._description())
         self._steps_per_epoch = math.ceil(len(self.trainer.datamodule.train_labels) / self.batch_size)
         steps = sum(self.epochs - _epoch(recording) for recording in unfinished) * self._steps_per_epoch
@@ -146,6 +149,14 @@ class Experts(Task):
         if self._step == self._steps_per_epoch:
             self._step = 0
             self._end_epoch(recording)
+
+    def summary(self) -> dict[str, str]:
+        """Return what the start of a run says of the experts, by title."""
+        steps, number, unfinished = self.trainer.max_steps, len(self.numbers), len(self._unfinished)
+        left = f"{unfinished} of {number} experts of {self.epochs} epochs to train, {steps:,} steps"
+        held = f"({self.keep_epochs + 1} times {len(self.weights):,} weights each, float32)"
+        disk = f"{_readable(self._space(unfinished))} {held} of {_readable(self._free())} free in {self.folder}"
+        return {"network": network_text(self._flat.network), "method": left, "disk": disk}
 
     def _begin_epoch(self, recording: Recording) -> None:
         """Load the weights, and sample the order of the images."""
@@ -192,17 +203,18 @@ class Experts(Task):
         provenance.write_description(self.folder, self._description())
         print(f"\nexpert {recording.number}: {percent:.1f} % of the test images after {self.epochs} epochs", flush=True)
 
-    def _announce(self, number: int, unfinished: int) -> None:
-        """Print the disk space that the experts take; refuse where there is less."""
-        needed = unfinished * len(self.weights) * (self.keep_epochs + 2) * 4  # bytes of float32
-        existing = next(path for path in (self.folder.absolute(), *self.folder.absolute().parents) if path.exists())
-        free = shutil.disk_usage(existing).free
-        print(
-            f"{number} experts in {self.folder}, {number - unfinished} of them finished; the others take "
-            f"{_readable(needed)} ({self.keep_epochs + 1} times {len(self.weights):,} weights each, float32), and "
-            f"{_readable(free)} are free.",
-            flush=True,
-        )
+    def _space(self, unfinished: int) -> int:
+        """Return the bytes that so many experts take: weights in float32."""
+        return unfinished * len(self.weights) * (self.keep_epochs + 2) * 4
+
+    def _free(self) -> int:
+        """Return the free bytes of the folder's disk."""
+        folder = self.folder.absolute()
+        return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+
+    def _check_space(self, unfinished: int) -> None:
+        """Refuse experts for which the disk is too small."""
+        needed, free = self._space(unfinished), self._free()
         if needed > free:
             raise UserError(
                 f"The experts need {_readable(needed)} in {self.folder}, where {_readable(free)} are free; lower "

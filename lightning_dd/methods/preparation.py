@@ -17,14 +17,16 @@ from lightning_dd.artifact.unpickle import tensors_in
 from lightning_dd.augmentation import DSA
 from lightning_dd.coresets import select
 from lightning_dd.errors import OptionError, UserError
+from lightning_dd.methods.summary import method_text, network_text, set_text
 from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, NetworkFactory
+from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator
 from lightning_dd.runtime.memory import check_fits
 from lightning_dd.runtime.options import Momentum, PositiveFloat, PositiveInt, UnitInterval
 from lightning_dd.training.data import training_set
 from lightning_dd.training.features import TrainedFeatures, train_features
-from lightning_dd.training.sources import NetworkSource, RandomNetworks, SourceContext
+from lightning_dd.training.sources import NetworkSource, NoNetworks, RandomNetworks, SourceContext
 
 Init = Literal["real", "noise", "herding", "k_center", "forgetting", "k_means"]
 CHECK_EVERY_ON_GPU = 10
@@ -49,6 +51,8 @@ class Preparation(Task):
         lr_decay: factor on the learning rates at the end, reached along a cosine over `trainer.max_steps`; 1 is
             constant, as published.
         feature_epochs: passes over the training set in which that network is trained; only with `init` of a coreset.
+        ema: decay of a running average of the stored images over the steps, as in FTD (arXiv 2211.11004); what is
+            evaluated and written is then the average. None has none.
         compile: compile the objective with `torch.compile` (slow once, then faster steps).
         **facts: of the data and the run; see `Task`.
 
@@ -85,6 +89,7 @@ class Preparation(Task):
         clip: PositiveFloat | None = None,
         lr_decay: UnitInterval = 1.0,
         feature_epochs: PositiveInt = 10,
+        ema: Momentum | None = None,
         compile: bool = False,
         **facts: Any,
     ) -> None:
@@ -96,6 +101,7 @@ class Preparation(Task):
         self.augmentation = DSA(augmentation) if augmentation else None
         self.lr, self.momentum, self.clip, self.lr_decay = lr, momentum, clip, lr_decay
         self.compile_objective = compile
+        self.ema, self._average = ema, None
         self._last_finite: list[Tensor] = []
         self.shrunk: dict[str, int] = {}
         height, width = self.image_shape[1:]
@@ -232,10 +238,32 @@ class Preparation(Task):
         progress = min(1.0, step / max(1, self.trainer.max_steps))
         return self.lr_decay + (1 - self.lr_decay) * (1 + math.cos(math.pi * progress)) / 2
 
+    def summary(self) -> dict[str, str]:
+        """Return what the start of a run says of the method, by title."""
+        own = "paper" in vars(type(self))  # not its parent's
+        facts = self.trainer.max_steps, self.iteration, self.published_steps if own else None, self.resolved()
+        rows = {"learned": set_text(self.synthetic), "method": method_text(type(self).__name__, *facts)}
+        if self.needs == NoNetworks.gives:
+            return rows
+        return {"network": network_text(sample(self.network, self.image_shape, self.num_classes)), **rows}
+
+    @torch.no_grad()
+    def average_images(self) -> None:
+        """Update the running average of the stored images, where there is one."""
+        if self.ema is not None:
+            stored = self.synthetic.codec.images
+            self._average = stored.clone() if self._average is None else self._average.lerp_(stored, 1 - self.ema)
+
+    def stored_images(self) -> Tensor:
+        """Return what the codec stores, as it is evaluated and written: its running average where there is one."""
+        return (self.synthetic.codec.images if self._average is None else self._average).detach()
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the networks and what the checkpoint belongs to."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["distiller"] |= {"networks": self.networks.state_dict(), "key": self.checkpoint_key()}
+        if self._average is not None:
+            checkpoint["distiller"]["average"] = self._average
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore what `on_save_checkpoint` added.
@@ -251,6 +279,8 @@ class Preparation(Task):
                 raise UserError(f"The checkpoint was made with {name} {theirs}, but this run has {name} {ours}.")
         self._check_progress(checkpoint)
         self.networks.load_state_dict(saved["networks"])
+        if "average" in saved:
+            self._average = saved["average"].to(self.synthetic.codec.images)
         if self.trainer.precision == "64-true":
             self.double()  # Lightning would only after loading, which would have rounded
 

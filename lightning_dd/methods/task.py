@@ -63,6 +63,10 @@ class Task(CheckedOptions, LightningModule):
                     found.setdefault(name, value)
         return found
 
+    def summary(self) -> dict[str, str]:
+        """Return what the start of a run says of this, by title."""
+        raise NotImplementedError
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the iteration and what the run was made from."""
         checkpoint["distiller"] = {

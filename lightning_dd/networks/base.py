@@ -1,6 +1,7 @@
 """The base of all networks: features, logits, and new weights under a given generator."""
 
 import inspect
+import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -47,7 +48,7 @@ class Network(CheckedOptions, nn.Module):
         names = list(inspect.signature(type(self)).parameters)[2:]
         given = dict(zip(names, positional, strict=False)) | options
         given = {name: value for name, value in given.items() if name not in ("image_shape", "num_classes")}
-        plain = {name: _plain(value) for name, value in given.items()}
+        plain = json.loads(json.dumps(given, default=str))  # numbers of restricted types become Python's own
         return {"class_path": f"{type(self).__module__}.{type(self).__qualname__}", "init_args": plain}
 
     def trunk(self) -> Iterable[nn.Module]:
@@ -125,17 +126,6 @@ class Network(CheckedOptions, nn.Module):
 def has_batch_norm(network: nn.Module) -> bool:
     """Return whether outputs in training mode depend on the other examples of the batch."""
     return any(isinstance(module, BATCH_NORMS) for module in network.modules())
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as checkpoints and JSON may hold it: the parser's numbers are of classes of their own."""
-    if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if value is None or isinstance(value, bool):
-        return value
-    return next((kind(value) for kind in (int, float) if isinstance(value, kind)), str(value))
 
 
 def _has_weights(module: nn.Module) -> bool:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from lightning_dd.errors import check_number
 from lightning_dd.networks import Network, NetworkFactory
+from lightning_dd.runtime.bars import tqdm
 from lightning_dd.training.chunks import chunk_size
 from lightning_dd.training.data import TrainingSet
 from lightning_dd.training.pretrained import trained_network

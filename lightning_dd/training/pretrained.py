@@ -1,10 +1,10 @@
 """Networks trained on the whole training set before the run: one mechanism for coresets' features and for methods."""
 
+import time
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from lightning_dd.artifact.files import tensor_digest
 from lightning_dd.data.cache import cached
@@ -13,6 +13,8 @@ from lightning_dd.networks import Network, NetworkFactory, build
 from lightning_dd.networks.base import has_batch_norm
 from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator, key
+from lightning_dd.runtime.bars import tqdm
+from lightning_dd.runtime.flops import forward_operations
 from lightning_dd.runtime.options import PositiveInt
 from lightning_dd.training import recipes
 from lightning_dd.training.data import TrainingSet, training_set
@@ -39,7 +41,8 @@ def trained_network(
     disk; `tick` is called after each mini-batch.
 
     Returns:
-        The network, and under `plain` whether it classified each image rightly in each epoch, `(E, N)`.
+        The network, with the `seconds` that it took, wherever it was trained; and under `plain` whether it classified
+        each image rightly in each epoch, `(E, N)`.
 
     Raises:
         UserError: the network has no features.
@@ -49,20 +52,27 @@ def trained_network(
         raise UserError(f"A network with features is needed, and {type(network).__name__} has none; use ConvNet.")
 
     def learn() -> dict[str, Tensor]:
-        found = {}
+        found, start = {}, time.perf_counter()
         with torch.enable_grad():
             if recipe == "plain":
                 found["history"] = recipes.train_plain(network, data, epochs, seed, tick)
             else:
                 train = recipes.train_fast if recipe == "fast" else recipes.train_cutmix
                 train(network, data, epochs, seed, tick, compile)
-        return found | {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+        found |= {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+        return found | {"seconds": torch.tensor(time.perf_counter() - start)}
 
-    depends_on = {"network": str(network), "epochs": epochs, "seed": seed, "device": device.type}  # devices round
+    depends_on = {
+        "network": str(network),
+        "kept": "seconds too",
+        "epochs": epochs,
+        "seed": seed,
+        "device": device.type,
+    }  # devices round
     depends_on |= {"shape": list(data.images.shape), "pixels and labels": data.digest}
     depends_on |= {"preprocessing": data.preprocessing, "recipe": recipes.describe(recipe, data, device)}
     state = cached([], depends_on, learn, cache)
-    history = state.pop("history", None)
+    history, network.seconds = state.pop("history", None), float(state.pop("seconds", 0))
     network.load_state_dict(state)
     return network.eval(), history
 
@@ -105,16 +115,23 @@ class PretrainedNetworks(NetworkSource):
         data = training_set(context.data, context.device)
         share = range(self.number)[context.rank :: context.world_size]
         total = len(share) * self.epochs * recipes.steps_per_epoch(self.recipe, data)
-        with tqdm(total=total, desc="pretraining networks", leave=False, disable=not context.progress) as bar:
+        shown = {"leave": False, "disable": not context.progress}
+        with tqdm(total=total, desc="pretraining networks", **shown) as bar:
             states = {index: self._trained(index, data, bar) for index in share}
         if context.world_size > 1:
             shares: list[dict[int, Any]] = [{}] * context.world_size
             torch.distributed.all_gather_object(shares, states)
             states = {index: state for part in shares for index, state in part.items()}
-        self._digest = tensor_digest({f"{i}.{name}": t for i, state in states.items() for name, t in state.items()})
+        named = {f"{i}.{name}": t for i, state in states.items() for name, t in state.items() if name != "seconds"}
+        self._digest = tensor_digest(named)
         for state in states.values():
             state.update((name, tensor.to(context.device)) for name, tensor in state.items())
+        seconds = sum(float(state.pop("seconds", 0)) for state in states.values())
         self._states = [states[index] for index in range(self.number)]
+        network = sample(context.factory, context.image_shape, context.num_classes)
+        images = self.number * self.epochs * recipes.steps_per_epoch(self.recipe, data) * recipes.BATCH_SIZE
+        operations = 3 * images * forward_operations(network.eval(), context.image_shape)
+        self.prepared = {"seconds": round(seconds, 1), "operations": operations}
 
     def at(self, iteration: int) -> Network:
         """Return the network of an iteration."""
@@ -164,7 +181,8 @@ class PretrainedNetworks(NetworkSource):
         network, _ = trained_network(*training, context.data.cache, context.compile, bar.update)
         if bar.n == before:  # it was in the cache: no time is estimated for it
             bar.total -= self.epochs * recipes.steps_per_epoch(self.recipe, data)
-        return {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+        state = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+        return state | {"seconds": torch.tensor(network.seconds)}
 
     def _seed(self, index: int) -> int:
         """Return the seed of a network; the first is that of the coresets."""

@@ -1,5 +1,6 @@
 """A queue of networks that are trained on real images and grow in number, as IDM has it (CVPR 2023)."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ class NetworkQueue(RandomNetworks):
         start: networks at first, with random weights.
         every: updates of the images after which a new network with random weights joins.
         largest: networks at most; the oldest leaves.
-        trained: networks, drawn with replacement, that are trained after each update of the images.
+        per_step: networks, drawn with replacement, that are trained after each update of the images.
         steps: of that training.
         lr: learning rate of that training (SGD with momentum 0.9 and weight decay 5e-4, kept with each network).
         batch_size: real images in a step of that training.
@@ -35,13 +36,13 @@ class NetworkQueue(RandomNetworks):
         start: PositiveInt = 3,
         every: PositiveInt = 30,
         largest: PositiveInt = 100,
-        trained: PositiveInt = 2,
+        per_step: PositiveInt = 2,
         steps: PositiveInt = 10,
         lr: PositiveFloat = 0.01,
         batch_size: PositiveInt = 256,
     ) -> None:
         self.start, self.every, self.largest = start, every, largest
-        self.trained, self.steps, self.lr, self.batch_size = trained, steps, lr, batch_size
+        self.per_step, self.steps, self.lr, self.batch_size = per_step, steps, lr, batch_size
         self._members: list[dict[str, Any]] = []
         self._made = 0
 
@@ -58,7 +59,7 @@ class NetworkQueue(RandomNetworks):
 
     def update(self, iteration: int, synthetic: SyntheticSet, batch: Batch) -> None:
         """Train some networks of the queue, and let a new one join where it is time."""
-        for place, index in enumerate(self._draw("update", iteration, self.trained)):
+        for place, index in enumerate(self._draw("update", iteration, self.per_step)):
             self._train(self._members[index], iteration, place)
         if (iteration + 1) % self.every == 0:
             self._join()
@@ -106,11 +107,9 @@ class NetworkQueue(RandomNetworks):
         member["momentum"] = {name: optimizer.state[p]["momentum_buffer"] for name, p in parameters.items()}
         member["accuracy"] = torch.stack(right).mean()
 
-    def _batches(self, iteration: int, place: int) -> Any:
-        data, context = self.context.data, self.context
-        draws = generator(context.seed, "queue/real", iteration * self.trained + place)
+    def _batches(self, iteration: int, place: int) -> Iterator[tuple[Tensor, Tensor]]:
+        count, augment = len(self.context.data.train_labels), self.context.augment
+        draws = generator(self.context.seed, "queue/real", iteration * self.per_step + place)
         for _ in range(self.steps):
-            rows = torch.randint(len(data.train_labels), (self.batch_size,), generator=draws)
-            images = data.real_images(rows).to(context.device)
-            augmented = images if context.augment is None else context.augment(images, draws)
-            yield augmented, data.train_labels[rows].to(context.device)
+            images, labels = self.real_examples(torch.randint(count, (self.batch_size,), generator=draws))
+            yield images if augment is None else augment(images, draws), labels

@@ -66,6 +66,8 @@ class NetworkSource(CheckedOptions):
     gives: ClassVar[str] = "networks"
     """The kind of what `at` returns: `networks` (a module), `initial weights`, `expert segments` or `no networks`."""
     context: SourceContext
+    prepared: dict[str, float] | None = None
+    """What its networks cost before the first step, wherever that was done: `seconds` and `operations`."""
 
     def setup(self, context: SourceContext) -> None:
         """Keep the context; called once, before the first step and before a checkpoint is loaded."""
@@ -116,6 +118,11 @@ class RandomNetworks(NetworkSource):
         else:
             self.network = self.context.build(weights).train().requires_grad_(self.context.trainable)
         return self.network
+
+    def real_examples(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return real images `(n, C, H, W)` at rows `(n,)` and their labels `(n,)`, as the network takes them."""
+        data, like = self.context.data, next(self.network.parameters())
+        return data.real_images(rows).to(like), data.train_labels[rows].to(like.device)
 
 
 class TrainedNetworks(RandomNetworks):
@@ -184,10 +191,10 @@ class TrainedNetworks(RandomNetworks):
     def _examples(self, iteration: int, synthetic: SyntheticSet) -> tuple[Tensor, Tensor]:
         if self.on == "synthetic":
             return synthetic.images().detach(), synthetic.targets().detach()
-        data, context = self.context.data, self.context
-        draws = generator(context.seed, "inner training/real", iteration)
-        rows = torch.randperm(len(data.train_labels), generator=draws)[: self.real_images]
-        return data.real_images(rows).to(context.device), data.train_labels[rows].to(context.device)
+        draws = generator(self.context.seed, "inner training/real", iteration)
+        return self.real_examples(
+            torch.randperm(len(self.context.data.train_labels), generator=draws)[: self.real_images]
+        )
 
 
 class InitialWeights(RandomNetworks):

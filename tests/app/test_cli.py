@@ -103,10 +103,10 @@ def test_short_names_without_a_config(tmp_path, product):
 def test_without_a_number_of_steps_the_published_one_is_taken(fit, product, monkeypatch, capsys):
     monkeypatch.setattr(DM, "published_steps", 2)
     assert fit("--trainer.max_steps", "-1") == 0
-    assert "DM: 2 steps (as published)." in capsys.readouterr().out
+    assert "DM: 2 steps (as published)" in capsys.readouterr().out
     assert product().info["steps"] == 2
     assert fit("--trainer.max_steps", "-1", "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2") == 0
-    assert "DM: as long as the trainer says (published: 2)." in capsys.readouterr().out
+    assert "DM: as long as the trainer says (published: 2)" in capsys.readouterr().out
 
 
 def test_a_coreset_takes_its_one_step(fit, product):
@@ -117,7 +117,7 @@ def test_a_coreset_takes_its_one_step(fit, product):
 def test_what_options_came_to_is_shown_and_recorded(fit, product, capsys):
     options = "--model DC --model.ipc 1 --model.network.width 4 --trainer.max_steps 1"
     assert fit(*options.split()) == 0
-    assert "DC: 1 step (published: 1,000); outer_loops 1, inner_epochs 1." in capsys.readouterr().out
+    assert "DC: 1 step (published: 1,000); outer_loops 1, inner_epochs 1" in capsys.readouterr().out
     info = product(name="dc_digits_ipc1").info
     assert info["resolved"] == {"outer_loops": 1, "inner_epochs": 1}
     assert info["config"]["model"]["init_args"]["outer_loops"] is None

@@ -103,7 +103,46 @@ def test_soft_labels_round_trip(kind, tmp_path):
     assert again.label_kind == kind
     assert torch.equal(again.labels, labels)
     assert again.hard_labels.tolist() == [max(range(3), key=row.__getitem__) for row in labels.tolist()]
-    assert torch.equal(again[4][1], labels[4])
+    assert [again[row][1] for row in range(6)] == again.hard_labels.tolist()
+    wanted = "targets" if kind == "targets" else "soft"
+    image, label = again.pairs(wanted)[4]
+    assert torch.equal(image, again[4][0])
+    expected = labels[4].softmax(0) if kind == "logits" else labels[4]
+    torch.testing.assert_close(label, expected)
+    assert f"pairs(labels='{wanted}') with the loss " in repr(again)
+
+
+def test_info_that_is_no_table():
+    assert "info" in _sentence(lambda: _distilled(info="DM"))
+
+
+def test_pairs_of_hard_labels_are_those_of_indexing():
+    distilled = _distilled()
+    assert [label.item() for _, label in distilled.pairs("hard")] == [label for _, label in distilled]
+    assert "pairs" not in repr(distilled)
+    assert "hard, soft or targets, got 'index'" in _sentence(lambda: distilled.pairs("index"))
+
+
+def test_selected_classes_keep_their_names_and_indices(tmp_path):
+    distilled = _distilled(tensors={"order": torch.zeros(3)}, recipe={"protocol": "dd", "inner": {}})
+    distilled.select(["dog", 2]).save(tmp_path / "some.safetensors")
+    some = load(tmp_path / "some.safetensors")
+    assert torch.equal(some.images, distilled.images[2:])
+    assert (some.labels.tolist(), some.class_names) == ([1, 1, 2, 2], NAMES)
+    assert (some.ipc, some.images_per_class, some.tensors) == (2, 2, {})
+    assert some.folder == tmp_path
+    assert "no class 3" in _sentence(lambda: distilled.select([3]))
+    assert "no class 'cow'" in _sentence(lambda: distilled.select(["cow"]))
+
+
+def test_a_notebook_shows_picture_and_facts():
+    record = {"accuracy_mean": 91.3, "random_real_mean": 70.0, "network": "ConvNet", "protocol": "dm"}
+    distilled = _distilled(info={"method": "<DM>", "dataset": "pets", "evaluations": [record]})
+    shown = distilled._repr_html_()
+    assert "data:image/png;base64," in shown
+    assert "&lt;DM&gt; on pets" in shown
+    assert "91.3 % (ConvNet, protocol dm); random real images 70.0 %" in shown
+    assert "91.3" not in distilled.select([0])._repr_html_()
 
 
 @pytest.mark.parametrize("make", [Tiles, lambda *shape: Frequencies(*shape, keep=3)])
@@ -358,7 +397,6 @@ def test_images_that_are_not_finite(value, tmp_path):
         ({"preprocessing": Normalization([0.0] * 3, [torch.inf] * 3)}, "must be finite"),
         ({"preprocessing": _whitening(48)}, "not one of images of shape (3, 4, 5)"),
         ({"recipe": []}, "recipe"),
-        ({"info": "DM"}, "info"),
         ({"images": None, "codec": Tiles(2, 1, (3, 4, 5)), "labels": torch.zeros(8, dtype=torch.int64)}, "2 classes"),
     ],
 )

@@ -146,3 +146,15 @@ def test_other_options_run(fit, product):
     options = "--model.init noise --model.clip 0.1 --model.lr_decay 0.1 --model.network.norm batch --model.ipc 2"
     assert fit(*options.split()) == 0
     assert product(name="dm_digits_ipc2").images.isfinite().all()
+
+
+def test_the_average_of_the_steps_is_what_is_written(fit, product, tmp_path):
+    def images(name, *options):
+        assert fit(*options, root=tmp_path / name) == 0
+        return product(root=tmp_path / name, version=0).images
+
+    one, two = (images(f"plain {steps}", "--trainer.max_steps", str(steps)) for steps in (1, 2))
+    images("averaged", "--model.ema", "0.75", "--trainer.max_steps", "1")
+    averaged = images("averaged", "--model.ema", "0.75", "--trainer.max_steps", "2", "--ckpt_path", "last")
+    torch.testing.assert_close(averaged, 0.75 * one + 0.25 * two)
+    assert not torch.equal(one, two)

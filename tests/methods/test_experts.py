@@ -92,7 +92,7 @@ def test_an_interrupted_run_gives_identical_files(steps, whole, tmp_path):
 def test_a_finished_folder_is_left_alone(whole, capsys):
     before = _files(whole)
     assert _fit(whole) == 0
-    assert "2 of them finished" in capsys.readouterr().out
+    assert "All 2 experts" in capsys.readouterr().out
     assert _files(whole) == before
 
 

@@ -124,7 +124,7 @@ def test_dsdm_matches_covariances_and_its_own_past():
         module.synthetic.codec.images.mul_(1.5)
     expected, second = naive(first)
     torch.testing.assert_close(objective(module, _batch()), expected)
-    torch.testing.assert_close(module._average.double(), 0.99 * first + 0.01 * second, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(module._history.double(), 0.99 * first + 0.01 * second, rtol=1e-5, atol=1e-6)
 
 
 def test_datadam_matches_attention():

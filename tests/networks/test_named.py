@@ -1,10 +1,14 @@
 """Networks by compact names."""
 
+import copy
+
 import pytest
 import torch
 
+from lightning_dd import networks
 from lightning_dd.errors import UserError
-from lightning_dd.networks.named import sample_network
+from lightning_dd.networks.named import recorded_network, sample_network
+from lightning_dd.runtime.options import PositiveInt
 
 
 @pytest.mark.parametrize(
@@ -40,3 +44,12 @@ def test_names(name, description):
 def test_mistakes_are_sentences(name, words):
     with pytest.raises(UserError, match=words):
         sample_network(name, (3, 32, 32), 10)
+
+
+def test_what_a_network_is_made_from_is_plain_and_makes_it_again():
+    made_from = networks.ConvNet((3, 8, 8), 10, PositiveInt(4), depth=2).made_from
+    assert made_from["init_args"] == {"width": 4, "depth": 2}
+    assert type(made_from["init_args"]["width"]) is int
+    again = recorded_network(made_from)((3, 8, 8), 10)
+    assert again.made_from == made_from
+    assert copy.deepcopy(again).made_from == made_from

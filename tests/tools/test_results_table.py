@@ -1,4 +1,4 @@
-"""The README's table comes from the records."""
+"""The results page's table comes from the records."""
 
 import json
 from pathlib import Path
@@ -51,7 +51,7 @@ def root(tmp_path):
 
 def test_a_row(root):
     assert results_table.table(root).splitlines()[-1] == (
-        "| [DM](configs/dm/cifar10_ipc10.yaml) | CIFAR-10, JPEG copies | 10 | 5 x ConvNet, `dm` "
+        "| [DM](dm/cifar10_ipc10.yaml) | CIFAR-10, JPEG copies | 10 | 5 x ConvNet, `dm` "
         "| 300 (20,000), `real_per_class 64` | 47.9 ± 0.3 "
         "| 31.0 ± 0.5 | - | 48.9 ± 0.6 | -1.0 | 3, some device |"
     )
@@ -66,7 +66,7 @@ def test_herding_of_as_many_images_stands_beside(root):
         (folder / f"cifar10_ipc{ipc}_herding.yaml").write_text("# published 31.6 +- 0.7 (somewhere).\n")
         (folder / f"cifar10_ipc{ipc}_herding.results.json").write_text(json.dumps([record]))
     rows = results_table.table(root).splitlines()
-    assert rows[-2].startswith("| [Coreset, herding](configs/coreset/cifar10_ipc10_herding.yaml) | CIFAR-10")
+    assert rows[-2].startswith("| [Coreset, herding](coreset/cifar10_ipc10_herding.yaml) | CIFAR-10")
     assert "| 31.0 ± 0.5 | 33.3 ± 0.3 | 48.9 ± 0.6 |" in rows[-1]
 
 
@@ -110,5 +110,5 @@ def test_the_table_is_put_between_its_marks():
 
 
 def test_the_readme_has_the_table_of_the_records():
-    readme = (ROOT / "README.md").read_text()
+    readme = (ROOT / "configs" / "README.md").read_text()
     assert results_table.with_table(readme, results_table.table(ROOT)) == readme

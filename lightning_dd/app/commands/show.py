@@ -11,8 +11,8 @@ from lightning_dd.app.commands import parser
 LABELS = {
     "index": "class indices",
     "probabilities": "probabilities, one a class",
-    "logits": "logits, one a class; their softmax is what to train on",
-    "targets": "targets of a regression, one a class: mean squared error, not cross-entropy",
+    "logits": "logits, one a class",
+    "targets": "targets of a regression, one a class: squared error, not cross-entropy",
 }
 NAMES_SHOWN = 10
 
@@ -50,7 +50,7 @@ def _facts(distilled: Any) -> dict[str, str]:
     from lightning_dd.app.commands.list import accuracy
 
     info, names, more = distilled.info, distilled.class_names, len(distilled.class_names) - NAMES_SHOWN
-    recipe = [f"{name} {value}" for name, value in distilled.recipe.items() if value is not None]
+    recipe = [f"{name} {_short(value)}" for name, value in distilled.recipe.items() if value is not None]
     facts = {
         "classes": f"{len(names)}: {', '.join(names[:NAMES_SHOWN])}{f' and {more} more' if more > 0 else ''}",
         "labels": LABELS[distilled.label_kind],
@@ -68,6 +68,14 @@ def _facts(distilled: Any) -> dict[str, str]:
     return facts
 
 
+def _short(value: Any) -> str:
+    """Return a network as `ConvNet(width 32)`, and any other value as text."""
+    if not isinstance(value, dict) or "class_path" not in value:
+        return str(value)
+    options = ", ".join(f"{name} {option}" for name, option in value["init_args"].items())
+    return f"{value['class_path'].rpartition('.')[2]}({options})"
+
+
 def _places(path: Path) -> dict[str, str]:
     picture = path.with_suffix(".png")
     return {
@@ -77,19 +85,29 @@ def _places(path: Path) -> dict[str, str]:
 
 
 def snippet(path: str, distilled: Any) -> str:
-    """Return Python that trains on a set, with the loss that its labels want."""
-    loss = "F.cross_entropy(network(images), labels)"
-    if distilled.label_kind == "logits":
-        loss = "F.cross_entropy(network(images), labels.softmax(1))"
-    elif distilled.label_kind == "targets":
-        loss = "F.mse_loss(network(images), labels)"
+    """Return Python that trains on a set: in a loop, with the loss that its labels want, and as recorded."""
+    from lightning_dd.artifact.labels import LOSSES, Labels
+
+    own = Labels(distilled.labels, distilled.label_kind).own
+    loss = LOSSES[own].replace("logits", "network(images)")
+    train = 'train(protocol="common")  # its own score is a kernel\'s, which trains no network'
+    if "kernel" not in distilled.recipe:
+        train = 'train()  # as recorded; or train("ConvNet", protocol="common")'
+    label = "class index" if own == "hard" else "learned label"
+    learned = "" if own == "hard" else f".pairs(labels={own!r})"
     return f"""\
   import torch, lightning_dd as dd
   from torch.nn import functional as F
 
-  distilled = dd.load({path!r})  # a torch Dataset: (prepared image, label)
-  loader = torch.utils.data.DataLoader(distilled, batch_size=256, shuffle=True)
+  distilled = dd.load({path!r})
+
+  # in a loop of yours: a torch Dataset of (prepared image, {label})
+  loader = torch.utils.data.DataLoader(distilled{learned}, batch_size=256, shuffle=True)
   for images, labels in loader:  # again and again: an epoch is few steps
       loss = {loss}
       ...
-  logits = network.eval()(distilled.preprocess(test_images))  # uint8, or floats in [0, 1]"""
+  logits = network.eval()(distilled.preprocess(test_images))  # uint8, or floats in [0, 1]
+
+  # or in one line
+  network = distilled.{train}
+  accuracy = distilled.evaluate("TEST", network)  # a folder, a data set of (image, label), or tensors"""

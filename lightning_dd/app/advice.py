@@ -1,0 +1,61 @@
+"""What is worth saying at the start of a run: from what was published, and from records."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+
+from lightning_dd.app.configs import folders
+from lightning_dd.comparison.records import TITLES, commands
+from lightning_dd.errors import UserError
+from lightning_dd.methods import Distiller
+
+FEW = 10  # a run of so many times fewer steps than published is short
+Record = dict[str, Any]
+
+
+def advice(trainer: Trainer, module: LightningModule, spell: Callable[[str], str] | None = None) -> list[str]:
+    """Return sentences about a run that is to start.
+
+    Args:
+        trainer: with the number of steps.
+        module: the method.
+        spell: how the entry point writes the name of an option; None as from Python.
+    """
+    if not isinstance(module, Distiller):
+        return []
+    found = [_start(trainer.max_steps, module), _shorter(trainer.max_steps, module, trainer.datamodule.name)]
+    sentences = [UserError(each) for each in found if each]
+    return [sentence.worded(spell) if spell else str(sentence) for sentence in sentences]
+
+
+def _start(steps: int, module: Distiller) -> str | None:
+    """Return what to do about a start from noise that few steps will not leave."""
+    if module.init not in ("noise", "unit_noise") or not 0 < steps * FEW <= module.published_steps:
+        return None
+    few = f"{steps:,} of the published {module.published_steps:,} steps"
+    return f"The images start from noise, which {few} hardly leave: try {{init}} real."
+
+
+def _shorter(steps: int, module: Distiller, data: str) -> str | None:
+    """Return the recorded run of this method that did well in fewer steps: on these data, or else on others."""
+    ours = [record for record in _records() if record["method"] == type(module).__name__ and record["evaluations"]]
+    shorter = [record for record in ours if 0 < record["steps"] * FEW <= steps]
+    here = [record for record in shorter if (record["dataset"], record["ipc"]) == (data, module.ipc)]
+    if not shorter or (data in TITLES and not here):
+        return None
+    best = max(here or shorter, key=lambda each: (each["ipc"] == module.ipc, each["evaluations"][-1]["accuracy_mean"]))
+    accuracy = best["evaluations"][-1]["accuracy_mean"]
+    where = "" if here else f" on {TITLES.get(best['dataset'], best['dataset'])} at {best['ipc']} per class"
+    return f"A recorded run{where} reached {accuracy:.1f} % in {best['steps']:,} steps: {commands(best)[-1]}."
+
+
+def _records() -> Iterator[Record]:
+    """Yield the records beside the configs; a folder that is searched first hides no other."""
+    seen = set()
+    for folder in folders():
+        for path in sorted(folder.rglob("*.results.json")):
+            if (name := path.relative_to(folder)) not in seen:
+                seen.add(name)
+                yield from json.loads(path.read_text())

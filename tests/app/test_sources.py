@@ -1,0 +1,139 @@
+"""What `distill` takes: folders, data sets of pairs or dicts, tensors; methods by name, class and path."""
+
+import functools
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import lightning_dd as dd
+from lightning_dd.errors import UserError
+from lightning_dd.methods import DM
+from lightning_dd.networks import ConvNet
+
+OPTIONS = {
+    "ipc": 1,
+    "steps": 1,
+    "evaluation": False,
+    "network": functools.partial(ConvNet, width=4, depth=2),
+    "trainer": {"enable_progress_bar": False, "accelerator": "cpu"},
+}
+
+
+class Half(DM):
+    """A method of this module."""
+
+
+def _photos(count: int = 12) -> list[tuple[Image.Image, str]]:
+    """Photos of three classes, in several sizes and modes."""
+    draw = np.random.default_rng(0)
+    found = []
+    for index in range(count):
+        pixels = draw.integers(0, 80, (8 + index % 3, 10, 3), dtype=np.uint8)
+        pixels[..., index % 3] += 120
+        found.append((Image.fromarray(pixels).convert("L" if index == 4 else "RGB"), "abc"[index % 3]))
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for index, (photo, name) in enumerate(_photos()):
+        place = tmp_path / "photos" / name
+        place.mkdir(parents=True, exist_ok=True)
+        photo.save(place / f"{index}.png")
+    return tmp_path / "photos"
+
+
+class LikeHuggingFace:
+    """Rows as dicts and a description of the columns, as a `datasets.Dataset` gives them."""
+
+    def __init__(self):
+        self.features = {"img": object(), "label": SimpleNamespace(names=["a", "b", "c"])}
+        self.rows = [{"img": photo, "label": "abc".index(name)} for photo, name in _photos()]
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.rows[index]
+
+
+def test_a_folder(folder, tmp_path):
+    distilled = dd.distill(str(folder), image_size=(8, 12), crop=True, root=tmp_path, **OPTIONS)
+    assert distilled.class_names == ("a", "b", "c")
+    assert distilled.image_shape == (3, 8, 12)
+    assert distilled.folder == tmp_path / "dm_photos_ipc1" / "version_0"
+    assert distilled.evaluate(folder, distilled.train(epochs=1)) >= 0
+
+
+@pytest.mark.parametrize("names", [True, False])
+def test_dicts_as_lists_and_as_hugging_face_gives_them(names, tmp_path):
+    rows = [{"image": photo, "label": name} for photo, name in _photos()] if names else LikeHuggingFace()
+    distilled = dd.distill(rows, image_size=8, root=tmp_path, name="mine", **OPTIONS)
+    assert (distilled.class_names, distilled.image_shape) == (("a", "b", "c"), (3, 8, 8))
+    assert distilled.folder == tmp_path / "dm_mine_ipc1" / "version_0"
+    assert distilled.evaluate(rows, _always_the_first) == 33.333
+
+
+def _always_the_first(images: torch.Tensor) -> torch.Tensor:
+    return torch.eye(3)[torch.zeros(len(images), dtype=torch.long)]
+
+
+def test_tensors_and_the_same_set_as_pairs_give_the_same_images(tmp_path):
+    images, labels = torch.rand(20, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 2
+    found = [
+        dd.distill(source, root=tmp_path, **OPTIONS).images
+        for source in ((images, labels), (images.numpy(), labels.numpy()), list(zip(images, labels, strict=True)))
+    ]
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+    options = {**OPTIONS, "network": "ConvNet:width=4,depth=1"}
+    smaller = dd.distill((images[:, None], labels), root=tmp_path, image_size=4, **options)
+    assert smaller.image_shape == (1, 4, 4)
+
+
+def test_a_method_by_name_class_and_path(tmp_path):
+    class Local(DM):
+        """A method of a function, which no path leads to."""
+
+    source = torch.rand(8, 1, 8, 8), torch.arange(8) % 2
+    for method, name in (("Dm", "DM"), (DM, "DM"), (Half, "Half"), (f"{__name__}.Half", "Half"), (Local, "Local")):
+        assert dd.distill(source, method, root=tmp_path, **OPTIONS).info["method"] == name
+
+
+TENSORS = torch.zeros(8, 1, 8, 8), torch.arange(8) % 2
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "words"),
+    [
+        ("nowhere", {}, "there is no folder nowhere: check the folder's path"),
+        ([{"image": photo, "label": name} for photo, name in _photos()], {}, "while the first is 8x10: set image_size"),
+        ([{"picture": 1, "label": 0}], {}, "columns picture, label: rename two of them to image and label"),
+        ({"train": [1], "test": [2]}, {}, "has parts .train, test.: give one of them"),
+        ((TENSORS[0], TENSORS[1][:3]), {}, r"shapes \(8, 1, 8, 8\) and \(3,\): give \(N, C, H, W\) and \(N,\)"),
+        ((TENSORS[0] + 5, TENSORS[1]), {}, r"give them in \[0, 1\]"),
+        (TENSORS, {"image_size": 0}, "^image_size must be one positive number"),
+        (TENSORS, {"data": {"zcaa": "mtt"}}, "There is no option data.zcaa; did you mean zca"),
+        (TENSORS, {"method": 3}, "method is a name such as 'dm', a class of methods, or its path"),
+        (TENSORS, {"method": "nowhere.Half"}, "'nowhere.Half' cannot be imported: No module named 'nowhere'"),
+        (TENSORS, {"method": "lightning_dd.methods.Halff"}, "The module lightning_dd.methods has no Halff"),
+        (TENSORS, {"method": "lightning_dd.networks.ConvNet"}, "is no method"),
+        (TENSORS, {"method": "experts"}, "no method 'experts'"),
+        (TENSORS, {"ipc": 100}, "init noise"),
+        (TENSORS, {"evaluation": {"protocol": "krr"}}, "^evaluation.protocol krr"),
+    ],
+)
+def test_errors_are_in_words_of_python(source, options, words, tmp_path):
+    with pytest.raises(UserError, match=words) as caught:
+        dd.distill(source, root=tmp_path, **{**OPTIONS, **options})
+    assert "--" not in str(caught.value)
+    assert "model." not in str(caught.value)
+
+
+def test_a_folder_takes_no_class_names(folder, tmp_path):
+    with pytest.raises(UserError, match="leave class_names out"):
+        dd.distill(folder, class_names=["x"], root=tmp_path, **OPTIONS)
