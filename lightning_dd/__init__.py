@@ -1,18 +1,20 @@
 """Lightning DD: dataset distillation methods as PyTorch Lightning modules.
 
 Nothing heavy is imported until it is used: reading a distilled set needs torch and safetensors only.
+
+The names here live elsewhere: `lightning_dd.app.api.distill`, `lightning_dd.app.functional.distill_tensors`,
+`lightning_dd.artifact.dataset.DistilledDataset` and `lightning_dd.artifact.dataset.load`.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from lightning_dd.version import __version__
+from lightning_dd.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from lightning_dd.app.api import distill
-    from lightning_dd.app.functional import distill_tensors
-    from lightning_dd.artifact.dataset import DistilledDataset, load
-
-__all__ = ["DistilledDataset", "__version__", "distill", "distill_tensors", "load"]
+    from lightning_dd.app.api import distill as distill
+    from lightning_dd.app.functional import distill_tensors as distill_tensors
+    from lightning_dd.artifact.dataset import DistilledDataset as DistilledDataset
+    from lightning_dd.artifact.dataset import load as load
 
 
 def __getattr__(name: str) -> Any:

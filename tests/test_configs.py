@@ -8,7 +8,10 @@ from lightning.pytorch import Trainer
 
 from lightning_dd.app.cli import DistillationCLI, main
 
-CONFIGS = sorted(Path(__file__).parent.parent.glob("configs/**/*.yaml"))
+FOLDER = Path(__file__).parent.parent / "configs"
+FAST = sorted(FOLDER.glob("fast/*.yaml"))
+"""Settings over those of a config."""
+CONFIGS = sorted({*FOLDER.glob("**/*.yaml")} - {*FAST})
 METHODS = {path.parent.name: path for path in CONFIGS}
 """One config of each folder."""
 
@@ -65,3 +68,16 @@ def test_first_lines_are_honest():
             assert "published" in first, path
             recorded = path.with_suffix(".results.json").exists()
             assert recorded != first.endswith("Not run by us yet."), path
+
+
+@pytest.mark.parametrize("path", FAST, ids=lambda path: path.stem)
+def test_fast_settings_go_over_a_config(path, tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(Trainer, "fit", lambda trainer, model, **_: started.append((trainer, model)))
+    method, ipc = path.stem.split("_")
+    configs = ["--config", f"{method}/cifar100_{ipc}", "--config", f"fast/{path.stem}"]
+    assert main(["fit", *configs, "--trainer.default_root_dir", str(tmp_path)]) == 0
+    ((trainer, model),) = started
+    assert type(model).__name__.lower() == method
+    assert (f"ipc{model.ipc}", model.num_classes) == (ipc, 100)
+    assert trainer.max_steps < model.published_steps

@@ -134,8 +134,7 @@ class Evaluation(CheckedOptions, Callback):
             seconds = [network_seconds(*part, self.network or module.network, kind, module.seed) for kind in kinds]
         if None in seconds:
             return None
-        every = self.every_n_steps or trainer.max_steps
-        number = 1 + max(0, (trainer.max_steps - 1) // every - trainer.global_step // every)
+        number = 1 + sum(map(self._due, range(trainer.global_step + 1, trainer.max_steps)))
         which = f"{number:,} evaluations" if number > 1 else "the evaluation"
         return f"about {duration(number * share * sum(seconds))} for {which}"
 
@@ -152,8 +151,7 @@ class Evaluation(CheckedOptions, Callback):
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
         """Evaluate at every n-th step and at chosen ones, but leave the last one to `on_train_end`."""
         step = trainer.global_step
-        due = step in self.at or (self.every_n_steps and step % self.every_n_steps == 0)
-        if self.enabled and due and step != trainer.max_steps:
+        if self.enabled and self._due(step) and step != trainer.max_steps:
             self._run(trainer, module)
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -165,6 +163,9 @@ class Evaluation(CheckedOptions, Callback):
         """Evaluate the images of a checkpoint."""
         if self.enabled:
             self._run(trainer, module)
+
+    def _due(self, step: int) -> bool:
+        return step in self.at or bool(self.every_n_steps and step % self.every_n_steps == 0)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the records so far: plain values."""
@@ -182,7 +183,6 @@ class Evaluation(CheckedOptions, Callback):
         record["spent"] = timer.spent(module) if timer else {}
         self.records.append(record)
         self._measured = module.iteration
-        record["distilling_seconds"] = next((c.seconds for c in trainer.callbacks if isinstance(c, StepTimer)), None)
         for logger in trainer.loggers:
             logger.log_metrics(_scalars(record), step=module.iteration)
         if trainer.is_global_zero:

@@ -50,9 +50,8 @@ def network_seconds(
     fresh = build(network, distilled.image_shape, distilled.num_classes, weights, device).train()
     augment = protocol.augment(distilled.recipe.get("augmentation"))
     rows, optimizer, schedule = protocol.plan(fresh, len(distilled), distilled, draws)
-    rows = iter(rows)
+    steps = len(rows) if isinstance(rows, torch.Tensor) else protocol.num_steps(len(distilled))
     first = list(islice(rows, TIMED + 1))
-    steps = len(first) + sum(1 for _ in rows)
     images = distilled.prepared.to(device, dtype)
 
     def train(part: list[torch.Tensor]) -> None:

@@ -115,8 +115,7 @@ class PretrainedNetworks(NetworkSource):
         data = training_set(context.data, context.device)
         share = range(self.number)[context.rank :: context.world_size]
         total = len(share) * self.epochs * recipes.steps_per_epoch(self.recipe, data)
-        shown = {"leave": False, "disable": not context.progress}
-        with tqdm(total=total, desc="pretraining networks", **shown) as bar:
+        with tqdm(total=total, desc="pretraining networks", leave=False, disable=not context.progress) as bar:
             states = {index: self._trained(index, data, bar) for index in share}
         if context.world_size > 1:
             shares: list[dict[int, Any]] = [{}] * context.world_size

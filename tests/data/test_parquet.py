@@ -59,7 +59,7 @@ def test_test_part_is_preferred_to_validation(tmp_path, write_parquet, picture):
 
 def test_sizes_that_differ(tmp_path, write_parquet, picture):
     root = write_both(write_parquet, tmp_path, [picture(1, (6, 4)), picture(2, (8, 8))], [0, 1])
-    with pytest.raises(UserError, match=r"row 1 of .* is 8x8 pixels while others are 6x4: set data\.image_size"):
+    with pytest.raises(UserError, match=r"row 1 of .* is 8x8 pixels while others are 6x4: set image_size"):
         Parquet(root).setup()
     data = Parquet(root, image_size=5)
     data.setup()

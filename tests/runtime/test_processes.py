@@ -45,7 +45,7 @@ def test_three_processes_equal_one(method, tmp_path):
     assert largest_update > 0.01
     assert (several - one).abs().max() < 1e-6 * largest_update
     assert load(folder).images.shape[1:] == (1, 8, 8)
-    for words in ("random real", "The distilled data set is in"):
+    for words in ("\n  difference", "The distilled data set is in"):
         assert result.stdout.count(words) == 1  # rank zero alone prints
     assert "rank: 1" not in result.stderr
     records = [json.loads((where / "results.json").read_text()) for where in (folder_of_one, folder)]

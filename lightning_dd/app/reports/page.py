@@ -20,12 +20,14 @@ def page(runs: list[Path], evaluation: Path | None = None) -> str:
     Raises:
         UserError: a folder is no run's, or there is no such table.
     """
-    parts = [_one_run(run) for run in runs]
+    records = [_read(run / RESULTS) for run in runs]
+    parts = [sections.overview(records)] if len(runs) > 1 else []
+    parts += [_one_run(run, record, number) for number, (run, record) in enumerate(zip(runs, records, strict=True), 1)]
     if evaluation:
         parts.append(
             f'<article class="run">{sections.cross_architecture(_read(evaluation / EVALUATION, TABLE))}</article>'
         )
-    title = escape(", ".join(dict.fromkeys(_read(run / RESULTS)["method"] for run in runs)))
+    title = escape(", ".join(dict.fromkeys(record["method"] for record in records)))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -34,8 +36,8 @@ def page(runs: list[Path], evaluation: Path | None = None) -> str:
     )
 
 
-def _one_run(folder: Path) -> str:
-    record, distilled = _read(folder / RESULTS), load(folder / ARTIFACT)
+def _one_run(folder: Path, record: dict[str, Any], number: int) -> str:
+    distilled = load(folder / ARTIFACT)
     own, tests = folder / EVALUATION, folder / TESTS
     parts = [
         sections.heading(record, distilled),
@@ -47,7 +49,7 @@ def _one_run(folder: Path) -> str:
         sections.loading("/".join(folder.resolve().parts[-3:])),
         sections.config(record),
     ]
-    return f'<article class="run">\n{"".join(parts)}\n</article>\n'
+    return f'<article class="run" id="run{number}">\n{"".join(parts)}\n</article>\n'
 
 
 def _read(path: Path, form: Form = RECORD) -> Any:

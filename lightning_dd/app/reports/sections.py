@@ -2,17 +2,54 @@
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from lightning_dd.app.reports.pictures import accuracy_curve, strips
+from lightning_dd.app.reports.pictures import accuracy_curve, accuracy_over_time, over_time, seconds_spent, strips
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.comparison.records import TITLES, commands, figure, method_of
 
 Record = dict[str, Any]
 
 LEAST = 1e-4  # seconds; what takes less does nothing
+
+
+class Link(NamedTuple):
+    """A cell of a table that leads somewhere on the page."""
+
+    to: str
+    text: str
+
+
+def overview(records: Sequence[Record]) -> str:
+    """Return a table of all runs, with links to their parts, and their accuracy over time in one chart."""
+    names = ("run", "per class", "steps", "accuracy (%)", "random real", "difference", "distilling", "device")
+    rows = [_overview_row(f"run{number}", record) for number, record in enumerate(records, 1)]
+    curves = {
+        f"{number}. {method_of(record)}, {record['ipc']} per class": record["evaluations"]
+        for number, record in enumerate(records, 1)
+    }
+    timed = {name: entries for name, entries in curves.items() if over_time(entries) and len(entries) > 1}
+    chart = f"<h2>Accuracy over time</h2><div class='chart'>{accuracy_over_time(timed)}</div>" if timed else ""
+    return f"<header><h1>{len(records)} runs</h1>\n{_table(names, rows)}{chart}</header>\n"
+
+
+def _overview_row(anchor: str, record: Record) -> list[str]:
+    last = record["evaluations"][-1] if record["evaluations"] else None
+    real = last["random_real_mean"] if last else None
+    seconds = (record.get("cost") or {}).get("seconds")
+    data = TITLES.get(record["dataset"], record["dataset"])
+    return [
+        Link(f"#{anchor}", f"{anchor.removeprefix('run')}. {method_of(record)}, {data}"),
+        str(record["ipc"]),
+        f"{record['steps']:,}",
+        figure(last) if last else "-",
+        figure(last, "random_real") if last else "-",
+        "-" if real is None else f"{last['accuracy_mean'] - real:+.1f}",
+        "-" if seconds is None else _duration(seconds),
+        record.get("environment", {}).get("device", "-"),
+    ]
 
 
 def heading(record: Record, distilled: DistilledDataset) -> str:
@@ -43,8 +80,9 @@ def images(distilled: DistilledDataset) -> str:
         picture = f'<img src="{source}" alt="{escape(name)}" style="width:{100 * count / shown:.4g}%">'
         figures.append(f"<figure>{picture + caption if shown == 1 else caption + picture}</figure>")
     few = f"<p class='quiet'>The first {shown} of {distilled.ipc} images of each class.</p>"
+    size = f"--image:{distilled.image_shape[2] + 1}px;--shown:{shown}"
     note, kind = few if shown < distilled.ipc else "", "single" if shown == 1 else "rows"
-    return _section("Images", f'{note}<div class="grid {kind}">{"".join(figures)}</div>')
+    return _section("Images", f'{note}<div class="grid {kind}" style="{size}">{"".join(figures)}</div>')
 
 
 def accuracy(record: Record) -> str:
@@ -54,7 +92,8 @@ def accuracy(record: Record) -> str:
         return _section("Accuracy", "<p>Not evaluated.</p>")
     if len({entry["step"] for entry in entries}) == 1:
         return _section("Accuracy", _evaluations(entries))
-    return _section("Accuracy over steps", f'<div class="chart">{accuracy_curve(entries)}</div>{_evaluations(entries)}')
+    title = f"Accuracy over {'time' if over_time(entries) else 'steps'}"
+    return _section(title, f'<div class="chart">{accuracy_curve(entries)}</div>{_evaluations(entries)}')
 
 
 def tests(records: Sequence[Record]) -> str:
@@ -64,10 +103,11 @@ def tests(records: Sequence[Record]) -> str:
 
 
 def _evaluations(entries: Sequence[Record]) -> str:
-    names = ("step", "distilled", "random real", "networks", "protocol", "split")
+    names = ("step", "after", "distilled", "random real", "networks", "protocol", "split")
     rows = [
         (
             f"{entry['step']:,}",
+            "-" if (spent := seconds_spent(entry)) is None else _duration(spent),
             figure(entry),
             figure(entry, "random_real"),
             f"{entry['num_networks']} x {entry['network']}",
@@ -158,13 +198,19 @@ def _boxes(facts: Sequence[tuple[str, object]]) -> str:
     return f'<div class="facts">{"".join(boxes)}</div>'
 
 
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _cell(value: str | Link) -> str:
+    if isinstance(value, Link):
+        return f'<a href="{value.to}">{escape(value.text)}</a>'
+    return escape(value)
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str | Link]]) -> str:
     """Return a table whose rows become blocks on a narrow screen."""
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     body = ""
     for row in rows:
         pairs = zip(["th", *["td"] * len(row)], names, row, strict=False)
-        cells = (f'<{tag} data-label="{escape(name)}">{escape(value)}</{tag}>' for tag, name, value in pairs)
+        cells = (f'<{tag} data-label="{escape(name)}">{_cell(value)}</{tag}>' for tag, name, value in pairs)
         body += f"<tr>{''.join(cells)}</tr>"
     return f'<table class="stacks"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
@@ -184,5 +230,5 @@ def _network(name: str) -> str:
 
 def _duration(seconds: float) -> str:
     if seconds < 120:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -151,7 +151,30 @@ def test_later_tests_and_the_rule_of_a_coreset(tmp_path):
 def test_several_runs(tmp_path):
     text = page([_run(tmp_path / "a" / "version_0"), _run(tmp_path / "b" / "version_0", method="DC")])
     assert "<title>DM, DC - " in text
-    assert text.count('<article class="run">') == 2
+    assert text.count('<article class="run"') == 2
+
+
+def test_several_runs_are_compared_first(tmp_path):
+    """A table with links to the runs, and one curve a run whose evaluations know when they were made."""
+    timed = [{**_evaluation(step, 50.0 + step / 10), "spent": {"seconds": 0.6 * step}} for step in (100, 200)]
+    first = _run(tmp_path / "a", evaluations=tuple(timed))
+    second = _run(tmp_path / "b", method="DC", evaluations=(_evaluation(9, 60.0),))
+    text = page([first, second])
+    overview, rest = text.split("</header>")
+    assert overview.count("<tr>") == 3
+    words = _text(f"{overview}</header></main></body></html>")
+    for part in (
+        "1. DM, Fashion-MNIST",
+        "70.0 ± 1.2",
+        "+30.0",
+        "2. DC, Fashion-MNIST",
+        "5 min",
+        "minutes of distilling",
+    ):
+        assert part in words, part
+    assert 'href="#run2"' in overview
+    assert 'id="run2"' in rest
+    assert "Accuracy over time" in rest
 
 
 @pytest.mark.parametrize("content", [None, "{"])

@@ -1,0 +1,109 @@
+"""The block at the start of a run, the line about its time, and what may be better."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lightning_dd.app.advice import advice
+from lightning_dd.app.cli import main
+from lightning_dd.data.decoding import MODES, Decoding, conversions
+
+OPTIONS = """--model.ipc 1 --model.network.width 4 --model.network.depth 1 --model.real_per_class 2
+--trainer.max_steps 3 --evaluation.epochs 1 --evaluation.num_networks 1
+--data ImageFolder --data.image_size [8,12] --data.cache false"""
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Three classes of photos in several sizes and color modes."""
+    draw = random.Random(0)
+    for index in range(3):
+        folder = tmp_path / "photos" / f"class{index}"
+        folder.mkdir(parents=True)
+        for number, mode in enumerate(("RGB", "L", "RGBA", "P", "CMYK", "RGB")[: 4 + index]):
+            size = (24, 16) if number % 2 else (12, 8)
+            pixels = np.full((size[1], size[0], 3), draw.randrange(256), dtype=np.uint8)
+            Image.fromarray(pixels).convert(mode).save(folder / f"{number}.{'tif' if mode == 'CMYK' else 'png'}")
+    return tmp_path / "photos"
+
+
+def _fit(photos, tmp_path, *options):
+    root = ["--data.root", str(photos), "--trainer.default_root_dir", str(tmp_path / "runs")]
+    return main(["fit", *options[:2], *OPTIONS.split(), *root, *options[2:]])
+
+
+def _rows(printed):
+    """Return the rows of the block by title, each in one line."""
+    lines, rows, title = printed.split("Ahead:")[0].splitlines(), {}, ""
+    for line in lines:
+        if line.startswith(" "):
+            rows[title] = f"{rows[title]} {line.strip()}"
+        elif line:
+            title, _, text = line.partition(" ")
+            rows[title] = text.strip()
+    return rows
+
+
+def test_the_block_says_what_was_found(photos, tmp_path, capsys):
+    assert _fit(photos, tmp_path, "--model", "DC") == 0
+    printed = capsys.readouterr().out
+    rows = _rows(printed)
+    assert rows["data"] == (
+        "photos: 3 classes of 8x12 pixels in color, 12 images to train on (3 of class0 to 5 of class2), 3 to test on"
+    )
+    assert rows["converted"] == "7 of 15 resized from 16x24; 3 L, 3 P, 3 RGBA, 2 CMYK converted to RGB"
+    assert rows["network"].startswith("ConvNet (width 4, depth 1), ")
+    assert rows["learned"] == "3 images, 1 per class, of 8x12 pixels in color"
+    assert rows["method"] == "DC: 3 steps (published: 1,000); outer_loops 1, inner_epochs 1"
+    assert rows["evaluation"].startswith(
+        "protocol dc: 1 x ConvNet (width 4, depth 1), 1 epochs, on the distilled images"
+    )
+    assert rows["folder"].endswith("dc_photos_ipc1/version_0")
+    assert "hardly leave: try --model.init real." in rows["advice"]
+    ahead = next(line for line in printed.splitlines() if line.startswith("Ahead:"))
+    assert "for the evaluation" in ahead
+    assert "peak memory" in ahead
+
+
+def test_it_can_be_left_out(photos, tmp_path, capsys):
+    assert _fit(photos, tmp_path, "--model", "DM", "--summary.enabled", "false") == 0
+    printed = capsys.readouterr().out
+    assert "images to train on" not in printed
+    assert "Ahead:" not in printed
+
+
+def test_conversions_by_hand():
+    """Two of three have another size, one another shape too; modes are counted."""
+    originals = torch.tensor([[8, 8, MODES.index("RGB")], [16, 16, MODES.index("L")], [16, 32, MODES.index("RGB")]])
+    assert conversions(originals, Decoding((8, 8), 3, True)) == [
+        "2 of 3 resized from sizes between 16x16 and 16x32 (1 stretched)",
+        "1 L converted to RGB",
+    ]
+    assert conversions(originals[:1], Decoding((8, 8), 3)) == []
+
+
+class _Run:
+    """What advice looks at."""
+
+    def __init__(self, steps, data):
+        self.max_steps = steps
+        self.datamodule = type("Data", (), {"name": data})
+
+
+@pytest.mark.parametrize(
+    ("data", "steps", "words"),
+    [
+        ("mnist", 20_000, "A recorded run reached 89.0 % in 300 steps: python -m lightning_dd fit --config "),
+        ("mnist", 300, None),
+        ("photos", 20_000, "A recorded run on "),
+        ("cifar100", 20_000, None),  # a standard set without a record: what others reached says nothing of it
+    ],
+)
+def test_a_shorter_run_is_told_where_a_record_knows_one(data, steps, words):
+    from lightning_dd.methods import DM
+
+    said = advice(_Run(steps, data), DM(ipc=1, image_shape=(1, 28, 28)))
+    assert said[0].startswith(words) if words else said == []
