@@ -22,6 +22,7 @@ from lightning_dd.app.running import (
     CALLBACKS,
     DISTILLER_CALLBACKS,
     TRAINER_DEFAULTS,
+    RunConfig,
     check_learned,
     check_processes,
     prepare_trainer,
@@ -177,7 +178,8 @@ def _run(args: Sequence[str] | None) -> None:
         load_from_checkpoint_support=False,  # checkpoints hold the method's options themselves
         parser_class=PlainParser,
         parser_kwargs={"prog": "python -m lightning_dd"},  # not the name of a file
-        save_config_kwargs={"overwrite": True},  # a resumed run writes into its folder
+        save_config_callback=RunConfig,
+        save_config_kwargs={"save_to_log_dir": False},  # it does so itself
         trainer_defaults=dict(TRAINER_DEFAULTS),
         args=args,
     )

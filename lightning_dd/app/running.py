@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import (
     EarlyStopping,
@@ -18,11 +18,13 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     StochasticWeightAveraging,
 )
+from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_dd.app.advice import advice
+from lightning_dd.artifact.files import atomic
 from lightning_dd.callbacks import (
     ArtifactWriter,
     AtomicCheckpointIO,
@@ -36,6 +38,7 @@ from lightning_dd.callbacks import (
     RunSummary,
     StepTimer,
 )
+from lightning_dd.callbacks.run_paths import CONFIG
 from lightning_dd.callbacks.shutdown import remove_empty_run_dir
 from lightning_dd.errors import OptionError, UserError
 
@@ -77,6 +80,24 @@ class Events(TensorBoardLogger):
     def save(self) -> None:
         """Write the events; Lightning would add an empty `hparams.yaml`."""
         self.experiment.flush()
+
+
+class RunConfig(SaveConfigCallback):
+    """`config.yaml` in the run's folder, whole or not at all; Lightning's own writes over an old one."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the folder, which is collective, and write the file once.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        self._folder = Path(trainer.log_dir)
+        super().setup(trainer, pl_module, stage)
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the file."""
+        with atomic(self._folder / CONFIG) as temporary:
+            temporary.write_text(self.parser.dump(self.config, skip_none=False), encoding="utf-8")
 
 
 LEAST_PROCESSES = 8

@@ -87,6 +87,7 @@ EVALUATION = {
     "random_real_std": (None, not_negative),
     "random_coded_mean?": (None, percent),
     "random_coded_std?": (None, not_negative),
+    "spent?": (None, {"seconds?": not_negative, "seconds_before?": (None, not_negative)}),
 }
 """One evaluation in the record of a run."""
 INFO = {

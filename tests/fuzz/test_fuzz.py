@@ -46,6 +46,7 @@ def _hold(door: doors.Door, number: int) -> None:
         fine += found == "ok"
         if found != "ok" and not right(found):
             wrong[index] = found
+            print(f"wrong at {index}: {found}", flush=True)
     took, grown = time.perf_counter() - start, _peak() - before
     print(f"{number} cases, {fine} right, {len(wrong)} wrong, {took:.0f} s, {grown / 2**20:.0f} MiB over the base")
     assert not wrong, "\n".join(f"{index}: {found}" for index, found in list(wrong.items())[:40])
