@@ -45,8 +45,9 @@ def _of_parsers(error: BaseException) -> UserError | None:
 def _of_others(error: BaseException) -> UserError | None:
     where = _modules(error)
     if isinstance(error, OSError) and error.strerror and not where[-1].startswith("torch"):
-        place = error.filename or "a file"
-        return UserError(f"Cannot use {_text(str(place))}: {error.strerror}.")
+        if not error.filename:  # TensorBoard's own thread
+            return UserError(f"Cannot write a file of the run: {error.strerror}.")
+        return UserError(f"Cannot use {_text(str(error.filename))}: {error.strerror}.")
     if RESTORING in where or any(name.endswith("load_state_dict") for name in _functions(error)):
         said = type(error).__name__ if isinstance(error, KeyError) else _first_line(error)
         return UserError(f"The checkpoint does not fit this run, or is damaged: {said}.")

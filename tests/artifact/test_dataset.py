@@ -124,7 +124,7 @@ def test_pairs_of_hard_labels_are_those_of_indexing():
 
 
 def test_selected_classes_keep_their_names_and_indices(tmp_path):
-    distilled = _distilled(tensors={"order": torch.zeros(3)}, recipe={"protocol": "dd", "inner": {}})
+    distilled = _distilled(tensors={"order": torch.zeros(3).long()}, recipe={"inner": {"optimizer": "sgd"}})
     distilled.select(["dog", 2]).save(tmp_path / "some.safetensors")
     some = load(tmp_path / "some.safetensors")
     assert torch.equal(some.images, distilled.images[2:])
@@ -136,7 +136,8 @@ def test_selected_classes_keep_their_names_and_indices(tmp_path):
 
 
 def test_a_notebook_shows_picture_and_facts():
-    record = {"accuracy_mean": 91.3, "random_real_mean": 70.0, "network": "ConvNet", "protocol": "dm"}
+    record = {"step": 1, "network": "ConvNet", "protocol": "dm", "epochs": 9, "split": "test", "num_networks": 2}
+    record |= {"accuracy_mean": 91.3, "accuracy_std": 1.0, "random_real_mean": 70.0, "random_real_std": 1.0}
     distilled = _distilled(info={"method": "<DM>", "dataset": "pets", "evaluations": [record]})
     shown = distilled._repr_html_()
     assert "data:image/png;base64," in shown
