@@ -60,7 +60,7 @@ def check_set(distilled: "DistilledDataset") -> None:
     if order.dtype != torch.int64 or not order.numel() or not 0 <= order.min() <= order.max() < len(distilled.images):
         raise UserError("The order of the set's training steps names images that it does not have.")
     distilled.preprocessing.check(distilled.image_shape)
-    largest = float(distilled.preprocessing.normalization(distilled.images).abs().max())
+    largest = float(distilled.preprocessing.normalization(distilled.images.detach()).abs().max())
     if not largest <= LARGEST_VALUE:
         raise UserError(f"The normalized images reach {largest:.3g}, which no network learns from; their run diverged.")
 
@@ -87,7 +87,7 @@ def _check_labels(distilled: "DistilledDataset") -> None:
     if not labels.is_floating_point() or not labels.isfinite().all():
         raise UserError("The labels hold values that are not finite; the run that made them diverged.")
     if labels.abs().max() > LARGEST_VALUE:
-        raise UserError(f"The labels reach {float(labels.abs().max()):.3g}; the run that made them diverged.")
+        raise UserError(f"The labels reach {float(labels.detach().abs().max()):.3g}; the run that made them diverged.")
     if kind == "probabilities" and (labels.min() < 0 or (labels.sum(1) - 1).abs().max() > SUMS_TO_ONE):
         raise UserError("Labels of the kind probabilities are not below 0 and sum to 1, and these do not.")
 

@@ -61,7 +61,8 @@ def main(root: Path) -> None:
         number = whole(root)
         for said in (resumed, fresh):
             assert said == "ok" or said.startswith("error: "), said
-            assert "||" not in said and ("space" in said or said == "ok"), said
+            assert "||" not in said, said
+            assert "space" in said or said == "ok", said
         assert dd.load(last.parents[1]).images.shape == images.shape
         again = outcome(fit(runs, *every, "--trainer.max_steps", "4", "--ckpt_path", "last"), SLOW)
         assert again == "ok", again

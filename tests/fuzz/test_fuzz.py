@@ -116,6 +116,8 @@ def test_configs(root):
     _hold(doors.configs(root), 30 * TIMES)
 
 
+QUICK = ("configs", "folders", "results")
+"""Doors whose cases take seconds."""
 RIGHT = (
     *("artifact: images half", "artifact: foreign network", ".pt: labels float whole", "folder: a folder called a.png"),
     *("Parquet: labels huge", "--model.lr_decay 0", "--trainer.log_every_n_steps -1", "--model.real_per_class"),
@@ -126,8 +128,10 @@ RIGHT = (
 """Cases that are right as they are: nothing in what they say is wrong, or nothing uses it."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("door", cases.DOORS)
+@pytest.mark.parametrize(
+    "door",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in cases.DOORS],
+)
 def test_every_known_case_is_refused_in_one_sentence(door, root):
     found = {name: outcome(action) for name, action in cases.DOORS[door](root)}
     wrong = {name: said for name, said in found.items() if not right(said)}
