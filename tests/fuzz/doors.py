@@ -159,7 +159,7 @@ def configs(root: Path) -> Door:
             path.write_bytes(damaged_bytes(written, draw))
         else:
             path.write_text(yaml.safe_dump(damaged_table(loaded, draw)), errors="surrogatepass")
-        found = outcome(fit(root, config=path))
+        found = outcome(fit(root, "--evaluation.enabled", "false", config=path))
         return found if found == "ok" or found.startswith("error") else f"{path.read_bytes()!r}: {found}"
 
     return case
