@@ -30,6 +30,8 @@ WITH_TILES = {  # method, its configuration and options
     "dsdm": ("dm", ["--model", "DSDM", *PRETRAINED, "--model.history_from", "1"]),
     "idm": ("dm", ["--model", "IDM", "--model.every", "2", "--model.network_steps", "2"]),
     "datadam": ("dm", ["--model", "DataDAM"]),
+    "idc": ("dc", ["--model", "IDC", "--model.n_data", "48", "--model.synthetic_per_class", "6"]),
+    "dream": ("dc", ["--model", "DREAM", "--model.n_data", "48", "--model.every", "2", "--model.init", "real"]),
     "ratbptt": ("dd", ["--model", "RaTBPTT", "--model.window", "2", "--model.augmentation", "null"]),
 }
 TILES = ["--model.codec", "Tiles", "--model.codec.factor", "2"]

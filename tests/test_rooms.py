@@ -18,7 +18,7 @@ RANKS = (
     {"app"},
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
-TORCH_ONLY = {"losses": {"torch", "math", "collections", "typing", "dataclasses"}}
+TORCH_ONLY = {"losses": {"torch", "math", "collections", "functools", "typing", "dataclasses"}}
 WITHOUT_LIGHTNING = "artifact"
 DELEGATIONS = {("artifact", "evaluation")}
 """What `DistilledDataset.train` and `.evaluate` import when they are called."""

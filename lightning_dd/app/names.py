@@ -36,6 +36,21 @@ METHODS = {
         "Dataset Condensation with Differentiable Siamese Augmentation (ICML 2021, arXiv 2102.08259)",
         1000,
     ),
+    "IDC": Method(
+        "DC for more images in the same budget, under networks that learn real images",
+        "Dataset Condensation via Efficient Synthetic-Data Parameterization (ICML 2022, arXiv 2205.14959)",
+        200_000,
+    ),
+    "DREAM": Method(
+        "IDC on real images that k-means chooses",
+        "DREAM: Efficient Dataset Distillation by Representative Matching (ICCV 2023, arXiv 2302.14416)",
+        200_000,
+    ),
+    "AccDD": Method(
+        "IDC from networks of two epochs, perturbed",
+        "Accelerating Dataset Distillation via Model Augmentation (CVPR 2023, arXiv 2212.06152)",
+        50_000,
+    ),
     "DM": Method(
         "matches mean features under random networks",
         "Dataset Condensation with Distribution Matching (WACV 2023, arXiv 2110.04181)",
@@ -167,6 +182,7 @@ CODECS = {
 SOURCES = {
     "RandomNetworks": "fresh random networks",
     "TrainedNetworks": "networks trained between steps on the synthetic or the real images",
+    "EarlyNetworks": "the same, from networks of a few epochs, perturbed",
     "NetworkPool": "a pool of networks of different ages",
     "NetworkQueue": "a growing queue of networks that learn real images",
     "PretrainedNetworks": "networks trained on the real images beforehand and kept in the cache",

@@ -1,5 +1,7 @@
 """CutMix (arXiv 1905.04899): a rectangle of each image from another, and labels mixed by area."""
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -26,6 +28,15 @@ def cutmix(images: Tensor, labels: Tensor, num_classes: int, generator: torch.Ge
     share = (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
     soft = labels if labels.ndim == 2 else F.one_hot(labels, num_classes).to(images.dtype)
     return mixed, torch.lerp(soft, soft[partner], share)
+
+
+def mix_some(
+    batches: Iterable[tuple[Tensor, Tensor]], probability: float, num_classes: int, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the mini-batches, each mixed with a probability; see `cutmix`."""
+    for images, labels in batches:
+        mixed = torch.rand((), generator=generator).item() < probability
+        yield cutmix(images, labels, num_classes, generator) if mixed else (images, labels)
 
 
 def _span(place: float, size: int, side: float) -> slice:

@@ -99,12 +99,18 @@ class RealBatches(Sampler[BatchIndices]):
         empty = torch.empty(0, dtype=torch.long)
         rng = generator(self.seed, "real", iteration)
         if isinstance(self.sampling, ClassBalanced):
-            indices = self.table.draw(self.sampling.per_class, rng)
+            indices = self._of_every_class(iteration, rng)
             return BatchIndices(iteration, torch.arange(len(indices))[self.share], indices[self.share])
         if isinstance(self.sampling, Uniform):
             indices = torch.randperm(self.num_images, generator=rng)[: self.sampling.batch_size]
             return BatchIndices(iteration, empty, indices[self.share] if self.sampling.shared else indices)
         return BatchIndices(iteration, empty, empty)
+
+    def _of_every_class(self, iteration: int, rng: torch.Generator) -> Tensor:
+        rows = self.sampling.among(iteration) if self.sampling.among else None
+        if rows is None:
+            return self.table.draw(self.sampling.per_class, rng)
+        return rows.gather(1, torch.rand(rows.shape, generator=rng).topk(self.sampling.per_class).indices)
 
 
 class InMemoryImages(Dataset):

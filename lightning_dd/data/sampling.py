@@ -1,5 +1,6 @@
 """Batches of real images: `Distiller.sampling` asks for a kind, the data module gives it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,9 +14,12 @@ class ClassBalanced:
     Attributes:
         per_class: B, sampled without replacement within the batch, and with replacement where a class has fewer; no
             more than the largest class has.
+        among: called with the iteration, up to one step ahead of it; returns the positions `(num_classes, R)` in the
+            training part that may be sampled, R at least B, or None for all.
     """
 
     per_class: int
+    among: Callable[[int], Tensor | None] | None = None
 
     def largest(self, labels: Tensor) -> int:
         """Return the size of the largest class, of labels `(N,)`: a larger B would only repeat images."""

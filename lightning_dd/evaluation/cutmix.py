@@ -1,39 +1,42 @@
 """Evaluation of IDC and of methods after it: a chain of operations, CutMix, several drops of the learning rate."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from lightning_dd.artifact.dataset import DistilledDataset
-from lightning_dd.augmentation.cutmix import cutmix
+from lightning_dd.augmentation.cutmix import mix_some
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.training.data import NOT_MIRRORED
 from lightning_dd.training.loop import Augmentation, mini_batches, train_network
 
-PROBABILITY = 0.5
-
 
 @dataclass(frozen=True)
 class CutMixProtocol(Protocol):
-    """Each mini-batch goes through a chain of operations, parameters per image, and half of them are mixed by CutMix.
+    """Each mini-batch goes through a chain of operations, parameters per image, and some are mixed by CutMix.
 
     Attributes:
         drops: shares of the epochs after which the learning rate falls.
         drop: the factor by which it falls each time.
+        mixed: the probability that a mini-batch is mixed.
+        unmixed: data sets where none is.
         adam: whether AdamW trains, with PyTorch's weight decay, in place of SGD.
     """
 
     drops: tuple[float, ...] = (2 / 3, 5 / 6)
     drop: float = 0.2
+    mixed: float = 0.5
+    unmixed: tuple[str, ...] = ()
     adam: bool = False
     augmentation: str | None = "dsa_color+flip+crop_color+flip+scale_color+flip+rotate"
     batch_size: int = 64
 
     def for_data(self, data: str, batch_norm: bool) -> "CutMixProtocol":
-        """Return the protocol for a data set: digits are not mirrored."""
-        return replace(self, augmentation=self.augmentation.replace("+flip", "")) if data in NOT_MIRRORED else self
+        """Return the protocol for a data set: digits are not mirrored, and some sets not mixed."""
+        mixed = 0.0 if data in self.unmixed else self.mixed
+        flipped = self.augmentation if data not in NOT_MIRRORED else self.augmentation.replace("+flip", "")
+        return replace(self, augmentation=flipped, mixed=mixed)
 
     def augment(self, strategy: str | None) -> Augmentation | None:
         """Return the protocol's augmentation, whatever operations the set was distilled with."""
@@ -50,13 +53,9 @@ class CutMixProtocol(Protocol):
     ) -> None:
         """Train a network in place; see `Protocol.fit`."""
         rows, optimizer, schedule = self.plan(network, len(images), distilled, generator)
-
-        def batches() -> Iterator[tuple[Tensor, Tensor]]:
-            for batch in mini_batches(images, labels, rows, augment, generator):
-                mixed = torch.rand((), generator=generator).item() < PROBABILITY
-                yield cutmix(*batch, distilled.num_classes, generator) if mixed else batch
-
-        train_network(network.train(), batches(), self.loss, optimizer, schedule)
+        batches = mini_batches(images, labels, rows, augment, generator)
+        mixed = mix_some(batches, self.mixed, distilled.num_classes, generator)
+        train_network(network.train(), mixed, self.loss, optimizer, schedule)
 
     @property
     def total_epochs(self) -> int:

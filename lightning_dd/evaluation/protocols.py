@@ -30,7 +30,7 @@ PROTOCOLS = {
         FRePoProtocol("frepo", "Neural Feature Regression (arXiv 2206.00719)"),
         KernelProtocol("krr", "Kernel Ridge-Regression (arXiv 2011.00050): no network, the kernel itself"),
         Protocol("datadam", "Attention Matching (arXiv 2310.00093)", 1800, "dsa", batch_size=64),
-        CutMixProtocol("idc", "Synthetic-Data Parameterization (arXiv 2205.14959)", 1000),
+        CutMixProtocol("idc", "Synthetic-Data Parameterization (arXiv 2205.14959)", 1000, unmixed=("mnist",)),
         CutMixProtocol("dance", "Dual-View Distribution Alignment (arXiv 2406.01063): 1,500 epochs, else as IDC", 1500),
         CutMixProtocol("ncfm", _NCFM, 2000, learning_rate=1e-3, batch_size=128, drops=_FIFTHS, drop=0.5, adam=True),
         Protocol("dcbench", "DC-BENCH (arXiv 2207.09639), without augmentation", 300),

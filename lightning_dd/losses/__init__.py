@@ -2,6 +2,7 @@
 
 from lightning_dd.losses.distances import (
     DISTANCES,
+    convolution_distance,
     cosine_distance,
     feature_mean_distance,
     rowwise_distance,
@@ -24,6 +25,7 @@ __all__ = [
     "centered_targets",
     "characteristic_distance",
     "characteristic_function",
+    "convolution_distance",
     "cosine_distance",
     "covariance_distance",
     "fc_ntk",

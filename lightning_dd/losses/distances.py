@@ -1,6 +1,7 @@
-"""Distances of features (DM, arXiv 2110.04181), gradients (DC, 2006.05929) and weights (MTT, 2203.11932)."""
+"""Distances of features (DM, 2110.04181), gradients (DC, 2006.05929; IDC, 2205.14959), weights (MTT, 2203.11932)."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -81,6 +82,31 @@ def squared_distance(real: Gradients, synthetic: Gradients) -> Tensor:
     return (_joined(real) - _joined(synthetic)).square().sum()
 
 
+def convolution_distance(real: Gradients, synthetic: Gradients, power: int = 2) -> Tensor:
+    """Return the difference of convolutions' gradients to a power, summed over entries, layers and classes (IDC).
+
+    `D = sum_c sum_convolutions sum_entries |G - G'|^p`. Linear layers, biases and norm layers do not count.
+
+    Args:
+        real: gradients G on each class's real images; without a graph.
+        synthetic: gradients G' on its synthetic images.
+        power: p, 1 or 2.
+
+    Returns:
+        A scalar; 0 where no layer is a convolution.
+
+    Example:
+        >>> one, other = torch.tensor([[[[1.0, 2.0]]]]), torch.tensor([[[[0.0, 5.0]]]])  # (class, out, in, kernel)
+        >>> convolution_distance([one], [other]), convolution_distance([one], [other], power=1)
+        (tensor(10.), tensor(4.))
+    """
+    total = synthetic[0].new_zeros(())
+    for ours, theirs in zip(real, synthetic, strict=True):
+        if ours.ndim > 3:  # classes, outputs, inputs, and the kernel
+            total = total + ((ours - theirs).square() if power == 2 else (ours - theirs).abs()).sum()
+    return total
+
+
 def cosine_distance(real: Gradients, synthetic: Gradients) -> Tensor:
     """Return 1 - cosine of all gradients together, biases too, summed over classes; a scalar in [0, 2 K]."""
     return (1 - _cosine(_joined(real), _joined(synthetic))).sum()
@@ -90,6 +116,8 @@ DISTANCES: dict[str, Callable[[Gradients, Gradients], Tensor]] = {
     "rowwise": rowwise_distance,
     "mse": squared_distance,
     "cos": cosine_distance,
+    "conv_mse": convolution_distance,
+    "conv_l1": partial(convolution_distance, power=1),
 }
 
 

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_dd.artifact.codecs import CodecFactory, Pixels, Tiles
+from lightning_dd.artifact.codecs import CodecFactory, Tiles
 from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.data.sampling import Batch
 from lightning_dd.methods.dm import DM
+from lightning_dd.methods.pixels import clamp_stored, pixel_bounds, pixel_std
 from lightning_dd.networks import Network
 from lightning_dd.runtime.compile import compiled
 from lightning_dd.runtime.options import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -76,8 +76,9 @@ class DANCE(DM):
         """Prepare, and find the learning rate and the bounds of pixels."""
         super().setup(stage)
         if stage == "fit":
-            self.lr = self._given_lr or self.published_lr(self._pixel_std())
-            self._bounds = self._pixel_bounds()
+            preprocessing = self.trainer.datamodule.preprocessing
+            self.lr = self._given_lr or self.published_lr(pixel_std(preprocessing))
+            self._bounds = pixel_bounds(preprocessing, self.synthetic.codec) if self.clamp else None
 
     def published_lr(self, std: float) -> float:
         """Return the published learning rate in a space whose pixels were divided by `std`."""
@@ -94,21 +95,6 @@ class DANCE(DM):
         entropy = F.cross_entropy(at_least_float32(trained(images.flatten(0, 1))), labels)
         return loss + self.calibration * len(batch.classes) * entropy
 
-    @torch.no_grad()
     def after_update(self) -> None:
         """Keep pixel values in [0, 1]."""
-        if self._bounds is not None:
-            stored = self.synthetic.codec.images
-            torch.clamp(stored, *(bound.to(stored) for bound in self._bounds), out=stored)
-
-    def _pixel_std(self) -> float:
-        preprocessing = self.trainer.datamodule.preprocessing
-        whitened = preprocessing.kind == "whitening"
-        return 1.0 if whitened else sum(preprocessing.std) / len(preprocessing.std)
-
-    def _pixel_bounds(self) -> tuple[Tensor, Tensor] | None:
-        preprocessing, codec = self.trainer.datamodule.preprocessing, self.synthetic.codec
-        if not self.clamp or preprocessing.kind == "whitening" or not isinstance(codec, Pixels | Tiles):
-            return None
-        ends = torch.arange(2.0).view(2, 1, 1, 1).expand(2, self.image_shape[0], 1, 1)
-        return preprocessing(ends)[:1], preprocessing(ends)[1:]
+        clamp_stored(self.synthetic.codec, self._bounds)

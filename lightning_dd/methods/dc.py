@@ -95,7 +95,7 @@ class DC(ClassBalancedDistiller):
             return self.no_share()
         self._freeze_batch_norms(network)
         draw = self.draw_augmentation(batch.classes)
-        images = synthetic.of_classes(batch.classes)
+        images = self.images_to_match(synthetic, batch.classes)
         value, gradients = images.new_zeros(()), []
         for rows in torch.arange(len(batch.classes)).split(self._classes_at_once(batch.images)):
             chosen = slice(int(rows[0]), int(rows[-1]) + 1)
@@ -105,6 +105,10 @@ class DC(ClassBalancedDistiller):
             gradients += torch.autograd.grad(distance, [leaf])
             value += distance.detach()
         return with_gradient(value, images, torch.cat(gradients))
+
+    def images_to_match(self, synthetic: SyntheticSet, classes: Tensor) -> Tensor:
+        """Return the decoded images `(K, n, C, H, W)` of classes `(K,)` that take part in this step: all of them."""
+        return synthetic.of_classes(classes)
 
     def _distance(
         self, network: nn.Module, draw: Draw | None, real: Tensor, synthetic: Tensor, labels: Tensor

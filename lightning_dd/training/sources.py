@@ -9,15 +9,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_dd.artifact.synthetic import SyntheticSet
+from lightning_dd.augmentation.cutmix import mix_some
 from lightning_dd.data.sampling import Batch
 from lightning_dd.networks import Network, NetworkFactory, build
 from lightning_dd.rng import generator
 from lightning_dd.runtime.compile import compiled
-from lightning_dd.runtime.options import CheckedOptions, NonNegativeInt, PositiveFloat, PositiveInt
+from lightning_dd.runtime.options import (
+    CheckedOptions,
+    Momentum,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    UnitInterval,
+)
 from lightning_dd.training.loop import mini_batches, shuffled, train_network
 from lightning_dd.unroll.functional import FlatNetwork
 
 CPU = torch.device("cpu")
+MOMENTUM = "momentum of "
+"""Before the name of a weight, in the state of a source."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +142,13 @@ class TrainedNetworks(RandomNetworks):
     Args:
         lifetime: updates of the images per network.
         epochs: of training between two updates.
-        lr: learning rate of that training (SGD without momentum).
+        lr: learning rate of that training (SGD).
         batch_size: images in a step of that training.
         on: what it is trained on: the `synthetic` set or `real` images (IDC, arXiv 2205.14959).
         real_images: how many random real images, where it is trained on those.
+        momentum: of that training, kept from one update of the images to the next.
+        weight_decay: of that training.
+        cutmix: the probability that a mini-batch of that training is mixed by CutMix.
     """
 
     def __init__(
@@ -145,9 +159,13 @@ class TrainedNetworks(RandomNetworks):
         batch_size: PositiveInt = 256,
         on: Literal["synthetic", "real"] = "synthetic",
         real_images: PositiveInt = 1000,
+        momentum: Momentum = 0.0,
+        weight_decay: NonNegativeFloat = 0.0,
+        cutmix: UnitInterval = 0.0,
     ) -> None:
         self.lifetime, self.epochs, self.lr, self.batch_size = lifetime, epochs, lr, batch_size
-        self.on, self.real_images = on, real_images
+        self.on, self.real_images, self.cutmix = on, real_images, cutmix
+        self.momentum, self.weight_decay = momentum, weight_decay
         self._saved: dict[str, Tensor] = {}
         self._next = 0  # the iteration that comes after the last update
 
@@ -156,11 +174,16 @@ class TrainedNetworks(RandomNetworks):
         number, age = divmod(iteration, self.lifetime)
         if age and self.network is not None and not self._saved:
             return self.network
-        network = super().at(number).requires_grad_(True)
+        network = self.start(number).requires_grad_(True)
+        options = {"momentum": self.momentum, "weight_decay": self.weight_decay}
+        self._optimizer = torch.optim.SGD(network.parameters(), self.lr, **options)
         if self._saved:
-            network.load_state_dict(self._saved)
-            self._saved = {}
+            self._restore(network)
         return network
+
+    def start(self, number: int) -> nn.Module:
+        """Return the network of a number at the beginning of its life."""
+        return super().at(number)
 
     def update(self, iteration: int, synthetic: SyntheticSet, batch: Batch) -> None:
         """Train the network, except after its last iteration."""
@@ -172,21 +195,32 @@ class TrainedNetworks(RandomNetworks):
         draws = generator(self.context.seed, "inner training", iteration)
         rows = shuffled(len(images), self.batch_size, self.epochs, draws)
         batches = mini_batches(images, labels, rows, self.context.augment, draws)
-        optimizer, forward = torch.optim.SGD(network.parameters(), self.lr), compiled(network, self.context.compile)
+        if self.cutmix:
+            batches = mix_some(batches, self.cutmix, self.context.num_classes, draws)
+        forward = compiled(network, self.context.compile)
         # weights change in place, which a cache of their bf16 copies would not notice
         with torch.autocast(kind, enabled=torch.is_autocast_enabled(kind), cache_enabled=False):
-            train_network(forward, batches, self.context.loss, optimizer)
-        optimizer.zero_grad()
+            train_network(forward, batches, self.context.loss, self._optimizer)
+        self._optimizer.zero_grad()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the network in the middle of its life."""
+        """Return the network in the middle of its life, and its momentum under names of their own."""
         if self.network is None or self._next % self.lifetime == 0:
             return {}
-        return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        kept, named = self._optimizer.state, self.network.named_parameters()
+        momentum = {MOMENTUM + name: kept[weight]["momentum_buffer"] for name, weight in named if weight in kept}
+        return {name: tensor.detach().clone() for name, tensor in {**self.network.state_dict(), **momentum}.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restore the network; it is built when a step needs it."""
-        self._saved = state
+        self._saved = dict(state)
+
+    def _restore(self, network: nn.Module) -> None:
+        for name, weight in network.named_parameters():
+            if MOMENTUM + name in self._saved:
+                self._optimizer.state[weight]["momentum_buffer"] = self._saved.pop(MOMENTUM + name).to(weight)
+        network.load_state_dict(self._saved)
+        self._saved = {}
 
     def _examples(self, iteration: int, synthetic: SyntheticSet) -> tuple[Tensor, Tensor]:
         if self.on == "synthetic":

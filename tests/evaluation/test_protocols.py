@@ -1,10 +1,17 @@
 """The protocols' numbers, as methods.md section 5 has them."""
 
+from types import SimpleNamespace
+
 import pytest
+import torch
 from torch import nn
 
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import PROTOCOLS, find_protocol
+
+
+OTHERS = ("frepo", "datm", "datadam", "idc", "dance", "ncfm")
+"""Protocols whose batches or optimizers are their own."""
 
 
 def _batch_norm():
@@ -43,7 +50,7 @@ def test_schedule_of_the_dc_family(name, total, index, high, low):
 
 def test_what_is_alike():
     assert all(protocol.name == name for name, protocol in PROTOCOLS.items())
-    for protocol in (PROTOCOLS[name] for name in PROTOCOLS if name not in ("frepo", "datm")):
+    for protocol in (PROTOCOLS[name] for name in PROTOCOLS if name not in OTHERS):
         assert (protocol.momentum, protocol.weight_decay, protocol.batch_size) == (0.9, 5e-4, 256)
 
 
@@ -96,7 +103,7 @@ def test_shortest():
 def test_mistakes():
     with pytest.raises(
         UserError,
-        match=r"'dmm'.*dc, dsa, dm, mtt, datm, dd, frepo, krr, dcbench, dcbench_dsa, common, common_soft",
+        match=r"'dmm'.*dc, dsa, dm, mtt, datm, dd, frepo, krr, datadam, idc, dance, ncfm, dcbench, dcbench_dsa, common",
     ):
         find_protocol("dmm")
     for epochs in (0, -5):
@@ -147,3 +154,37 @@ def test_mtt_trains_with_the_learned_step_size():
     assert find_protocol("dsa").bind({"step_size": 0.023}).learning_rate == 0.01
     with pytest.raises(UserError, match=r"step size is -0\.1"):
         mtt.bind({"step_size": -0.1})
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "batch", "rates"),
+    [
+        ("idc", 1000, 64, [(0, 0.01), (666, 0.01), (667, 2e-3), (833, 2e-3), (834, 4e-4)]),
+        ("dance", 1500, 64, [(0, 0.01), (999, 0.01), (1000, 2e-3), (1249, 2e-3), (1250, 4e-4)]),
+        ("ncfm", 2000, 128, [(0, 1e-3), (399, 1e-3), (400, 5e-4), (1200, 1.25e-4), (1999, 6.25e-5)]),
+    ],
+)
+def test_schedules_with_several_drops(name, epochs, batch, rates):
+    protocol = find_protocol(name)
+    assert (protocol.total_epochs, protocol.batch_size) == (epochs, batch)
+    for epoch, rate in rates:
+        step = epoch * protocol.steps_per_epoch(100)
+        assert protocol.learning_rate * protocol.lr_factor(step, 100) == pytest.approx(rate)
+        assert not protocol.resets_optimizer(step, 100)
+    assert isinstance(protocol.optimizer(nn.Linear(1, 1)), torch.optim.AdamW) == (name == "ncfm")
+    assert "flip" in find_protocol(name, data="cifar10").augmentation
+    assert "flip" not in find_protocol(name, data="svhn").augmentation
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_training_with_cutmix_learns(classes):
+    """A bright band in another place for each class; the labels of mixed batches are probabilities."""
+    draws = torch.Generator().manual_seed(0)
+    labels = torch.arange(12) % classes
+    bands = torch.eye(3).repeat_interleave(3, 1)[labels][:, None, :, None].expand(-1, -1, -1, 9)
+    images = 2 * bands + 0.1 * torch.randn(12, 1, 9, 9, generator=draws)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(81, 32), nn.ReLU(), nn.Linear(32, classes))
+    protocol = find_protocol("idc", epochs=150, data="mnist" if classes == 1 else "svhn")
+    distilled = SimpleNamespace(num_classes=classes)
+    protocol.train(network, images, labels, distilled, protocol.augment(None), draws)
+    assert (network(images).argmax(1) == labels).float().mean() > 0.9

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightning_dd.losses import DISTANCES, cosine_distance, rowwise_distance, squared_distance
+from lightning_dd.losses import DISTANCES, convolution_distance, cosine_distance, rowwise_distance, squared_distance
 
 SHAPES = ((4, 3, 3, 2), (4,), (4, 2, 3), (5, 6), (5,))  # convolution, bias, LayerNorm, linear, bias
 ROWS = 4 + 4 + 5
@@ -79,6 +79,23 @@ def test_joined_distances_are_the_formulas():
         cosine += 1 - (ours @ theirs).item() / ((ours @ ours).sqrt() * (theirs @ theirs).sqrt() + 1e-6).item()
     assert squared_distance(real, synthetic).item() == pytest.approx(squared)
     assert cosine_distance(real, synthetic).item() == pytest.approx(cosine)
+
+
+def test_convolutions_by_hand():
+    real = [torch.tensor([[[[1.0, 2.0]]]]), torch.tensor([[[9.0, 9.0]]]), torch.tensor([[9.0]])]
+    synthetic = [torch.tensor([[[[0.0, 5.0]]]]), torch.tensor([[[0.0, 0.0]]]), torch.tensor([[0.0]])]
+    assert convolution_distance(real, synthetic).item() == 1 + 9
+    assert convolution_distance(real, synthetic, power=1).item() == 1 + 3
+
+
+@pytest.mark.parametrize(("name", "power"), [("conv_mse", 2), ("conv_l1", 1)])
+def test_convolution_distances_are_the_formula(name, power):
+    real, synthetic, total = _gradients(), _gradients(seed=1), 0.0
+    for shape, ours, theirs in zip(SHAPES, real, synthetic, strict=True):
+        if len(shape) > 2:  # neither linear layers nor what has one dimension
+            pairs = zip(ours.flatten().tolist(), theirs.flatten().tolist(), strict=True)
+            total += sum(abs(a - b) ** power for a, b in pairs)
+    assert DISTANCES[name](real, synthetic).item() == pytest.approx(total, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", DISTANCES)

@@ -1,0 +1,104 @@
+"""DREAM: IDC on real images that stand for all of their class."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_dd.coresets import k_means
+from lightning_dd.data.sampling import Batch, ClassBalanced
+from lightning_dd.methods.idc import IDC
+from lightning_dd.methods.preparation import Init
+from lightning_dd.networks import Network
+from lightning_dd.networks.build import check_features
+from lightning_dd.rng import generator
+from lightning_dd.runtime.options import PositiveInt
+from lightning_dd.runtime.precision import at_least_float32
+from lightning_dd.training.chunks import chunk_size
+from lightning_dd.training.data import training_set
+
+AHEAD = 1
+"""Batches are sampled this many steps before they are used."""
+
+
+class DREAM(IDC):
+    """DREAM: Efficient Dataset Distillation by Representative Matching (Liu et al., ICCV 2023, arXiv 2302.14416).
+
+    As `IDC`, but a step's real images are those nearest to the centers of k-means, which clusters the features of each
+    class under the network of that time. They are chosen anew every few steps; the images start from such ones too, of
+    a network trained beforehand, where the official code takes a random one.
+
+    Args:
+        real_per_class: real images of each class in a step, and clusters of each class.
+        every: steps after which images are chosen anew.
+        init: how the images start.
+        **options: those of `IDC`.
+
+    Raises:
+        UserError: the network has no features.
+    """
+
+    paper = "DREAM: Efficient Dataset Distillation by Representative Matching (ICCV 2023, arXiv 2302.14416)"
+
+    def __init__(
+        self,
+        ipc: PositiveInt,
+        real_per_class: PositiveInt = 128,
+        every: PositiveInt = 10,
+        init: Init = "k_means",
+        **options: Any,
+    ) -> None:
+        super().__init__(ipc, real_per_class=real_per_class, init=init, **options)
+        self.every = every
+        self._chosen: dict[int, Tensor] = {}
+
+    @property
+    def sampling(self) -> ClassBalanced:
+        """The chosen images of every class at each step."""
+        return ClassBalanced(self.real_per_class, self.chosen)
+
+    def chosen(self, iteration: int) -> Tensor | None:
+        """Return the positions `(num_classes, real_per_class)` of the images chosen for an iteration."""
+        return self._chosen[max(first for first in self._chosen if first <= iteration)]
+
+    def on_fit_start(self) -> None:
+        """Choose the first images, before the first batch is sampled; a checkpoint has brought its own."""
+        if not self._chosen:
+            with self.trainer.precision_plugin.forward_context():  # as in a step
+                self._choose(self.networks.at(self.iteration), self.iteration)
+
+    def training_step(self, batch: Batch, batch_index: int) -> None:
+        """Update the synthetic set once, and choose images where it is time."""
+        super().training_step(batch, batch_index)
+        if (self.iteration + AHEAD) % self.every == 0:
+            with self.stopwatch.part("networks", self.device):
+                self._choose(self.networks.trained(self.iteration - 1), self.iteration + AHEAD)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the chosen images."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["distiller"]["chosen"] = self._chosen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the chosen images."""
+        super().on_load_checkpoint(checkpoint)
+        self._chosen = checkpoint["distiller"]["chosen"]
+
+    @torch.no_grad()
+    def _choose(self, network: nn.Module, first: int) -> None:
+        """Choose images under a network, for the iterations from the first on; of earlier ones keep the last."""
+        network = check_features(network).eval()
+        labels, draws = self.trainer.datamodule.train_labels, generator(self.seed, "representatives", first)
+        rows = []
+        for label in range(self.num_classes):
+            members = (labels == label).nonzero().flatten()
+            nearest = k_means(self._embedded(network, members), min(self.real_per_class, len(members)), draws).cpu()
+            rows.append(members[nearest[torch.arange(self.real_per_class) % len(nearest)]])
+        network.train()
+        self._chosen = {**dict(sorted(self._chosen.items())[-1:]), first: torch.stack(rows)}
+
+    def _embedded(self, network: Network, rows: Tensor) -> Tensor:
+        """Return the features `(n, F)` of training images `(n,)`."""
+        data, dtype = training_set(self.trainer.datamodule, self.device), next(network.parameters()).dtype
+        parts = rows.split(chunk_size(self.real_chunk, network, data.images))
+        return torch.cat([at_least_float32(network.features(data.batch(part)[0].to(dtype))) for part in parts])
