@@ -11,10 +11,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lightning_dd.artifact.files import write_json
+from lightning_dd.artifact.files import atomic, write_json
+from lightning_dd.artifact.schema import count, lines, not_negative, percent, read_json, table, text
 from lightning_dd.comparison.records import commands
 from lightning_dd.errors import UserError
 from results_table import changed_options
+
+RECORD = {
+    "evaluations": [{"accuracy_mean": percent, "accuracy_std": not_negative}],
+    "steps": count,
+    "published_steps": (None, count),
+    "command": lines,
+    "commands?": [lines],
+    "config": {"model": {"init_args": table}},
+    "environment": {"device": text},
+}
+"""What a record has to hold to stand beside a config."""
 
 
 def main(arguments: list[str]) -> int:
@@ -40,7 +52,7 @@ def add(result: Path, config: Path) -> Path:
     for path in (result, config):
         if not path.is_file():
             raise UserError(f"There is no file {path}.")
-    record = json.loads(result.read_text())
+    record = read_json(result, RECORD)
     if not record["evaluations"]:
         raise UserError(f"{result} has no evaluation; only measured runs are recorded.")
     record["command"] = _without_folders(record["command"])
@@ -49,12 +61,13 @@ def add(result: Path, config: Path) -> Path:
     if "experts" in record["config"]["model"]["init_args"]:
         record["config"]["model"]["init_args"]["experts"] = "EXPERTS"
     records_path = config.with_suffix(".results.json")
-    records = json.loads(records_path.read_text()) if records_path.exists() else []
+    records = read_json(records_path, [RECORD]) if records_path.exists() else []
     kept = [other for other in records if _identity(other) != _identity(record)]
     records = sorted([*kept, record], key=lambda entry: (-entry["steps"], len(changed_options(commands(entry)))))
     write_json(records_path, records)
-    lines = config.read_text().split("\n")
-    config.write_text("\n".join([_with_result(lines[0], records[0]), *lines[1:]]))
+    first, *rest = config.read_text().split("\n")
+    with atomic(config) as temporary:
+        temporary.write_text("\n".join([_with_result(first, records[0]), *rest]))
     return records_path
 
 

@@ -11,6 +11,7 @@ from lightning_dd.app.running import (
     CALLBACKS,
     TRAINER_DEFAULTS,
     Events,
+    check_learned,
     prepare_trainer,
     quiet_trainer,
     silence_third_party_warnings,
@@ -101,6 +102,7 @@ def distill(
         processes.watch(run.strategy.launcher, str(UserError(module.resume_hint)))
         try:
             run.fit(module, images)
+            check_learned(run)
         except BaseException:
             processes.wait_for_rank_zero()
             processes.end_others()

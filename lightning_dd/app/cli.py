@@ -12,25 +12,30 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_dd import data, networks  # noqa: F401  (short class names resolve among what is imported)
-from lightning_dd.app.cli_errors import PlainParser
+from lightning_dd.app.cli_errors import PlainParser, refuse_bases
+from lightning_dd.app.config_files import check_configs
 from lightning_dd.app.configs import with_paths
 from lightning_dd.app.recorded import command_line
+from lightning_dd.app.refusals import refusal
 from lightning_dd.app.resuming import apply_checkpoint, find_checkpoint, run_name, with_own_config
 from lightning_dd.app.running import (
     CALLBACKS,
     DISTILLER_CALLBACKS,
     TRAINER_DEFAULTS,
+    RunConfig,
+    check_learned,
+    check_processes,
     prepare_trainer,
     silence_third_party_warnings,
 )
 from lightning_dd.callbacks import ProgressBar
 from lightning_dd.callbacks.shutdown import InterruptedRunError
 from lightning_dd.data import ImageData
-from lightning_dd.errors import UserError
+from lightning_dd.errors import OptionError, UserError
 from lightning_dd.methods import Distiller
 from lightning_dd.methods.task import Task
 from lightning_dd.runtime import processes
-from lightning_dd.runtime.memory import keep_freed_memory, out_of_memory
+from lightning_dd.runtime.memory import keep_freed_memory
 from lightning_dd.runtime.precision import check_precision
 
 LINKED = ("num_classes", "image_shape", "class_names")
@@ -62,14 +67,19 @@ class DistillationCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the command line, and take the method's options from the checkpoint of a resumed run."""
         words = sys.argv[1:] if args is None else args
-        super().parse_arguments(parser, with_paths(with_own_config(words)))
+        words_with_configs = with_paths(with_own_config(words))
+        check_configs(words_with_configs, (*CALLBACKS, "trainer"))
+        super().parse_arguments(parser, words_with_configs)
         self.command = command_line(words)
         config = self.config[self.config.subcommand]
+        refuse_bases(config)
+        if "://" in str(config.trainer.default_root_dir):
+            raise OptionError("trainer.default_root_dir", "must be a folder of this machine")
         self.run_name = run_name(config)
         self.version = None
         if self.config.subcommand == "test" and not config.get("ckpt_path"):
             raise UserError("`test` needs --ckpt_path: a run's folder, or `last` for the newest run's.")
-        if config.get("ckpt_path"):
+        if config.get("ckpt_path") is not None:
             runs = Path(config.trainer.default_root_dir) / self.run_name
             path, self.version = find_checkpoint(str(config.ckpt_path), runs)
             config.ckpt_path = str(path)
@@ -100,10 +110,15 @@ class DistillationCLI(LightningCLI):
         """Return the trainer, without the callbacks of a synthetic set where the model makes none."""
         trainer = super().instantiate_trainer(**options)
         prepare_trainer(trainer, flag)
+        check_processes(trainer)
         processes.watch(trainer.strategy.launcher, UserError(self.model.resume_hint).worded(flag))
         if not isinstance(self.model, Distiller):
             trainer.callbacks = [each for each in trainer.callbacks if not isinstance(each, DISTILLER_CALLBACKS)]
         return trainer
+
+    def after_fit(self) -> None:
+        """Refuse to end well where nothing was learned."""
+        check_learned(self.trainer)
 
     def after_instantiate_classes(self) -> None:
         """Give the method the plain values that it was made from, for checkpoints and records."""
@@ -142,19 +157,13 @@ def _explain(error: BaseException) -> int:
         processes.end_others()
         return _fail(said, 1) if said else 1
     processes.end_others()
-    cause: BaseException | None = error
-    while cause is not None:  # jsonargparse wraps what constructors raise
-        if isinstance(cause, InterruptedRunError):
-            print(f"\n{cause.worded(flag)}", file=sys.stderr)
-            return cause.exit_code
-        if isinstance(cause, UserError):
-            return _fail(cause, 1)
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, OSError) and error.filename:
-        return _fail(f"Cannot use {error.filename}: {error.strerror}", 1)
-    if not out_of_memory(error):
+    found = refusal(error)
+    if found is None:
         raise error
-    return _fail("Out of memory before the first step; the data do not fit.", 1)
+    if isinstance(found, InterruptedRunError):
+        print(f"\n{found.worded(flag)}", file=sys.stderr)
+        return found.exit_code
+    return _fail(found, 1)
 
 
 def _run(args: Sequence[str] | None) -> None:
@@ -169,7 +178,8 @@ def _run(args: Sequence[str] | None) -> None:
         load_from_checkpoint_support=False,  # checkpoints hold the method's options themselves
         parser_class=PlainParser,
         parser_kwargs={"prog": "python -m lightning_dd"},  # not the name of a file
-        save_config_kwargs={"overwrite": True},  # a resumed run writes into its folder
+        save_config_callback=RunConfig,
+        save_config_kwargs={"save_to_log_dir": False},  # it does so itself
         trainer_defaults=dict(TRAINER_DEFAULTS),
         args=args,
     )
@@ -177,7 +187,9 @@ def _run(args: Sequence[str] | None) -> None:
 
 def flag(option: str) -> str:
     """Return an option's name on the command line: `--model.lr` for `lr`, `--evaluation.epochs` for that of a group."""
-    return f"--{option}" if "." in option or option in ("ckpt_path", "config") else f"--model.{option}"
+    return (
+        f"--{option}" if "." in option or option in ("ckpt_path", "config", "seed_everything") else f"--model.{option}"
+    )
 
 
 def _fail(error: object, code: int) -> int:

@@ -236,6 +236,25 @@ EXPLANATIONS = (
 )
 
 
+def refuse_bases(config: Any) -> None:
+    """Refuse classes of this package that are the base of others: nothing can be made from them.
+
+    Args:
+        config: the parsed configuration of a command.
+
+    Raises:
+        UserError: names those that there are.
+    """
+    options = config.model.get("init_args") or {}
+    chosen = {"model": config.model, "data": config.data}
+    chosen |= {name: options.get(name) for name in ("network", "codec", "networks")}
+    for option, given in chosen.items():
+        module, _, name = (getattr(given, "class_path", None) or "").rpartition(".")
+        if module.partition(".")[0] == "lightning_dd" and name not in TOPICS[option]:
+            kind, known = KINDS_OF_CLASSES.get(option, option), ", ".join(TOPICS[option])
+            raise UserError(f"{name} is what every {kind} is made from, but none itself; there are {known}.")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the end of a sentence about an unknown name: the nearest known one, or all where they are few."""
     known = [name for name in known if name != word]  # a parent's option that its child leaves no choice of

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lightning_dd.artifact.schema import INFO, misfit, parse_json
+from lightning_dd.errors import UserError
+
 LARGEST = 100_000_000  # bytes, which the format allows
 
 
@@ -13,7 +16,7 @@ def header(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             found = json.loads(file.read(size)) if 0 < size < LARGEST else {}
-    except (OSError, ValueError):
+    except (OSError, RecursionError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -21,6 +24,7 @@ def header(path: Path) -> dict[str, Any]:
 def description(path: Path) -> dict[str, Any]:
     """Return what a distilled set says of itself, as it was saved; empty where the file is none."""
     try:
-        return json.loads(header(path)["__metadata__"]["description"])
-    except (KeyError, TypeError, ValueError):
+        found = parse_json(header(path)["__metadata__"]["description"], "it")
+        return found if misfit(found, {"info?": INFO}) is None else {}
+    except (AttributeError, KeyError, TypeError, UserError):
         return {}

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from jsonargparse import dict_to_namespace
 
+from lightning_dd.artifact.checkpoint import read_checkpoint
 from lightning_dd.artifact.files import newest_run
 from lightning_dd.callbacks.run_paths import CHECKPOINT, CONFIG
 from lightning_dd.errors import UserError
@@ -79,23 +79,6 @@ def find_checkpoint(given: str, runs: Path) -> tuple[Path, str | None]:
     return path, path.parents[1].name if path.parents[2].resolve() == runs.resolve() else None
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Return the part of a checkpoint that describes its method.
-
-    Raises:
-        UserError: the file is missing, damaged or of another program.
-    """
-    if not Path(path).is_file():
-        raise UserError(f"There is no checkpoint {path}; give a run's folder, or `last` for the newest run.")
-    if Path(path).suffix == ".safetensors":
-        raise UserError(f"{path} is a distilled set; give the checkpoint of its run, checkpoints/last.ckpt beside it.")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return checkpoint["distiller"]
-    except Exception:  # unpickling fails in many ways, and all mean the same to a user
-        raise UserError(f"{path} is not a checkpoint of this program, or it is damaged.") from None
-
-
 def apply_checkpoint(config: Any) -> None:
     """Replace the method's options by those of the checkpoint that a run resumes from; print what changes.
 
@@ -105,14 +88,14 @@ def apply_checkpoint(config: Any) -> None:
     Raises:
         UserError: the checkpoint cannot be read or belongs to another method.
     """
-    saved = read_checkpoint(config.ckpt_path)["options"].get("model")
+    saved = read_checkpoint(config.ckpt_path)["distiller"]["options"].get("model")
     if not saved:
         return
     ours = config.model
     if ours.class_path != saved["class_path"]:
         theirs, mine = (path.rsplit(".", 1)[-1] for path in (saved["class_path"], ours.class_path))
         raise UserError(f"The checkpoint was made with method {theirs}, but this run has method {mine}.")
-    for name, value in saved["init_args"].items():
+    for name, value in (saved.get("init_args") or {}).items():
         given = _plain(ours.init_args.get(name))
         if given != value and name in ours.init_args:
             for option, ours_says, saved_says in _differences(f"--model.{name}", given, value):

@@ -1,24 +1,30 @@
 """Callbacks, defaults and checks of every run, from the command line or from Python."""
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import (
     EarlyStopping,
     GradientAccumulationScheduler,
     ModelCheckpoint,
     StochasticWeightAveraging,
 )
+from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_dd.app.advice import advice
+from lightning_dd.artifact.files import atomic
 from lightning_dd.callbacks import (
     ArtifactWriter,
     AtomicCheckpointIO,
@@ -32,6 +38,8 @@ from lightning_dd.callbacks import (
     RunSummary,
     StepTimer,
 )
+from lightning_dd.callbacks.run_paths import CONFIG
+from lightning_dd.callbacks.shutdown import remove_empty_run_dir
 from lightning_dd.errors import OptionError, UserError
 
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -74,6 +82,26 @@ class Events(TensorBoardLogger):
         self.experiment.flush()
 
 
+class RunConfig(SaveConfigCallback):
+    """`config.yaml` in the run's folder, whole or not at all; Lightning's own writes over an old one."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the folder, which is collective, and write the file once.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        self._folder = Path(trainer.log_dir)
+        super().setup(trainer, pl_module, stage)
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the file."""
+        with atomic(self._folder / CONFIG) as temporary:
+            temporary.write_text(self.parser.dump(self.config, skip_none=False), encoding="utf-8")
+
+
+LEAST_PROCESSES = 8
+"""So many processes may be tried on any machine."""
 OF_ALL = (GracefulShutdown, RunSummary)
 DISTILLER_CALLBACKS = tuple(callback for callback in CALLBACKS.values() if callback not in OF_ALL)
 """Those that need a synthetic set, which experts have not."""
@@ -115,6 +143,36 @@ def prepare_trainer(trainer: Trainer, spell: Callable[[str], str] | None = None)
         raise OptionError("trainer.gradient_clip_val", "does not reach a method's own updates: use {clip}")
     if trainer.accumulate_grad_batches != 1:
         raise OptionError("trainer.accumulate_grad_batches", REFUSED[GradientAccumulationScheduler])
+
+
+def check_processes(trainer: Trainer) -> None:
+    """Refuse more processes than a machine without GPUs can run, and strategies that fork or spawn them.
+
+    A process that was forked or spawned cannot say in one sentence what is wrong: the first prints its traceback.
+
+    Raises:
+        OptionError: names the option.
+    """
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        raise OptionError("trainer.strategy", "must be ddp where there are several processes, or auto")
+    largest = max(LEAST_PROCESSES, os.cpu_count() or 1)
+    if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > largest:
+        raise OptionError("trainer.devices", f"must be at most {largest} on this machine, got {trainer.num_devices}")
+
+
+def check_learned(trainer: Trainer) -> None:
+    """Refuse to end well where nothing was learned, now or before; remove the folder of a run without a step.
+
+    Raises:
+        UserError: says what to look at.
+    """
+    if trainer.lightning_module.learned:
+        return
+    if trainer.is_global_zero and trainer.log_dir and not trainer.fast_dev_run:
+        remove_empty_run_dir(Path(trainer.log_dir))
+    limits = ("max_steps", "max_epochs", "max_time", "limit_train_batches")
+    named = ", ".join(f"{{trainer.{name}}}" for name in limits)
+    raise UserError(f"Nothing was learned: the run ended before its first step; look at {named}.")
 
 
 def silence_third_party_warnings() -> None:

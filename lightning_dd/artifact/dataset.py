@@ -11,11 +11,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_dd.artifact.codecs import Codec, Pixels, restore
+from lightning_dd.artifact.checks import DESCRIPTION, check_counts, check_set, restore_codec
+from lightning_dd.artifact.codecs import Codec, Pixels
 from lightning_dd.artifact.exports import Exports
 from lightning_dd.artifact.files import newest_run, save_tensors
-from lightning_dd.artifact.labels import LABEL_KINDS, Labels
+from lightning_dd.artifact.labels import Labels
 from lightning_dd.artifact.preprocessing import Preprocessing, restore_preprocessing, save_preprocessing
+from lightning_dd.artifact.schema import check_form, parse_json
 from lightning_dd.artifact.subsets import Subsets
 from lightning_dd.artifact.training import Training
 from lightning_dd.errors import UserError
@@ -77,7 +79,7 @@ class DistilledDataset(Training, Exports, Subsets, Dataset):
                 self.images = self.preprocessing.inverse(self.codec.decode())
         if isinstance(self.codec, Pixels):
             self.codec = None
-        _check(self)
+        check_set(self)
 
     def __repr__(self) -> str:
         made = " ".join(str(self.info[key]) for key in ("method", "dataset") if key in self.info)
@@ -219,7 +221,7 @@ def load(
         raise UserError(f"{path} cannot be read as a distilled data set ({error}).") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
         raise UserError(f"{path} lacks a part of its description; it is damaged, copy or make it again.") from None
 
 
@@ -227,41 +229,22 @@ def _restore(tensors: dict[str, Tensor], metadata: dict[str, str], folder: Path)
     """Return the set in a file of either version; version 1 has neither codecs nor counts."""
     if metadata.get("format") != FORMAT:
         raise UserError("This is a safetensors file but not a distilled data set of this program.")
-    version = int(metadata["format_version"])
-    if not 1 <= version <= FORMAT_VERSION:
+    version = metadata["format_version"]
+    if version not in map(str, range(1, FORMAT_VERSION + 1)):
         raise UserError(f"Format version {version} is not known: a newer release may read it.")
-    description = json.loads(metadata["description"])
-    if not isinstance(description["class_names"], list):
-        raise TypeError(description["class_names"])
+    description = parse_json(metadata["description"], "The description of the set")
+    check_form(description, DESCRIPTION, "The description of the set")
     description["preprocessing"] = restore_preprocessing(description["preprocessing"], folder)
-    for counted in ("stored", "images_per_class"):
-        description.pop(counted, None)
+    description.pop("stored", None)
+    counts = description.pop("images_per_class", None)
     if codec := description.get("codec"):
         state = {name.removeprefix(CODEC): tensors.pop(name) for name in list(tensors) if name.startswith(CODEC)}
-        description["codec"] = restore(codec, state)
+        description["codec"] = restore_codec(codec, state)
     images = None if codec else tensors.pop("images")
+    if images is not None and images.is_floating_point():
+        images = images.float()
     labels = tensors.pop("labels")
-    return DistilledDataset(images=images, labels=labels, tensors=tensors, folder=folder, **description)
-
-
-def _check(distilled: DistilledDataset) -> None:
-    images, labels, names, kind = distilled.images, distilled.labels, distilled.class_names, distilled.label_kind
-    if images.ndim != 4 or not len(images) or not images.is_floating_point():
-        raise UserError(f"Distilled images are floats (N, C, H, W), not {images.dtype} {tuple(images.shape)}.")
-    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-        raise UserError("Class names are texts, of which none occurs twice.")
-    if kind not in LABEL_KINDS:
-        raise UserError(f"Label kind '{kind}' is unknown; it is one of {', '.join(LABEL_KINDS)}.")
-    if labels.shape != (len(images), *(() if kind == "index" else (len(names),))):
-        shapes = f"{tuple(images.shape)} images of {len(names)} classes do not go with {tuple(labels.shape)} labels"
-        raise UserError(f"{shapes} of the kind {kind}.")
-    if kind == "index" and (labels.dtype != torch.int64 or not 0 <= labels.min() <= labels.max() < len(names)):
-        raise UserError(f"Labels of the kind index are integers from 0 to {len(names) - 1}, and these are not.")
-    for name, tensor in (("labels", labels), ("distilled images", images)):
-        if not tensor.isfinite().all():
-            raise UserError(f"The {name} hold values that are not finite; the run that made them diverged.")
-    if distilled.codec is not None and distilled.codec.num_classes != len(names):
-        raise UserError(f"The codec stores images of {distilled.codec.num_classes} classes, not of {len(names)}.")
-    if not isinstance(distilled.recipe, dict) or not isinstance(distilled.info, dict):
-        raise UserError("The recipe and the info of a distilled set are tables.")
-    distilled.preprocessing.check(distilled.image_shape)
+    labels = labels.float() if labels.is_floating_point() else labels
+    distilled = DistilledDataset(images=images, labels=labels, tensors=tensors, folder=folder, **description)
+    check_counts(distilled, counts)
+    return distilled

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.preprocessing import Preprocessing
+from lightning_dd.artifact.schema import positive
+from lightning_dd.artifact.unpickle import DamagedFileError, check_tensor, read_pickled
 from lightning_dd.errors import UserError
 
 BEST = "images_best.pt"
@@ -69,25 +71,33 @@ def read_foreign(path: str | os.PathLike) -> list[ForeignSet]:
         if labels == path or not labels.is_file():
             raise UserError(f"{path} holds images without labels; name it images_X.pt and put labels_X.pt beside it.")
         pairs = [(content, _load(labels))]
-        step_size = float(_load(rate)) if rate.is_file() else None
+        step_size = _step_size(rate) if rate.is_file() else None
     else:
         pairs, step_size = _pairs(content), None
     if not pairs or not all(isinstance(part, Tensor) for pair in pairs for part in pair):
         known = "known are the files of DC, MTT and DATM"
         raise UserError(f"{path} holds no pairs of images and labels as tensors; {known}.")
+    for part in {id(part): part for pair in pairs for part in pair}.values():
+        check_tensor(part, str(path))
     return [_checked(images, labels, step_size, path) for images, labels in pairs]
 
 
+def _step_size(path: Path) -> float:
+    content = _load(path)
+    if isinstance(content, Tensor) and content.numel() == 1 and not content.is_complex():
+        content = content.item()
+    if not positive(content):
+        raise UserError(f"{path} holds no learning rate: wanted is a number above 0.")
+    return float(content)
+
+
 def _load(path: Path) -> Any:
-    if not path.is_file():
-        raise UserError(f"There is no file {path}.")
     try:
         with torch.serialization.safe_globals(_numbers_of_numpy()):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # unpickling fails in many ways: damage, another format, objects that would be executed
-        raise UserError(
-            f"{path} cannot be read as tensors alone; load it where it was made and save [images, labels] as tensors."
-        ) from None
+            return read_pickled(path)
+    except DamagedFileError:
+        remedy = "load it where it was made and save [images, labels] as tensors"
+        raise UserError(f"{path} cannot be read as tensors alone; {remedy}.") from None
 
 
 def _numbers_of_numpy() -> list[Any]:
@@ -115,8 +125,14 @@ def _checked(images: Tensor, labels: Tensor, step_size: float | None, path: Path
     if images.ndim != 4 or labels.ndim not in (1, 2) or len(images) != len(labels) or not len(images):
         shapes = f"images of shape {tuple(images.shape)} and labels of shape {tuple(labels.shape)}"
         raise UserError(f"{path} holds {shapes}; wanted are (N, C, H, W) and (N,) or (N, classes).")
+    if not images.is_floating_point() or not images.isfinite().all() or not images.numel():
+        raise UserError(f"{path} holds images of the kind {images.dtype}; wanted are finite floats.")
     images = images.detach().float()
+    if labels.is_complex() or labels.dtype == torch.bool or not labels.isfinite().all():
+        raise UserError(f"{path} holds labels of the kind {labels.dtype}; wanted are finite integers or floats.")
     if labels.ndim == 1:
+        if (labels != labels.long()).any() or labels.min() < 0:
+            raise UserError(f"{path} holds labels that are no whole numbers from 0 on.")
         return ForeignSet(images, labels.detach().long(), "index", step_size)
     labels = labels.detach().float()
     distributions = (labels >= 0).all() and torch.allclose(labels.sum(1), torch.ones(len(labels)), atol=1e-4)

@@ -13,6 +13,9 @@ from torch import Tensor
 from lightning_dd.artifact.files import save_tensors, tensor_digest
 from lightning_dd.errors import UserError
 
+LARGEST = 1e6
+"""Of a mean, a standard deviation or the inverse of one: beyond it, single precision keeps few digits of pixels."""
+
 
 def as_unit_floats(images: Tensor) -> Tensor:
     """Return images as float32 in [0, 1] pixel units; uint8 is divided by 255, floats are taken as they are."""
@@ -47,6 +50,8 @@ class Normalization:
             raise UserError(f"Mean and std hold {len(self.mean)} and {len(self.std)} numbers for {channels} channels.")
         if not all(map(math.isfinite, [*self.mean, *self.std])) or min(self.std) <= 0:
             raise UserError(f"Mean {self.mean} and std {self.std} must be finite, and std above 0.")
+        if max(map(abs, self.mean)) > LARGEST or min(self.std) < 1 / LARGEST or max(self.std) > LARGEST:
+            raise UserError(f"Mean {self.mean} and std {self.std} are beyond what pixels have.")
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map `(..., C, H, W)` uint8 or float images to the normalized space."""

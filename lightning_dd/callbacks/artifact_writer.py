@@ -1,6 +1,5 @@
 """The output files of a run: `distilled.safetensors`, `distilled.png`, `results.json`."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_dd.artifact.files import write_json
+from lightning_dd.artifact.schema import TESTED, read_json
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.run_paths import ARTIFACT, PICTURE, RESULTS, TESTS, run_folder
 from lightning_dd.callbacks.snapshot import credit, distilled_set
@@ -69,7 +69,7 @@ class ArtifactWriter(CheckedOptions, Callback):
         if not trainer.is_global_zero or not trainer.ckpt_path:
             return
         path = Path(trainer.ckpt_path).parents[1] / TESTS
-        earlier = json.loads(path.read_text()) if path.exists() else []
+        earlier = read_json(path, TESTED) if path.exists() else []
         write_json(path, [*earlier, run_record(trainer, module)])
         print(f"The record of this test is in {path}.")
 

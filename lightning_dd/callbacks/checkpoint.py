@@ -10,6 +10,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from lightning_dd.artifact.checkpoint import read_checkpoint
 from lightning_dd.artifact.files import atomic
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.run_paths import CHECKPOINT, run_folder
@@ -18,7 +19,7 @@ from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint into a temporary file beside the old one, then rename it.
+    """Write a checkpoint into a temporary file beside the old one, then rename it; read one after checking it.
 
     Lightning's own writes into `TMPDIR`, and from another file system it copies over the old checkpoint: a full disk or
     a kill in that moment destroys it.
@@ -37,6 +38,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         torch.save(checkpoint, content)
         with atomic(path) as temporary:
             temporary.write_bytes(content.getbuffer())
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
+        """Return a checkpoint of this program, on the CPU and checked; nothing in it is executed.
+
+        Raises:
+            UserError: it is missing, damaged or of another program.
+        """
+        return read_checkpoint(path)
 
 
 class LastCheckpoint(CheckedOptions, ModelCheckpoint):

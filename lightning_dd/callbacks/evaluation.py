@@ -5,7 +5,7 @@ import math
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_dd.artifact.codecs import Pixels
+from lightning_dd.artifact.schema import EVALUATION, check_form
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.callbacks.step_timer import StepTimer
 from lightning_dd.coresets import random_real
@@ -61,7 +62,7 @@ class Evaluation(CheckedOptions, Callback):
         at: list[PositiveInt] | None = None,
         protocol: str | None = None,
         network: NetworkFactory | None = None,
-        split: str = "test",
+        split: Literal["test", "held_out"] = "test",
         random_real: bool = True,
     ) -> None:
         if protocol is not None or epochs is not None:
@@ -172,7 +173,7 @@ class Evaluation(CheckedOptions, Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back the records of a resumed run."""
-        self.records = state["records"]
+        self.records = check_form(state, {"records": [EVALUATION]}, "The checkpoint's list of evaluations")["records"]
 
     def _run(self, trainer: Trainer, module: LightningModule) -> None:
         protocol, accuracies = self._measure(trainer, module)

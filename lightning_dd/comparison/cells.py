@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lightning_dd.artifact.files import write_json
+from lightning_dd.artifact.files import check_folder, write_json
+from lightning_dd.artifact.schema import misfit, read_json, table
 from lightning_dd.errors import UserError
 
 
@@ -22,11 +23,12 @@ class Cells:
         self._cells: dict[str, dict[str, Any]] = {}
         if self.path.exists():
             try:
-                self._cells = dict(json.loads(self.path.read_text())["cells"])
-            except (ValueError, KeyError, TypeError):
+                self._cells = read_json(self.path, {"cells": _kept})["cells"]
+            except UserError:
                 raise UserError(
                     f"{self.path} is not a file of finished cells; move it away or name another output."
                 ) from None
+        check_folder(self.path.parent)
 
     def get(self, what: dict[str, Any]) -> dict[str, Any]:
         """Return the result of a cell, by everything it depends on in plain values; empty where there is none."""
@@ -36,6 +38,10 @@ class Cells:
         """Keep the result of a cell, and write the file."""
         self._cells[_digest(what)] = {"what": what, "result": result}
         write_json(self.path, {"cells": self._cells})
+
+
+def _kept(value: Any) -> bool:
+    return table(value) and all(misfit(cell, {"what": table, "result": table}) is None for cell in value.values())
 
 
 def _digest(what: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ def cached(
     digest = hashlib.blake2b(json.dumps([FORMAT, options], sort_keys=True).encode(), digest_size=16)
     for file in files:
         stat = file.stat()
-        digest.update(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n"))
     path = cache_folder() / f"{digest.hexdigest()}.safetensors"
     try:
         return load_file(path)

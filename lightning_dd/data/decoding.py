@@ -1,5 +1,6 @@
 """From image files to one uint8 tensor: any mode, any size, in parallel."""
 
+import math
 import os
 import struct
 import zlib
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from lightning_dd.errors import OptionError, UserError
 from lightning_dd.runtime.bars import tqdm
+from lightning_dd.runtime.memory import check_fits
 
 OnUnreadable = Literal["error", "skip"]
 # What Pillow raises on files that are broken, cut off, huge or no images at all.
@@ -80,10 +82,16 @@ def as_size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     return size
 
 
+def _opened(content: Path | BytesIO) -> Image.Image:
+    if isinstance(content, Path) and content.exists() and not content.is_file():  # a pipe would wait for ever
+        raise OSError("it is no regular file")
+    return Image.open(content)
+
+
 def read_header(content: Path | BytesIO) -> Header | None:
     """Read an image's size and mode without its pixels; None where that fails, which `decode_all` reports or skips."""
     try:
-        with Image.open(content) as image:
+        with _opened(content) as image:
             size, sideways = image.size, image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
             return Header(size if sideways else size[::-1], image.mode in GRAY_MODES)
     except UNREADABLE:
@@ -134,6 +142,7 @@ def decode_all(
     Raises:
         UserError: names the first image that cannot be read, or that has a size or colors that `how` does not allow.
     """
+    check_fits(total * how.channels * math.prod(how.size), f"{total:,} images of {how.size[0]}x{how.size[1]} pixels")
     images = torch.empty(total, how.channels, *how.size, dtype=torch.uint8)
     out, kept, originals = images.numpy(), [], []
     with (
@@ -183,7 +192,7 @@ def conversions(originals: Tensor, how: Decoding) -> list[str]:
 
 def _try(source: Source, how: Decoding) -> tuple[np.ndarray, tuple[int, int, int]] | str:
     try:
-        with Image.open(source.content) as image:
+        with _opened(source.content) as image:
             image.load()
             sideways = "exif" in image.info and image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
             size = image.size if sideways else image.size[::-1]

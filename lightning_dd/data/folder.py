@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from lightning_dd.artifact.schema import text
 from lightning_dd.data.cache import cached
 from lightning_dd.data.decoding import (
     Decoding,
@@ -134,16 +135,30 @@ def list_classes(folder: Path) -> Listing:
     """Return the image files of each class folder, sorted; nothing where the folder does not exist."""
     listing = {}
     for name in class_folders(folder):
-        found = (Path(place, file) for place, _, files in os.walk(folder / name, followlinks=True) for file in files)
+        found = (Path(place, file) for place, files in _walk(folder / name) for file in files)
         listing[name] = sorted(f for f in found if not f.name.startswith(".") and f.suffix.lower() in SUFFIXES)
     return listing
+
+
+def _walk(folder: Path) -> Iterable[tuple[str, list[str]]]:
+    """Give each folder and its files, links followed; a `UserError` where a link leads back to a folder above it."""
+    for place, below, files in os.walk(folder, followlinks=True):
+        for name in below:
+            linked = Path(place, name)
+            if linked.is_symlink() and Path(place).resolve().is_relative_to(linked.resolve()):
+                raise UserError(f"the link {linked} leads back to a folder that holds it: remove it")
+        yield place, files
 
 
 def class_folders(folder: Path) -> list[str]:
     """Return the names of the folders in a folder, sorted; none where it does not exist."""
     if not folder.is_dir():
         return []
-    return sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith((".", "__")))
+    names = sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith((".", "__")))
+    for name in names:
+        if not text(name):
+            raise UserError(f"the name of the folder {name!r} in {folder} is not readable text: rename it")
+    return names
 
 
 def survey(

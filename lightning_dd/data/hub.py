@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from lightning_dd.artifact.schema import misfit, text
 from lightning_dd.data.cache import cached
 from lightning_dd.data.decoding import Decoding, OnUnreadable, Source, decode_all, warn_of_skipped
 from lightning_dd.errors import UserError
@@ -128,7 +129,9 @@ def open_hub_set(root: Path, image_column: str | None = None, label_column: str 
     image = _pick(image_column, _image_columns(schema), schema, root, "image")
     label = _pick(label_column, _label_columns(schema, features, image), schema, root, "label")
     names = features.get(label, {}).get("names")
-    hub_set = HubSet(root, splits, image, label, tuple(map(str, names)) if names else None)
+    if names is not None and (misfit(names, [text]) is not None or "" in names or len(set(names)) < len(names)):
+        raise UserError(f"{root} has class names that are no texts, empty or repeated: fetch it again")
+    hub_set = HubSet(root, splits, image, label, tuple(names) if names else None)
     # An unlabeled or differently built test part would only be noticed after minutes of decoding.
     for file in splits.get("test", ())[:1]:
         if missing := {image, label} - set(_open_parquet(file).schema_arrow.names):
@@ -181,7 +184,9 @@ def _features(metadata: dict[bytes, bytes] | None) -> dict[str, dict]:
     """Return what the `datasets` package wrote about each column, or nothing."""
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, RecursionError, TypeError, ValueError):
+        return {}
+    if not isinstance(features, dict):
         return {}
     return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
 

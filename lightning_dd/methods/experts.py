@@ -94,6 +94,11 @@ class Experts(Task):
         self._step = 0
 
     @property
+    def learned(self) -> bool:
+        """Whether a network was trained, now or before."""
+        return super().learned or not self._unfinished
+
+    @property
     def sampling(self) -> None:
         """No images from the loader: each expert draws its own."""
         return None

@@ -11,7 +11,9 @@ from torch.nn import functional as F
 
 from lightning_dd.artifact.codecs import Codec, CodecFactory, Pixels
 from lightning_dd.artifact.labels import Labels
+from lightning_dd.artifact.schema import not_negative
 from lightning_dd.artifact.synthetic import SyntheticSet
+from lightning_dd.artifact.unpickle import tensors_in
 from lightning_dd.augmentation import DSA
 from lightning_dd.coresets import select
 from lightning_dd.errors import OptionError, UserError
@@ -20,6 +22,7 @@ from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, NetworkFactory
 from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator
+from lightning_dd.runtime.memory import check_fits
 from lightning_dd.runtime.options import Momentum, PositiveFloat, PositiveInt, UnitInterval
 from lightning_dd.training.data import training_set
 from lightning_dd.training.features import TrainedFeatures, train_features
@@ -101,6 +104,9 @@ class Preparation(Task):
         self.ema, self._average = ema, None
         self._last_finite: list[Tensor] = []
         self.shrunk: dict[str, int] = {}
+        height, width = self.image_shape[1:]
+        stored_bytes = 4 * self.num_classes * ipc * self.image_shape[0] * height * width
+        check_fits(stored_bytes, f"{self.num_classes * ipc:,} synthetic images of {height}x{width} pixels")
         stored = codec(self.num_classes, ipc, self.image_shape)
         classes = torch.arange(self.num_classes).repeat_interleave(stored.images_per_class)
         self.synthetic = SyntheticSet(stored, Labels(classes))
@@ -271,11 +277,35 @@ class Preparation(Task):
             theirs = saved["key"].get(name)
             if theirs != ours:
                 raise UserError(f"The checkpoint was made with {name} {theirs}, but this run has {name} {ours}.")
+        self._check_progress(checkpoint)
         self.networks.load_state_dict(saved["networks"])
         if "average" in saved:
             self._average = saved["average"].to(self.synthetic.codec.images)
         if self.trainer.precision == "64-true":
             self.double()  # Lightning would only after loading, which would have rounded
+
+    def _check_progress(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the state of other steps, or of an optimizer of other parameters: nobody else would notice.
+
+        Raises:
+            UserError: says so.
+        """
+        steps, progress = self.iteration, checkpoint["loops"]["fit_loop"]
+        counted = progress.get("epoch_loop.manual_optimization.optim_step_progress", {}).get("total", {})
+        parts = [len(checkpoint["optimizer_states"]) == 1, len(checkpoint["lr_schedulers"]) == self.scheduled()]
+        parts += [name in checkpoint["distiller"] for name in ("networks", "key")]
+        if {checkpoint["global_step"], counted.get("completed")} != {steps} or not all(parts):
+            raise UserError(f"The checkpoint is damaged: not all of it is of step {steps}.")
+        shapes = [parameter.shape for parameter in self.parameters() if parameter.requires_grad]
+        for optimizer in checkpoint["optimizer_states"]:
+            wrong = [
+                place
+                for place, tensor in tensors_in(list(optimizer["state"].values()))
+                if tensor.ndim and tensor.shape not in shapes
+            ]
+            numbers = [group.get(name, 0.0) for group in optimizer["param_groups"] for name in ("lr", "momentum")]
+            if wrong or not all(map(not_negative, numbers)):
+                raise UserError("The checkpoint is damaged: the state of its optimizer is not one of these images.")
 
     def checkpoint_key(self) -> dict[str, Any]:
         """Return what must agree between a checkpoint and a run."""

@@ -5,13 +5,10 @@ from typing import Any, ClassVar
 
 from lightning.pytorch import LightningModule
 
+from lightning_dd.artifact.checkpoint import FORMAT, check_checkpoint
 from lightning_dd.data.sampling import Sampling
-from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import CheckedOptions
 from lightning_dd.runtime.timing import Stopwatch
-
-CHECKPOINT_FORMAT = 2
-LAST_OF_FORMAT_1 = "2f27814"
 
 
 class Task(CheckedOptions, LightningModule):
@@ -50,6 +47,11 @@ class Task(CheckedOptions, LightningModule):
         """The real images that each step wants."""
         raise NotImplementedError
 
+    @property
+    def learned(self) -> bool:
+        """Whether anything was learned, now or before it was resumed."""
+        return self.iteration > 0
+
     def resolved(self) -> dict[str, Any]:
         """Return what the options came to that were None or left out: plain values, by name."""
         given = self.options.get("model", {}).get("init_args", {})
@@ -68,7 +70,7 @@ class Task(CheckedOptions, LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the iteration and what the run was made from."""
         checkpoint["distiller"] = {
-            "format": CHECKPOINT_FORMAT,
+            "format": FORMAT,
             "iteration": self.iteration,
             "options": self.options,
             "commands": [*self.earlier_commands, self.command],
@@ -78,13 +80,10 @@ class Task(CheckedOptions, LightningModule):
         """Restore what `on_save_checkpoint` added.
 
         Raises:
-            UserError: the file is of another program, or older than this format.
+            UserError: the file is of another program, older than this format, or damaged.
         """
-        saved = checkpoint.get("distiller")
-        if saved is None:
-            raise UserError("The file given as {ckpt_path} is a checkpoint of another program.")
-        if saved.get("format") != CHECKPOINT_FORMAT:
-            raise UserError(f"The checkpoint has an older format; commit {LAST_OF_FORMAT_1} is the last that reads it.")
+        check_checkpoint(checkpoint)
+        saved = checkpoint["distiller"]
         self.iteration = saved["iteration"]
         self.earlier_commands = saved.get("commands", [])
 

@@ -5,10 +5,13 @@ to 40 % of a distillation step. Keeping freed memory costs nothing but a higher 
 """
 
 import ctypes
+import os
 import resource
 import sys
 
 import torch
+
+from lightning_dd.errors import UserError
 
 # the names and numbers of glibc's <malloc.h>
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
@@ -36,6 +39,22 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def check_fits(size: int, what: str) -> None:
+    """Refuse, before memory is taken, what this machine has none for.
+
+    Args:
+        size: in bytes.
+        what: it is, for the sentence.
+
+    Raises:
+        UserError: the machine has less.
+    """
+    has = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if size > has:
+        needed = f"{size / 2**30:,.0f} GiB of memory, and this machine has {has / 2**30:,.0f}"
+        raise UserError(f"{what[:1].upper()}{what[1:]} take {needed}: give fewer or smaller ones.")
 
 
 def out_of_memory(error: BaseException) -> bool:

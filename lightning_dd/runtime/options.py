@@ -2,10 +2,11 @@
 
 import functools
 import inspect
+import math
 import operator
 from collections.abc import Callable
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from jsonargparse.typing import (
     ClosedUnitInterval,
@@ -33,8 +34,8 @@ __all__ = [
 
 UnitInterval = ClosedUnitInterval
 Momentum = restricted_number_type("HalfOpenUnitInterval", float, [(">=", 0), ("<", 1)])
-Fraction = Momentum
-"""Of a whole that must not be used up."""
+Fraction = restricted_number_type("FractionSetAside", float, [(">=", 0), ("<=", 0.9)])
+"""Of a whole of which something must be left."""
 
 _WORDS = {operator.gt: "above", operator.ge: "at least", operator.lt: "below", operator.le: "at most"}
 
@@ -113,23 +114,43 @@ def _checked(init: Callable[..., None]) -> Callable[..., None]:
         except TypeError:
             return init(self, *arguments, **options)  # Python's own error names what is missing
         for name, value in given.items():
-            given[name] = _plain(self, name, value, hints().get(name))
+            given[name] = _plain(self, name, value, hints().get(name), checked)
         bound = inspect.BoundArguments(parameters, given)
         return init(*bound.args, **bound.kwargs)
 
     return checked
 
 
-def _plain(owner: CheckedOptions, option: str, value: Any, hint: Any) -> Any:
+def _check_choice(value: Any, kinds: tuple[Any, ...]) -> str | None:
+    """Return the rest of a sentence about a value that is none of the choices of a signature."""
+    choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    others = [kind for kind in kinds if get_origin(kind) is not Literal and kind is not NoneType]
+    if not choices or others or value in choices or (value is None and NoneType in kinds):
+        return None
+    return f"must be one of {', '.join(map(str, choices))}, got {value!r}"
+
+
+def _constructor_of(owner: CheckedOptions, option: str) -> Callable[..., None]:
+    """Return the constructor that says what an option may be: the first of the hierarchy that names it."""
+    constructors = (vars(kind)["__init__"] for kind in type(owner).__mro__ if "__init__" in vars(kind))
+    return next(init for init in constructors if option in inspect.signature(init).parameters)
+
+
+def _plain(owner: CheckedOptions, option: str, value: Any, hint: Any, checked: Callable[..., None]) -> Any:
     """Return a number of a restricted type as a plain one: checkpoints hold no others."""
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     kind = next((kind for kind in kinds if hasattr(kind, "_restrictions")), None)
-    if kind is None or (value is None and NoneType in kinds):
-        return value
-    try:
-        return kind._type(kind(value))
-    except (TypeError, ValueError):
-        sentence = refusal(kind, value)
+    sentence = _check_choice(value, kinds) if _constructor_of(owner, option) is checked else None
+    if sentence is None:
+        if kind is None or (value is None and NoneType in kinds):
+            return value
+        try:
+            plain = kind._type(kind(value))
+            if abs(plain) < math.inf:
+                return plain
+            sentence = f"must be a finite number, got {value!r}"
+        except (TypeError, ValueError):
+            sentence = refusal(kind, value)
     group = type(owner).option_group
     if group is None:
         raise UserError(f"{type(owner).__name__}'s {option} {sentence}.")

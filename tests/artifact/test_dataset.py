@@ -97,6 +97,7 @@ def test_index_labels_round_trip(tmp_path):
 @pytest.mark.parametrize("kind", SOFT)
 def test_soft_labels_round_trip(kind, tmp_path):
     labels = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
+    labels = labels.softmax(1) if kind == "probabilities" else labels
     _distilled(labels=labels, label_kind=kind).save(tmp_path / "soft.safetensors")
     again = load(tmp_path / "soft.safetensors")
     assert again.label_kind == kind
@@ -123,7 +124,7 @@ def test_pairs_of_hard_labels_are_those_of_indexing():
 
 
 def test_selected_classes_keep_their_names_and_indices(tmp_path):
-    distilled = _distilled(tensors={"order": torch.zeros(3)}, recipe={"protocol": "dd", "inner": {}})
+    distilled = _distilled(tensors={"order": torch.zeros(3).long()}, recipe={"inner": {"optimizer": "sgd"}})
     distilled.select(["dog", 2]).save(tmp_path / "some.safetensors")
     some = load(tmp_path / "some.safetensors")
     assert torch.equal(some.images, distilled.images[2:])
@@ -135,7 +136,8 @@ def test_selected_classes_keep_their_names_and_indices(tmp_path):
 
 
 def test_a_notebook_shows_picture_and_facts():
-    record = {"accuracy_mean": 91.3, "random_real_mean": 70.0, "network": "ConvNet", "protocol": "dm"}
+    record = {"step": 1, "network": "ConvNet", "protocol": "dm", "epochs": 9, "split": "test", "num_networks": 2}
+    record |= {"accuracy_mean": 91.3, "accuracy_std": 1.0, "random_real_mean": 70.0, "random_real_std": 1.0}
     distilled = _distilled(info={"method": "<DM>", "dataset": "pets", "evaluations": [record]})
     shown = distilled._repr_html_()
     assert "data:image/png;base64," in shown
@@ -402,7 +404,7 @@ def test_images_that_are_not_finite(value, tmp_path):
 def test_what_does_not_go_together_is_refused_when_made_and_when_loaded(changes, part, tmp_path, monkeypatch):
     assert part in _sentence(lambda: _distilled(**changes))
     with monkeypatch.context() as patched:
-        patched.setattr(artifact, "_check", lambda distilled: None)
+        patched.setattr(artifact, "check_set", lambda distilled: None)
         _distilled(**changes).save(tmp_path / "distilled.safetensors")
     sentence = _sentence(lambda: load(tmp_path))
     assert part in sentence

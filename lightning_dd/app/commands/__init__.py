@@ -4,7 +4,7 @@ import argparse
 import difflib
 import sys
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from lightning_dd.app.help_topics import answer
 from lightning_dd.errors import UserError
@@ -61,18 +61,43 @@ def main(words: list[str]) -> int:
             return _lightning(words)
         return import_module(f"{__name__}.{name}").main(rest)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return _fail(error)
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
+    except Exception as error:
+        from lightning_dd.app.refusals import refusal  # imports Lightning, which most commands do without
+
+        if (found := refusal(error)) is None:
+            raise
+        return _fail(found)
+
+
+def _fail(error: UserError) -> int:
+    text = " ".join(error.worded(_flag).split())
+    print(f"error: {text}{'' if text.endswith(('.', '?')) else '.'}", file=sys.stderr)
+    return 1
+
+
+def _flag(option: str) -> str:
+    """Return an option of another room as these commands spell it: `--epochs` for `evaluation.epochs`."""
+    return f"--{option}" if option.startswith("data.") else f"--{option.rpartition('.')[2]}"
 
 
 def parser(name: str, **more: Any) -> argparse.ArgumentParser:
     """Return the parser of a command, described by the docstring of its file."""
     about = import_module(f"{__name__}.{name}").__doc__
     shape = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(f"{PROGRAM} {name}", description=about, formatter_class=shape, **more)
+    return _Parser(f"{PROGRAM} {name}", description=about, formatter_class=shape, **more)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises a `UserError` in place of printing its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a `UserError`; it says where the options are listed."""
+        name = self.prog.rpartition(" ")[2]
+        raise UserError(f"{message[:1].upper()}{message[1:].rstrip('.')}; `{name} --help` lists all options.")
 
 
 def _lightning(words: list[str]) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lightning_dd.app.commands import parser
 from lightning_dd.app.headers import header
+from lightning_dd.errors import UserError
 from lightning_dd.runtime.folders import cache_folder
 
 ENTRY = re.compile(r"\.?[0-9a-f]{32}\.safetensors\b.*")
@@ -23,6 +24,8 @@ def main(arguments: list[str]) -> int:
     made.add_argument("action", nargs="?", choices=("clear",), metavar="clear", help="delete what is kept")
     made.add_argument("--days", type=float, metavar="N", help="only what was made more than so many days ago")
     options = made.parse_args(arguments)
+    if options.days is not None and not options.days >= 0:
+        raise UserError("--days is a number of at least 0.")
     folder, entries = cache_folder(), _entries(options.days)
     if options.action == "clear":
         freed = _size(entries)

@@ -9,11 +9,13 @@ ends alone. The same command goes on from the cells that are finished.
 import argparse
 import csv
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from lightning_dd.app import names
 from lightning_dd.app.commands import parser
+from lightning_dd.app.costs.estimate import free_memory
 from lightning_dd.errors import UserError
 
 LEARNING = tuple(name for name, method in names.METHODS.items() if method.learns)
@@ -65,6 +67,13 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--data is one of {', '.join(NAMED)}, not {options.data}.")
     if min(options.ipc) < 1 or options.steps < 1:
         raise UserError("--ipc and --steps are numbers above 0.")
+    data, limit = names.DATA[options.data], free_memory()
+    smallest = 4 * min(options.ipc) * data.classes * math.prod(data.shape)
+    if limit and smallest > limit:
+        raise UserError(f"--ipc {min(options.ipc)} alone takes {smallest / 2**30:,.0f} GiB; this machine has less.")
+    from lightning_dd.artifact.files import check_folder
+
+    check_folder(options.out)
     options.settings = settings_of(options.options)
 
 
@@ -82,7 +91,10 @@ def settings_of(words: list[str]) -> dict[str, dict[str, Any]]:
         method, dot, option = name.partition(".")
         if not equals or not dot:
             raise UserError(f"--options takes METHOD.OPTION=VALUE, such as DC.class_chunk=2, not '{word}'.")
-        settings.setdefault(method, {})[option] = yaml.safe_load(value)
+        try:
+            settings.setdefault(method, {})[option] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(f"--options cannot read the value in '{word}'.") from None
     return settings
 
 

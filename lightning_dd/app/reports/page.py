@@ -1,12 +1,12 @@
 """The page of a report: a part for each run, and the table that belongs to all of them."""
 
-import json
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from lightning_dd.app.reports import sections
 from lightning_dd.artifact.dataset import load
+from lightning_dd.artifact.schema import RECORD, TABLE, TESTED, Form, read_json
 from lightning_dd.callbacks.run_paths import ARTIFACT, RESULTS, TESTS
 from lightning_dd.errors import UserError
 
@@ -24,7 +24,9 @@ def page(runs: list[Path], evaluation: Path | None = None) -> str:
     parts = [sections.overview(records)] if len(runs) > 1 else []
     parts += [_one_run(run, record, number) for number, (run, record) in enumerate(zip(runs, records, strict=True), 1)]
     if evaluation:
-        parts.append(f'<article class="run">{sections.cross_architecture(_read(evaluation / EVALUATION))}</article>')
+        parts.append(
+            f'<article class="run">{sections.cross_architecture(_read(evaluation / EVALUATION, TABLE))}</article>'
+        )
     title = escape(", ".join(dict.fromkeys(record["method"] for record in records)))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -41,8 +43,8 @@ def _one_run(folder: Path, record: dict[str, Any], number: int) -> str:
         sections.heading(record, distilled),
         sections.images(distilled),
         sections.accuracy(record),
-        sections.tests(_read(tests) if tests.exists() else []),
-        sections.cross_architecture(_read(own) if own.exists() else None),
+        sections.tests(_read(tests, TESTED) if tests.exists() else []),
+        sections.cross_architecture(_read(own, TABLE) if own.exists() else None),
         sections.cost(record),
         sections.loading("/".join(folder.resolve().parts[-3:])),
         sections.config(record),
@@ -50,12 +52,10 @@ def _one_run(folder: Path, record: dict[str, Any], number: int) -> str:
     return f'<article class="run" id="run{number}">\n{"".join(parts)}\n</article>\n'
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, form: Form = RECORD) -> Any:
     try:
-        return json.loads(path.read_text())
+        return read_json(path, form)
     except FileNotFoundError:
         if path.with_name(EVALUATION).exists():
             raise UserError(f"{path.parent} is no run but a table: it is given as --evaluation FOLDER.") from None
         raise UserError(f"There is no file {path}; give the folder of a finished run.") from None
-    except ValueError:
-        raise UserError(f"{path} is damaged.") from None
