@@ -91,8 +91,9 @@ def distill(
     settings = {**TRAINER_DEFAULTS, **trainer_options(trainer or {}), "default_root_dir": str(root)}
     module = make_method(method, {"ipc": ipc, **options}, images, seed)
     module.options["data"] = {"class_path": type(images).__name__, "init_args": plain(given)}
-    said = f"method={method.__name__!r}, ipc={ipc}, steps={steps}, seed={seed}"
-    module.command = f"lightning_dd.distill(..., {said})"
+    said = {"method": method, "ipc": ipc, "steps": steps, "seed": seed, **options}
+    said |= {key: value for key, value in {"image_size": image_size, "crop": crop, "data": data}.items() if value}
+    module.command = f"lightning_dd.distill(..., {', '.join(f'{key}={_said(value)}' for key, value in said.items())})"
     check_precision(settings.get("precision"))
     settings["callbacks"] = _callbacks(evaluation, settings)
     logger = Events(str(root), f"{method.__name__.lower()}_{images.name}_ipc{ipc}")
@@ -108,6 +109,11 @@ def distill(
             processes.end_others()
             raise
     return load(run_folder(run) / ARTIFACT)
+
+
+def _said(value: Any) -> str:
+    """Return an argument as it may have been written: a class or a function by its name."""
+    return repr(getattr(value, "__name__", value))
 
 
 def _callbacks(evaluation: dict[str, Any], settings: dict[str, Any]) -> list[Callback]:

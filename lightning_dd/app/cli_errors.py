@@ -8,7 +8,7 @@ import difflib
 import inspect
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
@@ -77,6 +77,7 @@ def _named(path: str) -> str:
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
 INSTEAD = {"--optimizer": "--model.lr and --model.momentum", "--lr_scheduler": "--model.lr_decay"}
 """Options of other programs made with Lightning."""
+SHORT = 3  # letters of a word of which half may be wrong
 BOILERPLATE = (
     "Does not validate",
     "Subtypes:",
@@ -103,6 +104,8 @@ def _unrecognized(found: re.Match, path: str, message: str, parser: Any) -> str:
     near = difflib.get_close_matches(head, heads, n=1)
     if rest and head not in heads and near:
         return f"There is no option {name}; did you mean --{near[0]}.{rest}."
+    if name.lstrip("-") in _parameters("lightning_dd.methods.Distiller"):
+        return f"There is no option {name}; did you mean --model.{name.lstrip('-')}."
     return f"There is no option {name}{nearest(name, _options(parser))}."
 
 
@@ -125,7 +128,8 @@ def _not_accepted(found: re.Match, path: str, message: str, parser: Any) -> str:
     known = _parameters(paths[-1]) if paths else ()
     owner = f" of {paths[-1].rsplit('.', 1)[-1]}" if paths else ""
     name = _named(f"{path}.{found[1]}".lstrip("."))
-    return f"There is no option {name}{owner}{nearest(found[1].partition('.')[0], known)}."
+    near = nearest(found[1].partition(".")[0], known, lambda each: _named(f"{path}.{each}".lstrip(".")))
+    return f"There is no option {name}{owner}{near}."
 
 
 def _unknown_class(found: re.Match, path: str, message: str, parser: Any) -> str:
@@ -255,12 +259,12 @@ def refuse_bases(config: Any) -> None:
             raise UserError(f"{name} is what every {kind} is made from, but none itself; there are {known}.")
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str], spell: Callable[[str], str] = str) -> str:
     """Return the end of a sentence about an unknown name: the nearest known one, or all where they are few."""
     known = [name for name in known if name != word]  # a parent's option that its child leaves no choice of
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6 if len(word) > SHORT else 0.5)
     if near:
-        return f"; did you mean {near[0]}"
+        return f"; did you mean {spell(near[0])}"
     return f"; there are {', '.join(known)}" if 0 < len(known) < 40 else ""
 
 

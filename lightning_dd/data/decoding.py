@@ -24,6 +24,7 @@ from lightning_dd.runtime.memory import check_fits
 
 OnUnreadable = Literal["error", "skip"]
 # What Pillow raises on files that are broken, cut off, huge or no images at all.
+NAMED = 10  # unreadable images
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")
 COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
@@ -140,11 +141,11 @@ def decode_all(
         `(n, 3)` int32, each one's height, width and place among `MODES` before.
 
     Raises:
-        UserError: names the first image that cannot be read, or that has a size or colors that `how` does not allow.
+        UserError: names the images that cannot be read, or one that has a size or colors that `how` does not allow.
     """
     check_fits(total * how.channels * math.prod(how.size), f"{total:,} images of {how.size[0]}x{how.size[1]} pixels")
     images = torch.empty(total, how.channels, *how.size, dtype=torch.uint8)
-    out, kept, originals = images.numpy(), [], []
+    out, kept, originals, unreadable = images.numpy(), [], [], []
     with (
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
         tqdm(total=total, desc="decoding images", disable=total <= PROGRESS_FROM, leave=False) as bar,
@@ -158,10 +159,15 @@ def decode_all(
                         out[len(kept)], original = result
                         kept.append(position)
                         originals.append(original)
-                    elif on_unreadable == "error":
-                        raise UserError(result)
+                    else:
+                        unreadable.append(result)
                     position += 1
                 bar.update(len(pixels_or_error))
+    if unreadable and on_unreadable == "error":
+        what = unreadable[0] if len(unreadable) == 1 else f"{len(unreadable)} images cannot be read: {_few(unreadable)}"
+        raise UserError(
+            f"{what}: remove {'it' if len(unreadable) == 1 else 'them'} or set {{data.on_unreadable}} to skip"
+        )
     return {
         "images": images[: len(kept)],
         "kept": torch.tensor(kept, dtype=torch.long),
@@ -179,7 +185,7 @@ def conversions(originals: Tensor, how: Decoding) -> list[str]:
         low, high = ("x".join(f"{side:.0f}" for side in shapes[at]) for at in (areas.argmin(), areas.argmax()))
         before = f"from {low}" if low == high else f"from sizes between {low} and {high}"
         ratios = shapes[:, 1] / shapes[:, 0] * how.size[0] / how.size[1]
-        way = "cropped" if how.crop else "stretched"
+        way = "cropped" if how.crop else "stretched, which the option crop avoids"
         changed = int((ratios.log().abs() > LEAST_STRETCH).sum())
         found.append(
             f"{len(shapes):,} of {len(sizes):,} resized {before}" + (f" ({changed:,} {way})" if changed else "")
@@ -200,15 +206,21 @@ def _try(source: Source, how: Decoding) -> tuple[np.ndarray, tuple[int, int, int
             return to_pixels(image, how, source.name), (*size, mode)
     except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return f"{source.name} cannot be read as an image ({reason}): remove it or set {{data.on_unreadable}} to skip"
+        return f"{source.name} cannot be read as an image ({reason})"
 
 
 def warn_of_skipped(names: list[str], kept: Tensor) -> None:
     """Warn of how many images were left out, and name the first of them."""
     missing = set(range(len(names))) - set(kept.tolist())
     if missing:
-        number = f"{len(missing)} of {len(names)} images of this part"
-        rank_zero_warn(f"{number} cannot be read and are left out, {names[min(missing)]} first")
+        left_out = _few([names[position] for position in sorted(missing)])
+        rank_zero_warn(f"{len(missing)} of {len(names)} images cannot be read and are left out: {left_out}.")
+
+
+def _few(names: list[str]) -> str:
+    """Return the first of many names, and how many more there are."""
+    shown = "; ".join(name.partition(" cannot be read")[0] for name in names[:NAMED])
+    return shown + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def _batched(items: Iterable, size: int) -> Iterator[list]:

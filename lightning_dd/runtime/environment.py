@@ -14,6 +14,9 @@ from lightning_dd.version import __version__
 PACKAGES = ("torch", "lightning", "torchvision", "kornia")
 
 
+FEW_TEST_IMAGES = 200
+
+
 def environment(device: torch.device) -> dict[str, Any]:
     """Return versions, device and commit."""
     versions = {"lightning_dd": __version__, "python": platform.python_version()}
@@ -48,6 +51,8 @@ def table(record: dict[str, Any]) -> str:
     lines += [f"  {name:<12} {mean:5.1f}" + (f" ± {std:.1f}" if several else "") for name, mean, std in rows]
     if len(rows) > 1:
         lines.append(f"  {'difference':<12} {rows[0][1] - rows[1][1]:+5.1f}")
+    if (images := record["num_test_images"]) < FEW_TEST_IMAGES:
+        lines.append(f"  (one of {images} test images is {100 / images:.1f} points)")
     return "\n".join(lines)
 
 

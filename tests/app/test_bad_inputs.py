@@ -86,7 +86,7 @@ CASES = [
     ("unknown network", ["--model.network", "ConvNot"], None, "did you mean ConvNet"),
     ("unknown option", ["--model.real_per_clas", "3"], None, "did you mean real_per_class"),
     ("unknown trainer option", ["--trainer.max_stepss", "3"], None, "did you mean --trainer.max_steps"),
-    ("unknown option in a config", ["--config", "PATH"], _config_with_typo, "did you mean ipc"),
+    ("unknown option in a config", ["--config", "PATH"], _config_with_typo, "did you mean --model.ipc"),
     ("broken config", ["--config", "PATH"], _broken_config, "not valid YAML"),
     ("wrong type", ["--model.ipc", "many"], None, "a whole number"),
     ("negative IPC", ["--model.ipc", "-1"], None, "--model.ipc must be at least 1, got -1"),

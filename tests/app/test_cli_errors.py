@@ -81,7 +81,7 @@ def test_plain_options(arguments, expected, parser):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--model.ipcc", "3"], "There is no option --model.ipcc of DM; did you mean ipc."),
+        (["--model.ipcc", "3"], "There is no option --model.ipcc of DM; did you mean --model.ipc."),
         (["--model.ipc", "ten"], "--model.ipc must be a whole number, got 'ten'."),
         (["--model.lr", "[1]"], "--model.lr must be a number, got 'list'."),
         (["--model.lr", "high"], "--model.lr must be a number, got 'high'."),
@@ -147,7 +147,7 @@ def test_missing(parser):
     [
         (
             "model:\n  class_path: DM\n  init_args:\n    ipcc: 3\n",
-            "There is no option --model.ipcc of DM; did you mean ipc.",
+            "There is no option --model.ipcc of DM; did you mean --model.ipc.",
         ),
         ("count: many\n", "--count must be a whole number, got 'many'."),
         ("zca: pca\n", "--zca must be one of mtt, frepo, got 'pca'."),

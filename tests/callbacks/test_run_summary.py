@@ -79,7 +79,7 @@ def test_conversions_by_hand():
     """Two of three have another size, one another shape too; modes are counted."""
     originals = torch.tensor([[8, 8, MODES.index("RGB")], [16, 16, MODES.index("L")], [16, 32, MODES.index("RGB")]])
     assert conversions(originals, Decoding((8, 8), 3, True)) == [
-        "2 of 3 resized from sizes between 16x16 and 16x32 (1 stretched)",
+        "2 of 3 resized from sizes between 16x16 and 16x32 (1 stretched, which the option crop avoids)",
         "1 L converted to RGB",
     ]
     assert conversions(originals[:1], Decoding((8, 8), 3)) == []

@@ -1,9 +1,10 @@
 """List what there is: `list methods`, `data`, `networks`, `protocols`, `configs` or `sets`.
 
-With a word behind it, only what has the word in its line: `list configs cifar10`. Sets are the distilled sets that come
-with the program, and those of the runs in this folder.
+With a word behind it, only what has the word in its line, as a whole one where there is such: `list configs cifar10`.
+Sets are the distilled sets that come with the program, and those of the runs in this folder.
 """
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,7 +29,9 @@ def main(arguments: list[str]) -> int:
     made.add_argument("--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs went; for sets")
     options = made.parse_args(arguments)
     rows = list(_sets(options.runs)) if options.kind == "sets" else list(KINDS[options.kind]())
-    rows = [row for row in rows if options.word.lower() in " ".join(row).lower()]
+    word = options.word.lower()
+    whole = [row for row in rows if word in re.split(r"[\s/,()]+", " ".join(row).lower())]
+    rows = whole or [row for row in rows if word in " ".join(row).lower()]
     if not rows:
         raise UserError(f"There are no {options.kind}" + (f" with '{options.word}'." if options.word else " yet."))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

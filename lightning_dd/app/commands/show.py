@@ -62,7 +62,7 @@ def _facts(distilled: Any) -> dict[str, str]:
         "derived from": info.get("derived_from", ""),
         "steps": f"{info['steps']:,}" if "steps" in info else "",
         "accuracy": "" if "selected" in info else accuracy(info),
-        "made by": info.get("command", ""),
+        "made by": ", then ".join(info.get("commands") or [info.get("command", "")]),
     }
     for last in info.get("evaluations", [])[-1:]:
         if facts["accuracy"] and last.get("random_real_mean") is not None:

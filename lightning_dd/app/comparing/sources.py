@@ -59,7 +59,7 @@ class Source:
             try:
                 sets = [foreign.distilled(data.class_names, data.preprocessing) for foreign in self.content]
             except UserError as error:
-                raise UserError(f"{self.path}: {error}") from None
+                raise UserError(f"{self.path}: {error.args[0]}") from None
         for each in sets:
             each.recipe["augmentation"] = each.recipe.get("augmentation") or augmentation
             if (each.num_classes, each.image_shape) != (data.num_classes, tuple(data.image_shape)):

@@ -89,7 +89,7 @@ def _check_networks(names: Iterable[str], data: ImageData) -> None:
         try:
             sample_network(name, data.image_shape, data.num_classes)
         except UserError as error:
-            wrong.append(str(error).rstrip("."))
+            wrong.append(error.args[0].rstrip("."))
     if wrong:
         raise UserError(f"{'; '.join(wrong)}: change --networks; nothing has been trained.")
 
