@@ -40,7 +40,8 @@ def test_parses_and_instantiates(path, parser):
         assert path.stem.startswith(data.name)
         assert model.folder == Path("experts") / path.stem  # where the methods' configs look for them
         return
-    assert model.synthetic.images().shape == (len(model.synthetic), *data.image_shape)
+    assert len(model.synthetic) == data.num_classes * model.synthetic.images_per_class
+    assert model.synthetic.codec.image_shape == data.image_shape
     assert config.trainer.max_steps > 0
     assert config.evaluation.protocol != model.protocol  # a config holds what differs from the method's defaults
     if path.parent.name != "configs":

@@ -1,12 +1,12 @@
 """The ConvNet of DC, DSA, DM and MTT (arXiv 2006.05929)."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import nn
 
 from lightning_dd.errors import UserError
 from lightning_dd.networks.base import Network
-from lightning_dd.networks.options import check_choice, check_depth, differences, norm_layers, padded
+from lightning_dd.networks.options import check_depth, differences, norm_layers, padded
 from lightning_dd.networks.pooling import AveragePool2x2
 from lightning_dd.runtime.options import PositiveInt
 
@@ -62,9 +62,6 @@ class ConvNet(Network):
         pooling: Pooling = "avg",
     ) -> None:
         super().__init__()
-        check_choice("ConvNet", "activation", activation, get_args(Activation))
-        check_choice("ConvNet", "norm", norm, get_args(Norm))
-        check_choice("ConvNet", "pooling", pooling, get_args(Pooling))
         if norm == "group" and width % _GROUPS:
             raise UserError(f"Group normalization needs a width divisible by {_GROUPS}, but the width is {width}.")
         channels, (extra, size) = image_shape[0], padded(image_shape)

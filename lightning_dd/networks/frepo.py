@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_dd.networks.base import Network
-from lightning_dd.networks.options import Norm, check_choice, check_depth, differences, norm_layers, padded
+from lightning_dd.networks.options import Norm, check_depth, differences, norm_layers, padded
 from lightning_dd.networks.pooling import AveragePool2x2
 from lightning_dd.runtime.options import PositiveInt
 
@@ -50,7 +50,6 @@ class FRePoNet(Network):
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        check_choice("FRePoNet", "norm", norm)
         channels, (extra, size) = image_shape[0], padded(image_shape)
         check_depth("FRePoNet", depth, size)
         layers: list[nn.Module] = []

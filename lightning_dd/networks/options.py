@@ -1,7 +1,7 @@
 """Parts that the families share: normalization by name, padding, checks of options and sizes, names of variants."""
 
 import inspect
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import nn
 
@@ -33,12 +33,6 @@ def differences(network: type[nn.Module], **options: object) -> str:
     """Return the options that differ from the defaults of a network's constructor, for `Network.variant`."""
     defaults = inspect.signature(network).parameters
     return ", ".join(f"{name} {value}" for name, value in options.items() if value != defaults[name].default)
-
-
-def check_choice(network: str, option: str, value: str, choices: tuple[str, ...] = get_args(Norm)) -> None:
-    """Raise a `UserError` where an option is none of the choices."""
-    if value not in choices:
-        raise UserError(f'The {network}\'s {option} "{value}" is not one of {", ".join(choices)}.')
 
 
 def check_side(network: str, image_shape: tuple[int, int, int], smallest: int) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_dd.networks.base import Network
-from lightning_dd.networks.options import Norm, check_choice, check_side, differences, norm_layers
+from lightning_dd.networks.options import Norm, check_side, differences, norm_layers
 from lightning_dd.networks.pooling import AveragePool2x2
 
 _STAGES = ((64, False), (128, True), (256, True), (512, True))
@@ -34,7 +34,6 @@ class ResNet18(Network):
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int, norm: Norm = "instance") -> None:
         super().__init__()
         name = type(self).__name__
-        check_choice(name, "norm", norm)
         check_side(name, image_shape, self.smallest)
         self.stem = nn.Sequential(
             nn.Conv2d(image_shape[0], 64, 3, padding=1, bias=False), *norm_layers(norm, 64), nn.ReLU(inplace=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from lightning_dd.networks.base import Network
-from lightning_dd.networks.options import Norm, check_choice, check_side, differences, norm_layers, padded
+from lightning_dd.networks.options import Norm, check_side, differences, norm_layers, padded
 
 
 class ConvolutionStack(Network):
@@ -22,7 +22,6 @@ class ConvolutionStack(Network):
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int, norm: Norm = "instance") -> None:
         super().__init__()
         name = type(self).__name__
-        check_choice(name, "norm", norm)
         check_side(name, image_shape, self.smallest)
         channels, (extra, size) = image_shape[0], padded(image_shape)
         layers: list[nn.Module] = []

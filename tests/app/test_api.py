@@ -54,7 +54,7 @@ def test_says_what_is_tested_on(tmp_path, capsys):
 def test_a_method_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match="no method 'dmm'; did you mean dm"):
         _distill(tmp_path, method="dmm")
-    with pytest.raises(UserError, match="no method 'x'; there are coreset, "):
+    with pytest.raises(UserError, match="no method 'x'; there are accdd, coreset, "):
         _distill(tmp_path, method="x")
 
 

@@ -119,7 +119,7 @@ def test_a_signal_during_the_final_evaluation_stops_at_once(tiny_config, product
         ("dm", signal.SIGKILL, -9),
         pytest.param("dm", signal.SIGTERM, 143, marks=pytest.mark.slow),
         pytest.param("dm", signal.SIGINT, 130, marks=pytest.mark.slow),
-        ("dc", signal.SIGKILL, -9),  # a network is in the middle of its life
+        pytest.param("dc", signal.SIGKILL, -9, marks=pytest.mark.slow),  # a network is in the middle of its life
         pytest.param("dd", signal.SIGKILL, -9, marks=pytest.mark.slow),
     ],
 )

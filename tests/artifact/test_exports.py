@@ -108,6 +108,7 @@ RECORD = {
     "step": 100,
     "network": "ConvNet",
     "protocol": "dm",
+    "epochs": 1000,
     "num_networks": 5,
     "split": "test",
     "accuracy_mean": 48.93,

@@ -152,7 +152,10 @@ def test_nothing_of_the_machine_is_uploaded(hub: Hub, tmp_path):
     secret = str(tmp_path / "secret place")
     info = {
         "method": "DM",
-        "config": {"model": {"class_path": "DM", "init_args": {"experts": f"{secret}/experts"}}, "data": {}},
+        "config": {
+            "model": {"class_path": "DM", "init_args": {"experts": f"{secret}/experts"}},
+            "data": {"class_path": "MNIST"},
+        },
         "command": f"python -m lightning_dd fit --config '{secret}/dm.yaml' --model.experts='{secret}/experts'",
         "data_departures": ["images of ~/mine/cats and C:\\Users\\me\\dogs, see https://example.org/a/b"],
     }

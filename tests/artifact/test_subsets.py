@@ -31,7 +31,8 @@ def test_numbers_may_differ_by_class_in_file_picture_and_training(tmp_path):
 
 
 def test_a_subset_takes_the_first_images_of_each_class():
-    whole = _distilled(counts=(1, 3), recipe={"protocol": "dd", "inner": {}}, tensors={"order": torch.zeros(3)})
+    recipe, tensors = {"protocol": "dd", "inner": {"optimizer": "sgd"}}, {"order": torch.zeros(3).long()}
+    whole = _distilled(counts=(1, 3), recipe=recipe, tensors=tensors)
     part = whole.subset(2)
     assert torch.equal(part.images, whole.images[[0, 1, 2]])
     assert (part.labels.tolist(), part.recipe, part.tensors) == ([0, 1, 1], {"protocol": "dd"}, {})
@@ -40,7 +41,7 @@ def test_a_subset_takes_the_first_images_of_each_class():
 
 
 def test_parts_that_are_merged_are_the_whole():
-    whole = _distilled(("cat", "dog", "owl"), (2, 3, 1), info={"method": "DM", "evaluations": [{}], "seed": 3})
+    whole = _distilled(("cat", "dog", "owl"), (2, 3, 1), info={"method": "DM", "evaluations": [], "seed": 3})
     again = dd.merge([whole.select(["owl"]), whole.select([0, 1])])
     assert torch.equal(again.images, whole.images)
     assert torch.equal(again.labels, whole.labels)

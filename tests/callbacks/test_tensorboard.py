@@ -1,5 +1,7 @@
 """What TensorBoard is given, read back from the events; and progress in a log."""
 
+import sys
+
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -61,6 +63,7 @@ def test_the_picture_has_room_for_names(events):
 def test_a_log_gets_lines(fit, monkeypatch, capsys):
     """No bar where none can move: a line when one is due, and at the last step."""
     monkeypatch.setattr(progress, "EVERY", 0.0)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # of a test of notebooks
     assert fit("--trainer.max_steps", "2", "--trainer.enable_progress_bar", "true") == 0
     error = capsys.readouterr().err
     assert "\r" not in error

@@ -15,7 +15,7 @@ TILES = ["--model.codec", "Tiles", "--model.codec.factor", "2"]
 FREQUENCIES = ["--model.codec", "Frequencies", "--model.codec.keep", "20"]
 METHODS = {"DM": "dm", "DC": "dc", "DSA": "dsa", "MTT": "mtt", "DATM": "mtt", "FRePo": "frepo", "KIP": "kip"}
 METHODS |= {"DD": "dd", "RaTBPTT": "dd", "Coreset": "dm"}
-METHODS |= dict.fromkeys(("IDC", "DREAM", "AccDD"), "dc")
+METHODS |= {"IDC": "dc"}
 METHODS |= dict.fromkeys(("DANCE", "DSDM", "IDM", "NCFM", "DataDAM"), "dm")
 PRETRAINED = ["--model.num_networks", "2", "--model.network_epochs", "1"]
 OPTIONS = {
@@ -23,8 +23,6 @@ OPTIONS = {
     "DANCE": PRETRAINED,
     "NCFM": [*PRETRAINED, "--model.frequencies", "16"],
     "IDC": ["--model.n_data", "48", "--model.synthetic_per_class", "6"],
-    "DREAM": ["--model.n_data", "48", "--model.every", "2", "--model.feature_epochs", "1"],
-    "AccDD": ["--model.n_data", "48", *PRETRAINED],
     "DSDM": [*PRETRAINED, "--model.history_from", "1"],
     "IDM": ["--model.every", "2", "--model.network_steps", "2"],
     "DATM": ["--model.largest_loss", "null"],

@@ -26,6 +26,7 @@ def _fit(root, *options):
 
 
 @pytest.mark.ddp
+@pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
     start = _fit(tmp_path / "start", "--trainer.max_steps", "1", "--model.lr", "1e-30")
     one = _fit(tmp_path / "one")

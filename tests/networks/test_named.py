@@ -35,7 +35,7 @@ def test_names(name, description):
         ("torchvision.models.resnet18", "Networks of torchvision are Torchvision:name=resnet18 here"),
         ("Network", "There is no network 'Network'"),
         ("ConvNet:norm", "not OPTION=VALUE"),
-        ("ConvNet:norm=group_norm", "is not one of none, instance"),
+        ("ConvNet:norm=group_norm", "norm must be one of none, instance"),
         ("ConvNet:nomr=none", "ConvNet has no option nomr; did you mean norm"),
         ("ConvNet:width=wide", "ConvNet's width must be a whole number, got 'wide'"),
         ("ConvNet:depth=0", "ConvNet's depth must be at least 1, got 0"),

@@ -45,6 +45,7 @@ def test_every_side_does_the_work_of_its_plain_form(name):
     assert len(kept) >= 3
 
 
+@pytest.mark.slow
 def test_one_invocation_times_both_forms_in_fresh_processes(tmp_path, capsys):
     words = f"{TASKS['dm']} {ONCE}".split()
     assert benchmark.main(["dm", *words, "--sides", PLAIN, "ours", "--out", str(tmp_path / "report.json")]) == 0

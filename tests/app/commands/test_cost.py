@@ -23,6 +23,7 @@ def _measured(seconds: float, gib: float) -> dict:
     return {"seconds_per_step": seconds, "seconds_loss": seconds / 2, **memory}
 
 
+@pytest.mark.slow
 def test_one_cell_in_a_process_of_its_own(tmp_path):
     settings = ["--width", 4, "--steps", 1, "--options", "DC.real_per_class=4"]
     (row,) = _main(tmp_path, "--methods", "DC", "--ipc", 2, *settings)
