@@ -168,7 +168,10 @@ def _explain(error: BaseException) -> int:
 
 def _run(args: Sequence[str] | None) -> None:
     silence_third_party_warnings()
-    DistillationCLI(
+    words, commands = sys.argv[1:] if args is None else args, DistillationCLI.subcommands()
+    asked = {name: left_out for name, left_out in commands.items() if name in words[:1]} or commands
+    # the parser of a command takes a while to build: only that of the one that was asked for
+    type("DistillationCLI", (DistillationCLI,), {"subcommands": staticmethod(lambda: asked)})(
         Task,
         ImageData,
         subclass_mode_model=True,

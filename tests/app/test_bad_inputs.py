@@ -84,7 +84,7 @@ CASES = [
     ("unknown method", ["--model", "DMM"], None, "did you mean DM"),
     ("unknown data", ["--data", "CIFAR11"], None, "did you mean CIFAR10"),
     ("unknown network", ["--model.network", "ConvNot"], None, "did you mean ConvNet"),
-    ("unknown option", ["--model.real_per_clas", "3"], None, "did you mean real_per_class"),
+    ("unknown option", ["--model.real_per_clas", "3"], None, "did you mean --model.real_per_class"),
     ("unknown trainer option", ["--trainer.max_stepss", "3"], None, "did you mean --trainer.max_steps"),
     ("unknown option in a config", ["--config", "PATH"], _config_with_typo, "did you mean --model.ipc"),
     ("broken config", ["--config", "PATH"], _broken_config, "not valid YAML"),

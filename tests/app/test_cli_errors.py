@@ -91,7 +91,10 @@ def test_plain_options(arguments, expected, parser):
         (["--model.momentum", "1"], "--model.momentum must be from 0 up to but not including 1, got 1."),
         (["--model.network.depth", "0"], "--model.network.depth must be at least 1, got 0."),
         (["--model.network", "ConvNett"], "There is no network 'ConvNett'; did you mean ConvNet."),
-        (["--model.network.depthh", "3"], "There is no option --model.network.depthh of ConvNet; did you mean depth."),
+        (
+            ["--model.network.depthh", "3"],
+            "There is no option --model.network.depthh of ConvNet; did you mean --model.network.depth.",
+        ),
         (["--model.network.depth", "x"], "--model.network.depth must be a whole number, got 'x'."),
     ],
 )

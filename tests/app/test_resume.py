@@ -102,6 +102,7 @@ def _wait_for_folder(root: Path, process: subprocess.Popen) -> Path:
     raise TimeoutError(root)
 
 
+@pytest.mark.slow
 def test_a_signal_during_the_final_evaluation_stops_at_once(tiny_config, product, tmp_path):
     options = ["--evaluation.enabled", "true", "--evaluation.epochs", "1000000"]
     process = _start(tiny_config, tmp_path, 2, *options)

@@ -147,11 +147,13 @@ def test_unreadable_file(tmp_path, write_folder, picture):
     cut = picture(5)[:-30]
     files = {"a/1.png": rgb(1), "a/2_none.png": b"not an image", "a/3_cut.png": cut, "b/1.png": rgb(2)}
     root = str(write_folder(tmp_path, files))
-    with pytest.raises(UserError, match=r"2_none\.png cannot be read .*on_unreadable"):
+    with pytest.raises(
+        UserError, match=r"2 images cannot be read: .*2_none\.png; .*3_cut\.png: remove them .*on_unreadable"
+    ):
         ImageFolder(root, test_fraction=0).setup()
     for _ in range(2):  # also when it comes from the cache
         data = ImageFolder(root, test_fraction=0, on_unreadable="skip")
-        with pytest.warns(UserWarning, match=r"2 of 4 images .*2_none\.png first"):
+        with pytest.warns(UserWarning, match=r"2 of 4 images .*left out: .*2_none\.png"):
             data.setup()
         assert data.train_labels.tolist() == [0, 1]
         assert data.train_images[:, 0, 0, 0].tolist() == [1, 2]

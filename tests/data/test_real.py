@@ -22,6 +22,7 @@ def test_mnist_counts_and_normalization(real_data, data_class, name):
     assert (pixels.std() - 1).abs() < 1e-3
 
 
+@pytest.mark.slow
 def test_cifar10_from_parquet_and_then_from_the_cache(real_data):
     data = CIFAR10(real_data)
     data.setup()

@@ -15,7 +15,7 @@ TILES = ["--model.codec", "Tiles", "--model.codec.factor", "2"]
 FREQUENCIES = ["--model.codec", "Frequencies", "--model.codec.keep", "20"]
 METHODS = {"DM": "dm", "DC": "dc", "DSA": "dsa", "MTT": "mtt", "DATM": "mtt", "FRePo": "frepo", "KIP": "kip"}
 METHODS |= {"DD": "dd", "RaTBPTT": "dd", "Coreset": "dm"}
-METHODS |= {"IDC": "dc"}
+METHODS |= dict.fromkeys(("IDC", "DREAM", "AccDD"), "dc")
 METHODS |= dict.fromkeys(("DANCE", "DSDM", "IDM", "NCFM", "DataDAM"), "dm")
 PRETRAINED = ["--model.num_networks", "2", "--model.network_epochs", "1"]
 OPTIONS = {
@@ -25,10 +25,15 @@ OPTIONS = {
     "IDC": ["--model.n_data", "48", "--model.synthetic_per_class", "6"],
     "DSDM": [*PRETRAINED, "--model.history_from", "1"],
     "IDM": ["--model.every", "2", "--model.network_steps", "2"],
+    "DREAM": ["--model.n_data", "48", "--model.every", "2", "--model.feature_epochs", "1"],
+    "AccDD": ["--model.n_data", "48", *PRETRAINED],
     "DATM": ["--model.largest_loss", "null"],
     "RaTBPTT": ["--model.window", "2", "--model.augmentation", "null"],
 }
-CASES = [(method, TILES) for method in METHODS] + [("DM", FREQUENCIES), ("MTT", FREQUENCIES)]
+SLOW = ("DSA", "DATM", "RaTBPTT", "DREAM", "AccDD")
+"""Methods whose steps are those of others here, but for what their own tests show."""
+CASES = [pytest.param(method, TILES, marks=[pytest.mark.slow] if method in SLOW else []) for method in METHODS]
+CASES += [("DM", FREQUENCIES), pytest.param("MTT", FREQUENCIES, marks=pytest.mark.slow)]
 
 
 def _run(method: str, codec: list[str], experts: Path, root: Path, *options: str) -> int:

@@ -218,6 +218,7 @@ def test_compiled_equals_eager(fit, product):
     torch.testing.assert_close(compiled, eager, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_bf16_stays_close(fit, product):
     config = CONF / "dc_digits.yaml"
     assert fit("--trainer.max_steps", "1", "--model.lr", "1e-9", config=config) == 0

@@ -133,6 +133,7 @@ def test_compiled_equals_eager(fit, product):
     torch.testing.assert_close(product(1).images, product(0).images, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_bf16_stays_close(fit, product):
     assert fit("--trainer.max_steps", "1", "--model.lr", "1e-9") == 0
     assert fit("--trainer.max_steps", "1") == 0

@@ -186,7 +186,7 @@ def test_the_artifact_carries_learned_labels(fit, product):
     assert torch.equal(distilled.hard_labels, torch.arange(10))
 
 
-@pytest.mark.parametrize("stop", [1, 5, 9])
+@pytest.mark.parametrize("stop", [5, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (1, 9))])
 def test_killed_and_resumed_equals_uninterrupted(stop, fit, product, tmp_path, monkeypatch):
     """With networks of every age, and a learning rate that depends on the planned number of steps."""
     torch.set_default_dtype(torch.float32)

@@ -97,7 +97,7 @@ def test_timm():
     assert network(torch.zeros(2, 1, 32, 32)).shape == (2, 7)
 
 
-@pytest.mark.parametrize("option", ["--evaluation.network", "--model.network"])
+@pytest.mark.parametrize("option", [pytest.param("--evaluation.network", marks=pytest.mark.slow), "--model.network"])
 def test_on_the_command_line(option, fit, product):
     names = [option, "Torchvision", f"{option}.name", "resnet18"]
     evaluation = ["--evaluation.enabled", "true", "--evaluation.num_networks", "1", "--evaluation.epochs", "1"]

@@ -31,7 +31,8 @@ def _fit(config, root, *options):
 
 
 @pytest.mark.ddp
-@pytest.mark.parametrize("method", ["dm", pytest.param("dc", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["dm", "dc"])
 def test_three_processes_equal_one(method, tmp_path):
     config = CONF / f"{method}_digits.yaml"
     evaluation = ["--evaluation.enabled", "true", "--evaluation.num_networks", "2"]

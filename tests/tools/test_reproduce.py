@@ -74,6 +74,18 @@ def test_a_cell_with_its_record_is_finished(tmp_path):
     assert not reproduce.finished(Cell("configs/dm/y_ipc1.yaml", (), 1), root=tmp_path)
 
 
+@pytest.fixture
+def in_process(monkeypatch):
+    """Runs start in this process."""
+    command = ["fit", "--config"]
+
+    def fit(arguments, folder, seconds):
+        return lightning_dd([*command, *arguments, "--trainer.default_root_dir", str(folder)])
+
+    monkeypatch.setattr(reproduce, "_fit", fit)
+
+
+@pytest.mark.slow
 def test_a_failing_cell_is_left_behind_and_the_next_is_recorded(tmp_path, tiny_config, capsys):
     """One run of the program on the bundled digits, after one that cannot start."""
     config = tmp_path / "tiny.yaml"
@@ -89,11 +101,7 @@ def test_a_failing_cell_is_left_behind_and_the_next_is_recorded(tmp_path, tiny_c
     assert reproduce.finished(cells[1])
 
 
-def test_experts_are_recorded_first(tmp_path, capsys, monkeypatch):
-    def in_process(arguments, folder, seconds):
-        return lightning_dd(["fit", "--config", *arguments, "--trainer.default_root_dir", str(folder)])
-
-    monkeypatch.setattr(reproduce, "_fit", in_process)
+def test_experts_are_recorded_first(tmp_path, capsys, in_process):
     (tmp_path / "mtt_ipc1.yaml").write_text((CONF / "mtt_digits.yaml").read_text())
     experts = (str(CONF / "experts_digits.yaml"), "--model.folder", str(tmp_path / "experts"))
     options = ("--model.experts", str(tmp_path / "experts"), "--trainer.max_steps", "1", "--evaluation.enabled", "true")

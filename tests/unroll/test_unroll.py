@@ -169,6 +169,7 @@ def test_autocast_is_left_out():
     assert torch.equal(found, expected)
 
 
+@pytest.mark.slow
 def test_compiled_equals_eager():
     eager, compiled = _Problem(Adam()).gradients(), _Problem(Adam(), compile=True).gradients()
     for ours, theirs in zip(compiled, eager, strict=True):
