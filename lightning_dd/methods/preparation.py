@@ -1,4 +1,4 @@
-"""Preparation of a method: options, synthetic set, networks, optimizer, checkpoints."""
+"""Preparation of a method: options, synthetic set, networks, optimizer."""
 
 import math
 from functools import cached_property
@@ -11,14 +11,12 @@ from torch.nn import functional as F
 
 from lightning_dd.artifact.codecs import Codec, CodecFactory, Pixels
 from lightning_dd.artifact.labels import Labels
-from lightning_dd.artifact.schema import not_negative
 from lightning_dd.artifact.synthetic import SyntheticSet
-from lightning_dd.artifact.unpickle import tensors_in
 from lightning_dd.augmentation import DSA
 from lightning_dd.coresets import select
-from lightning_dd.errors import OptionError, UserError
+from lightning_dd.errors import OptionError
+from lightning_dd.methods.resumable import Resumable
 from lightning_dd.methods.summary import method_text, network_text, set_text
-from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, NetworkFactory
 from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator
@@ -33,8 +31,8 @@ CHECK_EVERY_ON_GPU = 10
 CODEC_IMAGES = 20_000  # that a codec is fitted to
 
 
-class Preparation(Task):
-    """Options, synthetic set, networks, optimizer and checkpoints of a method.
+class Preparation(Resumable):
+    """Options, synthetic set, networks and optimizer of a method.
 
     Args:
         ipc: images per class: what is stored.
@@ -101,7 +99,7 @@ class Preparation(Task):
         self.augmentation = DSA(augmentation) if augmentation else None
         self.lr, self.momentum, self.clip, self.lr_decay = lr, momentum, clip, lr_decay
         self.compile_objective = compile
-        self.ema, self._average = ema, None
+        self.ema = ema
         self._last_finite: list[Tensor] = []
         self.shrunk: dict[str, int] = {}
         height, width = self.image_shape[1:]
@@ -246,77 +244,6 @@ class Preparation(Task):
         if self.needs == NoNetworks.gives:
             return rows
         return {"network": network_text(sample(self.network, self.image_shape, self.num_classes)), **rows}
-
-    @torch.no_grad()
-    def average_images(self) -> None:
-        """Update the running average of the stored images, where there is one."""
-        if self.ema is not None:
-            stored = self.synthetic.codec.images
-            self._average = stored.clone() if self._average is None else self._average.lerp_(stored, 1 - self.ema)
-
-    def stored_images(self) -> Tensor:
-        """Return what the codec stores, as it is evaluated and written: its running average where there is one."""
-        return (self.synthetic.codec.images if self._average is None else self._average).detach()
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the networks and what the checkpoint belongs to."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["distiller"] |= {"networks": self.networks.state_dict(), "key": self.checkpoint_key()}
-        if self._average is not None:
-            checkpoint["distiller"]["average"] = self._average
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore what `on_save_checkpoint` added.
-
-        Raises:
-            UserError: the checkpoint belongs to another method, data set or IPC.
-        """
-        super().on_load_checkpoint(checkpoint)
-        saved = checkpoint["distiller"]
-        for name, ours in self.checkpoint_key().items():
-            theirs = saved["key"].get(name)
-            if theirs != ours:
-                raise UserError(f"The checkpoint was made with {name} {theirs}, but this run has {name} {ours}.")
-        self._check_progress(checkpoint)
-        self.networks.load_state_dict(saved["networks"])
-        if "average" in saved:
-            self._average = saved["average"].to(self.synthetic.codec.images)
-        if self.trainer.precision == "64-true":
-            self.double()  # Lightning would only after loading, which would have rounded
-
-    def _check_progress(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse the state of other steps, or of an optimizer of other parameters: nobody else would notice.
-
-        Raises:
-            UserError: says so.
-        """
-        steps, progress = self.iteration, checkpoint["loops"]["fit_loop"]
-        counted = progress.get("epoch_loop.manual_optimization.optim_step_progress", {}).get("total", {})
-        parts = [len(checkpoint["optimizer_states"]) == 1, len(checkpoint["lr_schedulers"]) == self.scheduled()]
-        parts += [name in checkpoint["distiller"] for name in ("networks", "key")]
-        if {checkpoint["global_step"], counted.get("completed")} != {steps} or not all(parts):
-            raise UserError(f"The checkpoint is damaged: not all of it is of step {steps}.")
-        shapes = [parameter.shape for parameter in self.parameters() if parameter.requires_grad]
-        for optimizer in checkpoint["optimizer_states"]:
-            wrong = [
-                place
-                for place, tensor in tensors_in(list(optimizer["state"].values()))
-                if tensor.ndim and tensor.shape not in shapes
-            ]
-            numbers = [group.get(name, 0.0) for group in optimizer["param_groups"] for name in ("lr", "momentum")]
-            if wrong or not all(map(not_negative, numbers)):
-                raise UserError("The checkpoint is damaged: the state of its optimizer is not one of these images.")
-
-    def checkpoint_key(self) -> dict[str, Any]:
-        """Return what must agree between a checkpoint and a run."""
-        return {
-            "method": type(self).__name__,
-            "data set": self.trainer.datamodule.name,
-            "number of classes": self.num_classes,
-            "image shape": list(self.image_shape),
-            "ipc": self.ipc,
-            "codec": self.synthetic.codec.kind,
-        }
 
 
 def _group(parameter: str) -> str:

@@ -1,0 +1,99 @@
+"""Checkpoints of a method: the networks, the running average of the images, and what a checkpoint belongs to."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_dd.artifact.schema import not_negative
+from lightning_dd.artifact.synthetic import SyntheticSet
+from lightning_dd.artifact.unpickle import tensors_in
+from lightning_dd.errors import UserError
+from lightning_dd.methods.task import Task
+from lightning_dd.training.sources import NetworkSource
+
+
+class Resumable(Task):
+    """A method whose run is resumed where it was stopped, to the same images as if it had never been."""
+
+    ipc: int
+    synthetic: SyntheticSet
+    networks: NetworkSource
+    ema: float | None
+    """Decay of the running average of the stored images; None has none."""
+    _average: Tensor | None = None
+
+    def scheduled(self) -> bool:
+        """Return whether learning rates change."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def average_images(self) -> None:
+        """Update the running average of the stored images, where there is one."""
+        if self.ema is not None:
+            stored = self.synthetic.codec.images
+            self._average = stored.clone() if self._average is None else self._average.lerp_(stored, 1 - self.ema)
+
+    def stored_images(self) -> Tensor:
+        """Return what the codec stores, as it is evaluated and written: its running average where there is one."""
+        return (self.synthetic.codec.images if self._average is None else self._average).detach()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the networks and what the checkpoint belongs to."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["distiller"] |= {"networks": self.networks.state_dict(), "key": self.checkpoint_key()}
+        if self._average is not None:
+            checkpoint["distiller"]["average"] = self._average
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore what `on_save_checkpoint` added.
+
+        Raises:
+            UserError: the checkpoint belongs to another method, data set or IPC.
+        """
+        super().on_load_checkpoint(checkpoint)
+        saved = checkpoint["distiller"]
+        for name, ours in self.checkpoint_key().items():
+            theirs = saved["key"].get(name)
+            if theirs != ours:
+                raise UserError(f"The checkpoint was made with {name} {theirs}, but this run has {name} {ours}.")
+        self._check_progress(checkpoint)
+        self.networks.load_state_dict(saved["networks"])
+        if "average" in saved:
+            self._average = saved["average"].to(self.synthetic.codec.images)
+        if self.trainer.precision == "64-true":
+            self.double()  # Lightning would only after loading, which would have rounded
+
+    def _check_progress(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the state of other steps, or of an optimizer of other parameters: nobody else would notice.
+
+        Raises:
+            UserError: says so.
+        """
+        steps, progress = self.iteration, checkpoint["loops"]["fit_loop"]
+        counted = progress.get("epoch_loop.manual_optimization.optim_step_progress", {}).get("total", {})
+        parts = [len(checkpoint["optimizer_states"]) == 1, len(checkpoint["lr_schedulers"]) == self.scheduled()]
+        parts += [name in checkpoint["distiller"] for name in ("networks", "key")]
+        if {checkpoint["global_step"], counted.get("completed")} != {steps} or not all(parts):
+            raise UserError(f"The checkpoint is damaged: not all of it is of step {steps}.")
+        shapes = [parameter.shape for parameter in self.parameters() if parameter.requires_grad]
+        for optimizer in checkpoint["optimizer_states"]:
+            wrong = [
+                place
+                for place, tensor in tensors_in(list(optimizer["state"].values()))
+                if tensor.ndim and tensor.shape not in shapes
+            ]
+            numbers = [group.get(name, 0.0) for group in optimizer["param_groups"] for name in ("lr", "momentum")]
+            if wrong or not all(map(not_negative, numbers)):
+                raise UserError("The checkpoint is damaged: the state of its optimizer is not one of these images.")
+
+    def checkpoint_key(self) -> dict[str, Any]:
+        """Return what must agree between a checkpoint and a run."""
+        return {
+            "method": type(self).__name__,
+            "data set": self.trainer.datamodule.name,
+            "number of classes": self.num_classes,
+            "image shape": list(self.image_shape),
+            "ipc": self.ipc,
+            "codec": self.synthetic.codec.kind,
+        }
