@@ -133,6 +133,7 @@ def test_without_huggingface_hub_a_sentence_names_the_extra(monkeypatch):
         assert "pip install 'lightning-dd[hub]'" in _sentence(call)
 
 
+@pytest.mark.slow
 def test_the_commands_push_and_show(hub: Hub, tmp_path, capsys, monkeypatch):
     """The real program, told by `HF_ENDPOINT`."""
     _distilled(info={"method": "DM", "dataset": "mnist"}).save(tmp_path / "run" / "distilled.safetensors")

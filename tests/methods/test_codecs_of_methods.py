@@ -30,7 +30,7 @@ OPTIONS = {
     "DATM": ["--model.largest_loss", "null"],
     "RaTBPTT": ["--model.window", "2", "--model.augmentation", "null"],
 }
-SLOW = ("DSA", "DATM", "RaTBPTT", "DREAM", "AccDD")
+SLOW = ("DSA", "DATM", "RaTBPTT", "DREAM", "AccDD", "NCFM", "DSDM", "DataDAM")
 """Methods whose steps are those of others here, but for what their own tests show."""
 CASES = [pytest.param(method, TILES, marks=[pytest.mark.slow] if method in SLOW else []) for method in METHODS]
 CASES += [("DM", FREQUENCIES), pytest.param("MTT", FREQUENCIES, marks=pytest.mark.slow)]

@@ -201,7 +201,7 @@ def test_resumed_inside_an_inner_loop_equals_uninterrupted(method, fit, product,
 
 
 def test_batch_normalization_is_stopped_on_real_images(fit, product):
-    config, norm = CONF / "dc_digits.yaml", ["--model.network.norm", "batch"]
+    config, norm = CONF / "dc_digits.yaml", ["--model.network.norm", "batch", "--trainer.max_steps", "2"]
     for chunk in ("1", "4"):
         assert fit(*norm, "--model.class_chunk", chunk, "--model.real_chunk", "4", config=config) == 0
     assert fit(*norm, config=config) == 0
@@ -210,6 +210,7 @@ def test_batch_normalization_is_stopped_on_real_images(fit, product):
     torch.testing.assert_close(four, whole, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_compiled_equals_eager(fit, product):
     config, steps = CONF / "dsa_digits.yaml", ["--trainer.max_steps", "2"]
     assert fit(*steps, config=config) == 0

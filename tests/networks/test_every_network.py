@@ -68,7 +68,7 @@ def test_forward_and_backward(factory, image_shape):
     assert torch.equal(network(images), network.classifier(network.features(images)))
 
 
-@pytest.mark.parametrize("factory", VARIANTS)
+@pytest.mark.parametrize("factory", [v for v in VARIANTS if "ResNet" not in v.id or v.id.endswith("instance")])
 def test_double_backward(factory):
     network = build(factory, (1, 17, 18), 3, _generator()).double()
     images = torch.randn(2, 1, 17, 18, generator=_generator(1), dtype=torch.float64, requires_grad=True)
