@@ -1,4 +1,4 @@
-"""What is worth saying at the start of a run: from what was published, and from records."""
+"""Advice at the start of a run, from published settings and from records."""
 
 import json
 from collections.abc import Callable, Iterator

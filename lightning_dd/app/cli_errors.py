@@ -24,7 +24,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import refusal
 
 KINDS_OF_CLASSES = {"model": "method", "data": "data set", "networks": "source of networks"}
-"""What an option's classes are, where its name does not say it."""
+"""The kind of class that an option takes, where its name is not that."""
 
 
 class PlainParser(LightningArgumentParser):

@@ -1,4 +1,4 @@
-"""What there is to choose from, as plain tables: a command that lists it need not import torch.
+"""Plain tables of the methods, data, networks and protocols: a command that lists them need not import torch.
 
 `tests/app/test_names.py` holds them against the classes.
 """

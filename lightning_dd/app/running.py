@@ -166,7 +166,7 @@ def check_learned(trainer: Trainer) -> None:
     Raises:
         UserError: says what to look at.
     """
-    if trainer.lightning_module is None or trainer.lightning_module.learned:
+    if trainer.lightning_module.learned:
         return
     if trainer.is_global_zero and trainer.log_dir and not trainer.fast_dev_run:
         remove_empty_run_dir(Path(trainer.log_dir))

@@ -17,6 +17,9 @@ from torch import Tensor
 from lightning_dd.augmentation.operations import NUM_UNIFORMS, OPERATIONS
 from lightning_dd.errors import UserError
 
+CHAIN = "color+crop+cutout"
+"""The operations that IDC, NCFM and DANCE apply one after another to all images of a class."""
+
 
 @dataclass(frozen=True)
 class Draw:

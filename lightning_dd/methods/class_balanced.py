@@ -2,13 +2,17 @@
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
+from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.augmentation import Draw
 from lightning_dd.data.sampling import ClassBalanced
 from lightning_dd.methods.base import Distiller
 from lightning_dd.rng import generator
+from lightning_dd.runtime.compile import compiled
 from lightning_dd.runtime.options import PositiveInt
+from lightning_dd.runtime.precision import at_least_float32
 
 
 class ClassBalancedDistiller(Distiller):
@@ -44,3 +48,10 @@ class ClassBalancedDistiller(Distiller):
     def augment(self, draw: Draw | None, images: Tensor) -> Tensor:
         """Return images `(K, N, C, H, W)` under the draw of their K classes."""
         return images if draw is None else self.augmentation.apply(draw, images)
+
+    def cross_entropy_of(self, network: nn.Module, synthetic: SyntheticSet, classes: Tensor) -> Tensor:
+        """Return the mean cross-entropy under a network of the images of classes `(K,)`, augmented as in this step."""
+        images = self.augment(self.draw_augmentation(classes), synthetic.of_classes(classes))
+        labels = classes.to(self.device).repeat_interleave(images.shape[1])
+        logits = compiled(network, self.compile_objective)(images.flatten(0, 1))
+        return F.cross_entropy(at_least_float32(logits), labels)

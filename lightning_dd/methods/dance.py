@@ -3,21 +3,16 @@
 from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from lightning_dd.artifact.codecs import CodecFactory, Tiles
 from lightning_dd.artifact.synthetic import SyntheticSet
+from lightning_dd.augmentation.dsa import CHAIN
 from lightning_dd.data.sampling import Batch
 from lightning_dd.methods.dm import DM
 from lightning_dd.methods.pixels import clamp_stored, pixel_bounds, pixel_std
 from lightning_dd.networks import Network
-from lightning_dd.runtime.compile import compiled
 from lightning_dd.runtime.options import NonNegativeFloat, PositiveFloat, PositiveInt
-from lightning_dd.runtime.precision import at_least_float32
 from lightning_dd.training.pretrained import PretrainedNetworks
-
-CHAIN = "color+crop+cutout"
-"""Operations that NCFM and DANCE apply one after another to all images of a class."""
 
 
 class DANCE(DM):
@@ -89,10 +84,7 @@ class DANCE(DM):
         loss = super().objective(network, synthetic, batch)
         if not self.calibration or len(batch.classes) == 0:
             return loss
-        trained = compiled(self.networks.trained(self.iteration), self.compile_objective)
-        images = self.augment(self.draw_augmentation(batch.classes), synthetic.of_classes(batch.classes))
-        labels = batch.classes.to(self.device).repeat_interleave(images.shape[1])
-        entropy = F.cross_entropy(at_least_float32(trained(images.flatten(0, 1))), labels)
+        entropy = self.cross_entropy_of(self.networks.trained(self.iteration), synthetic, batch.classes)
         return loss + self.calibration * len(batch.classes) * entropy
 
     def after_update(self) -> None:

@@ -29,9 +29,6 @@ class DM(ClassBalancedDistiller):
 
     Args:
         augmentation: DSA operations joined by `_`, one a class and step; digits leave out `flip`. None for none.
-        lr: learning rate of the images (SGD); the same for any image size: at depth 3 the gradient of a pixel is as
-            large at 32 as at 64 pixels and half as large again at 128, and 3 is better than 1 and 0.1 at each of them
-            after 80 steps. That pixels leave [0, 1] does no harm.
         **options: those of `ClassBalancedDistiller`.
 
     Raises:

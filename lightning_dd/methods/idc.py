@@ -10,8 +10,8 @@ from torch import Tensor
 from lightning_dd.artifact.codecs import CodecFactory, Tiles
 from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.augmentation import DSA
+from lightning_dd.augmentation.dsa import CHAIN
 from lightning_dd.errors import OptionError
-from lightning_dd.methods.dance import CHAIN
 from lightning_dd.methods.dc import DC
 from lightning_dd.methods.pixels import clamp_stored, pixel_bounds, pixel_std
 from lightning_dd.methods.preparation import Init

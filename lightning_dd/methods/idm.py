@@ -3,7 +3,6 @@
 from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from lightning_dd.artifact.codecs import CodecFactory, Tiles
 from lightning_dd.artifact.synthetic import SyntheticSet
@@ -11,9 +10,7 @@ from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import OptionError
 from lightning_dd.methods.dm import DM
 from lightning_dd.networks import Network
-from lightning_dd.runtime.compile import compiled
 from lightning_dd.runtime.options import NonNegativeFloat, PositiveFloat, PositiveInt
-from lightning_dd.runtime.precision import at_least_float32
 from lightning_dd.training.queue import NetworkQueue
 
 
@@ -69,8 +66,6 @@ class IDM(DM):
         loss = super().objective(network, synthetic, batch)
         if not self.cross_entropy or len(batch.classes) == 0:
             return loss
-        images = self.augment(self.draw_augmentation(batch.classes), synthetic.of_classes(batch.classes))
-        labels = batch.classes.to(self.device).repeat_interleave(images.shape[1])
-        logits = at_least_float32(compiled(network, self.compile_objective)(images.flatten(0, 1)))
         share = len(batch.classes) / self.num_classes  # a mean over all synthetic images, whichever process has them
-        return loss + self.cross_entropy * self.networks.accuracy * share * F.cross_entropy(logits, labels)
+        entropy = share * self.cross_entropy_of(network, synthetic, batch.classes)
+        return loss + self.cross_entropy * self.networks.accuracy * entropy

@@ -29,7 +29,12 @@ class NetworkQueue(RandomNetworks):
         steps: of that training.
         lr: learning rate of that training (SGD with momentum 0.9 and weight decay 5e-4, kept with each network).
         batch_size: real images in a step of that training.
+
+    Attributes:
+        accuracy: the share of real images that the network of `at` classified rightly in its last training, a scalar.
     """
+
+    accuracy: Tensor
 
     def __init__(
         self,
@@ -46,12 +51,9 @@ class NetworkQueue(RandomNetworks):
         self._members: list[dict[str, Any]] = []
         self._made = 0
 
-    accuracy: Tensor
-    """The share of real images that the network of `at` classified rightly in its last training, a scalar."""
-
     def at(self, iteration: int) -> nn.Module:
         """Return the network of an iteration, drawn uniformly from the queue."""
-        while not self._made or (len(self._members) < self.start and self._made < self.start):
+        while self._made < self.start:
             self._join()
         member = self._members[self._draw("at", iteration)[0]]
         self.accuracy = member["accuracy"].to(self.context.device)

@@ -89,8 +89,8 @@ class NetworkSource(CheckedOptions):
         raise NotImplementedError
 
     def trained(self, iteration: int) -> Any:
-        """Return the network of an iteration, fetched by `at`, with its last weights, where `at` mixes them."""
-        return self.network
+        """Return the network of an iteration as it is after its training, where `at` gives it at earlier weights."""
+        return self.at(iteration)
 
     def update(self, iteration: int, synthetic: SyntheticSet, batch: Batch) -> None:
         """Train or age the network of an iteration after the update of the synthetic set; nothing by default."""
@@ -128,6 +128,10 @@ class RandomNetworks(NetworkSource):
             self.network.initialize(weights).train()
         else:
             self.network = self.context.build(weights).train().requires_grad_(self.context.trainable)
+        return self.network
+
+    def trained(self, iteration: int) -> nn.Module:
+        """Return the network of an iteration, which `at` has fetched."""
         return self.network
 
     def real_examples(self, rows: Tensor) -> tuple[Tensor, Tensor]:

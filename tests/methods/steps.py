@@ -1,10 +1,15 @@
 """Parts of a training step outside a run."""
 
+import functools
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 from lightning_dd.data.sampling import Batch
 from lightning_dd.methods import Distiller
+from lightning_dd.networks import ConvNet
+from lightning_dd.rng import generator
 
 
 def ready(module: Distiller) -> Distiller:
@@ -21,6 +26,27 @@ def objective(module: Distiller, batch: Batch) -> Tensor:
 def train_networks(module: Distiller, batch: Batch | None = None) -> None:
     """Train the networks as after an update of the images."""
     module.networks.update(module.iteration, module.synthetic, batch)
+
+
+SHAPE, CLASSES = (2, 8, 12), 3
+SMALL = functools.partial(ConvNet, width=4, depth=2)
+
+
+def small(kind: type[Distiller], **options) -> Distiller:
+    """Return a method in float64 with 2 images of each class, noise, and 5 real ones in a step."""
+    facts = {"num_classes": CLASSES, "image_shape": SHAPE, "seed": 7, "network": SMALL, "real_per_class": 5}
+    module = kind(2, **facts | options)
+    with torch.no_grad():
+        images = module.synthetic.codec.images
+        images.copy_(torch.randn(images.shape, generator=generator(0, "test")))
+    return ready(module).double()
+
+
+def real_batch(classes: Iterable[int] = range(CLASSES)) -> Batch:
+    """Return 5 real images of each of some classes."""
+    chosen = torch.tensor(list(classes), dtype=torch.long)
+    real = torch.randn(CLASSES, 5, *SHAPE, generator=generator(1, "test"), dtype=torch.float64)
+    return Batch(0, chosen, real[chosen], chosen[:, None].expand(-1, 5))
 
 
 class Walk:

@@ -7,7 +7,6 @@ import torch
 from torch.nn import functional as F
 
 from lightning_dd.artifact.codecs import Pixels, Tiles
-from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import OptionError
 from lightning_dd.losses import attention_map
 from lightning_dd.methods import DANCE, DSDM, IDM, NCFM, DataDAM
@@ -15,41 +14,27 @@ from lightning_dd.networks import ConvNet, build
 from lightning_dd.rng import generator
 from lightning_dd.training.queue import NetworkQueue
 from lightning_dd.training.sources import RandomNetworks
-from tests.methods.steps import objective, ready
-
-SHAPE, CLASSES = (2, 8, 12), 3
-NETWORK = functools.partial(ConvNet, width=4, depth=2)
+from tests.methods.steps import CLASSES, SHAPE, SMALL, objective, real_batch, small
 
 
 class _Trained(RandomNetworks):
     """A network for matching, and one with last weights."""
 
     def trained(self, iteration):
-        return build(NETWORK, SHAPE, CLASSES, generator(7, "trained", iteration)).double()
+        return build(SMALL, SHAPE, CLASSES, generator(7, "trained", iteration)).double()
 
 
-def _module(kind, codec=Tiles, networks=None, network=NETWORK, **options):
-    shape = {"num_classes": CLASSES, "image_shape": SHAPE, "seed": 7}
-    module = kind(2, network=network, codec=codec, networks=networks, real_per_class=5, **shape, **options)
-    with torch.no_grad():
-        images = module.synthetic.codec.images
-        images.copy_(torch.randn(images.shape, generator=generator(0, "test")))
-    return ready(module).double()
-
-
-def _batch(classes=range(CLASSES)):
-    chosen = torch.tensor(list(classes), dtype=torch.long)
-    real = torch.randn(CLASSES, 5, *SHAPE, generator=generator(1, "test"), dtype=torch.float64)
-    return Batch(0, chosen, real[chosen], chosen[:, None].expand(-1, 5))
+def _module(kind, codec=Tiles, networks=None, **options):
+    return small(kind, codec=codec, networks=networks, **options)
 
 
 def _network():
-    return build(NETWORK, SHAPE, CLASSES, generator(7, "network", 0)).double()
+    return build(SMALL, SHAPE, CLASSES, generator(7, "network", 0)).double()
 
 
 def _pairs(module):
     """Return real and synthetic images of each class, augmented."""
-    batch = _batch()
+    batch = real_batch()
     draw = module.draw_augmentation(batch.classes)
     images = module.synthetic.of_classes(batch.classes)
     return zip(module.augment(draw, batch.images), module.augment(draw, images), strict=True)
@@ -60,12 +45,12 @@ def _check(module, naive):
     network = _network().requires_grad_(False)
     module.networks.at = lambda iteration: network
     stored = module.synthetic.codec.images
-    loss = objective(module, _batch())
+    loss = objective(module, real_batch())
     torch.testing.assert_close(loss, naive(network))
     (ours,), (theirs,) = torch.autograd.grad(loss, stored), torch.autograd.grad(naive(network), stored)
     torch.testing.assert_close(ours, theirs)
-    torch.testing.assert_close(sum(objective(module, _batch(part)) for part in ([0, 2], [1])), loss)
-    assert objective(module, _batch([])).item() == 0
+    torch.testing.assert_close(sum(objective(module, real_batch(part)) for part in ([0, 2], [1])), loss)
+    assert objective(module, real_batch([])).item() == 0
 
 
 @pytest.mark.parametrize("codec", [Pixels, Tiles])
@@ -88,7 +73,7 @@ def test_ncfm_matches_characteristic_functions():
     module = _module(NCFM, networks=_Trained(), calibration=0.0, frequencies=7)
 
     def naive(network):
-        t = torch.randn(7, network.features(_batch().images[0]).shape[1], generator=generator(7, "frequencies", 0))
+        t = torch.randn(7, network.features(real_batch().images[0]).shape[1], generator=generator(7, "frequencies", 0))
         total = 0
         for pair in _pairs(module):
             phi = [torch.exp(1j * (F.normalize(network.features(part), dim=1) @ t.double().T)).mean(0) for part in pair]
@@ -103,7 +88,7 @@ def test_dsdm_matches_covariances_and_its_own_past():
     module._trainer = type("Trainer", (), {"world_size": 1})()
     network = _network().requires_grad_(False)
     module.networks.at = lambda iteration: network
-    count = network.features(_batch().images[0]).shape[1]
+    count = network.features(real_batch().images[0]).shape[1]
 
     def naive(past):
         total, means = 0, []
@@ -118,12 +103,12 @@ def test_dsdm_matches_covariances_and_its_own_past():
         return total, torch.stack(means).detach()
 
     expected, first = naive(None)
-    torch.testing.assert_close(objective(module, _batch()), expected)
+    torch.testing.assert_close(objective(module, real_batch()), expected)
     module.iteration = 1
     with torch.no_grad():
         module.synthetic.codec.images.mul_(1.5)
     expected, second = naive(first)
-    torch.testing.assert_close(objective(module, _batch()), expected)
+    torch.testing.assert_close(objective(module, real_batch()), expected)
     torch.testing.assert_close(module._history.double(), 0.99 * first + 0.01 * second, rtol=1e-5, atol=1e-6)
 
 
@@ -145,7 +130,7 @@ def test_datadam_matches_attention():
 def test_datadam_needs_layers_of_its_own():
     module = _module(DataDAM, network=functools.partial(ConvNet, width=4, depth=1))
     with pytest.raises(OptionError, match="fewer than two ReLU layers"):
-        objective(module, _batch())
+        objective(module, real_batch())
 
 
 def test_idm_adds_the_cross_entropy_by_the_accuracy_of_its_network():

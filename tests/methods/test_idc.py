@@ -1,6 +1,5 @@
 """IDC: its objective against the formula, its networks, its learning rate, the momentum of a step for each class."""
 
-import functools
 from types import SimpleNamespace
 
 import pytest
@@ -10,37 +9,22 @@ from torch.nn import functional as F
 from lightning_dd.artifact.codecs import Pixels, Tiles
 from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.augmentation.cutmix import cutmix
-from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import OptionError
 from lightning_dd.evaluation.protocols import find_protocol
 from lightning_dd.methods import IDC
-from lightning_dd.networks import MLP, ConvNet, build
+from lightning_dd.networks import MLP, build
 from lightning_dd.rng import generator
 from lightning_dd.training.sources import SourceContext, TrainedNetworks
-from tests.methods.steps import objective, ready
-
-SHAPE, CLASSES = (2, 8, 12), 3
-NETWORK = functools.partial(ConvNet, width=4, depth=2)
+from tests.methods.steps import CLASSES, SHAPE, SMALL, objective, real_batch, small
 
 
 def _module(codec=Tiles, **options):
-    shape = {"num_classes": CLASSES, "image_shape": SHAPE, "seed": 7, "network": NETWORK, "real_per_class": 5}
-    module = IDC(2, codec=codec, **shape | options)
-    with torch.no_grad():
-        images = module.synthetic.codec.images
-        images.copy_(torch.randn(images.shape, generator=generator(0, "test")))
-    return ready(module).double()
-
-
-def _batch(classes=range(CLASSES)):
-    chosen = torch.tensor(list(classes), dtype=torch.long)
-    real = torch.randn(CLASSES, 5, *SHAPE, generator=generator(1, "test"), dtype=torch.float64)
-    return Batch(0, chosen, real[chosen], chosen[:, None].expand(-1, 5))
+    return small(IDC, codec=codec, **options)
 
 
 def _naive(module, network, chosen, power):
     """Sum over classes and layers; which images take part is told."""
-    batch, total = _batch(), 0
+    batch, total = real_batch(), 0
     draw = module.draw_augmentation(batch.classes)
     for label in range(CLASSES):
         gradients = []
@@ -58,25 +42,25 @@ def _naive(module, network, chosen, power):
 @pytest.mark.parametrize(("distance", "power"), [("conv_mse", 2), ("conv_l1", 1)])
 def test_the_objective_is_the_formula(codec, distance, power):
     module = _module(codec, distance=distance)
-    network = build(NETWORK, SHAPE, CLASSES, generator(7, "network", 0)).double()
+    network = build(SMALL, SHAPE, CLASSES, generator(7, "network", 0)).double()
     module.networks.at = lambda iteration: network
     chosen = torch.arange(len(module.synthetic)).view(CLASSES, -1)
-    loss, naive = objective(module, _batch()), _naive(module, network, chosen, power)
+    loss, naive = objective(module, real_batch()), _naive(module, network, chosen, power)
     torch.testing.assert_close(loss, naive)
     stored = module.synthetic.codec.images
     torch.testing.assert_close(*(torch.autograd.grad(value, stored)[0] for value in (loss, naive)))
-    torch.testing.assert_close(sum(objective(module, _batch(part)) for part in ([0, 2], [1], [])), loss)
+    torch.testing.assert_close(sum(objective(module, real_batch(part)) for part in ([0, 2], [1], [])), loss)
 
 
 def test_a_part_of_many_images_takes_part():
     module = _module(synthetic_per_class=3)  # of eight
-    network = build(NETWORK, SHAPE, CLASSES, generator(7, "network", 0)).double()
+    network = build(SMALL, SHAPE, CLASSES, generator(7, "network", 0)).double()
     module.networks.at = lambda iteration: network
     chosen = torch.rand(CLASSES, 8, generator=generator(7, "synthetic batch", 0)).topk(3).indices
     rows = torch.arange(CLASSES)[:, None] * 8 + chosen
-    loss, naive = objective(module, _batch()), _naive(module, network, rows, 2)
+    loss, naive = objective(module, real_batch()), _naive(module, network, rows, 2)
     torch.testing.assert_close(loss, naive)
-    torch.testing.assert_close(sum(objective(module, _batch(part)) for part in ([0, 2], [1])), loss)
+    torch.testing.assert_close(sum(objective(module, real_batch(part)) for part in ([0, 2], [1])), loss)
     module.iteration = 1
     assert not torch.equal(module.images_to_match(module.synthetic, torch.arange(3)), module.synthetic.images()[rows])
 
@@ -97,13 +81,13 @@ def _augment(images, draws):
 
 def _networks(**options):
     networks = TrainedNetworks(3, 1, 0.1, 8, on="real", real_images=20, **options)
-    networks.setup(SourceContext(NETWORK, SHAPE, CLASSES, 7, augment=_augment, data=_Data()))
+    networks.setup(SourceContext(SMALL, SHAPE, CLASSES, 7, augment=_augment, data=_Data()))
     return networks
 
 
 def test_networks_learn_real_images_with_momentum_and_cutmix():
     networks = _networks(momentum=0.9, weight_decay=0.01, cutmix=0.5)
-    expected = build(NETWORK, SHAPE, CLASSES, generator(7, "network", 0)).requires_grad_(True)
+    expected = build(SMALL, SHAPE, CLASSES, generator(7, "network", 0)).requires_grad_(True)
     optimizer, mixed = torch.optim.SGD(expected.parameters(), 0.1, momentum=0.9, weight_decay=0.01), []
     for iteration in range(2):
         networks.at(iteration)
