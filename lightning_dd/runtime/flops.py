@@ -25,12 +25,9 @@ class _NoModules(nullcontext):
 
 
 @contextmanager
-def counted(enabled: bool = True) -> Iterator[Operations]:
+def counted() -> Iterator[Operations]:
     """Count the operations of what runs inside; not of compiled code, which the counter would take apart."""
     found = Operations()
-    if not enabled:
-        yield found
-        return
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _NoModules()
     with counter:
