@@ -221,6 +221,7 @@ class Evaluation(CheckedOptions, Callback):
                 share,
                 module.seed,
                 coded if self.random_real and not isinstance(module.synthetic.codec, Pixels) else None,
+                data.cache,
             )
         return protocol, _gathered(trainer, accuracies)
 

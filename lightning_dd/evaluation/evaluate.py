@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.labels import Labels
+from lightning_dd.evaluation.baseline import conditions, measured_once
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.evaluation.protocols import find_protocol
 from lightning_dd.networks import NetworkFactory, build
@@ -77,6 +78,7 @@ def evaluate(
     networks: Iterable[int],
     seed: int,
     random_coded: RandomReal | None = None,
+    cache: bool = False,
 ) -> Accuracies:
     """Train networks on a distilled set and, for comparison, on random real images; return their test accuracies.
 
@@ -92,6 +94,7 @@ def evaluate(
         networks: their indices.
         seed: of the run.
         random_coded: gives random real images as the set's codec stores and decodes them.
+        cache: keep the accuracies of random real images on disk, and take them from there.
     """
     start = time.perf_counter()
     result = Accuracies()
@@ -107,14 +110,21 @@ def evaluate(
         result.made_from = getattr(classifier, "made_from", {})
         return accuracy(classifier, *test_set)
 
+    def baseline(draw: RandomReal, index: int) -> float:
+        images, labels = draw(index)
+        train = partial(measure, images, Labels(labels), for_real, index)
+        if not cache:
+            return train()
+        tensors = {"tested": test_set[0], "answers": test_set[1], "images": images, "labels": labels}
+        return measured_once(train, {"index": index, **conditions(tensors, distilled, network, for_real, seed)})
+
     for index in networks:
         if index == 0 or protocol.trains_networks:  # a kernel gives the same every time
             labels = Labels(distilled.labels, distilled.label_kind)
             result.distilled.append(measure(distilled.prepared, labels, protocol, index))
         for draw, accuracies in ((random_real, result.random_real), (random_coded, result.random_coded)):
             if draw is not None:
-                images, indices = draw(index)
-                accuracies.append(measure(images, Labels(indices), for_real, index))
+                accuracies.append(baseline(draw, index))
     result.seconds = time.perf_counter() - start
     return result
 

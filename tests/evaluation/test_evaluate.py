@@ -122,6 +122,26 @@ def test_random_real_is_asked_for_each_index():
     assert asked == [4, 2]
 
 
+def test_random_real_is_trained_once_for_all_sets(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTNING_DD_CACHE", str(tmp_path))
+    built = []
+
+    def counting(*shape):
+        built.append(shape)
+        return _network(*shape)
+
+    def again(distilled, seed=0):
+        built.clear()
+        shared = _random_real, _test_set(), counting, find_protocol("dc", epochs=3), range(2), seed
+        return evaluate(distilled, *shared, cache=True).random_real, len(built)
+
+    other = _distilled()
+    other.images = other.images + 1
+    first, trained = again(_distilled())
+    assert again(other) == (first, trained - 2)
+    assert again(other, seed=1)[1] == trained
+
+
 def test_without_random_real():
     alone = _evaluate(range(2), random_real=None)
     assert alone.random_real == []

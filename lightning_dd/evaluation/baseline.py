@@ -1,0 +1,39 @@
+"""Accuracies of random real images, measured once: they are the same for every method under one protocol."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.files import tensor_digest
+from lightning_dd.data.cache import cached
+from lightning_dd.evaluation.protocol import Protocol
+from lightning_dd.networks import NetworkFactory
+from lightning_dd.networks.build import sample
+
+OF_THE_SET = ("protocol", "network")
+"""What a set's recipe says of its own evaluation, which is not what random real images are trained by."""
+
+
+def measured_once(measure: Callable[[], float], depends_on: dict[str, Any]) -> float:
+    """Return an accuracy from the cache folder, or measure it and keep it."""
+    found = cached([], depends_on, lambda: {"accuracy": torch.tensor(measure(), dtype=torch.float64)})
+    return float(found["accuracy"])
+
+
+def conditions(
+    tensors: dict[str, Tensor], distilled: DistilledDataset, network: NetworkFactory, protocol: Protocol, seed: int
+) -> dict[str, Any]:
+    """Return everything that the training of networks on tensors depends on but their index, in plain values."""
+    device, own = next(iter(tensors.values())).device.type, distilled.recipe.items()
+    mixed = torch.is_autocast_enabled(device)
+    return {
+        "tensors": tensor_digest({**tensors, **distilled.tensors}),
+        "recipe": {name: value for name, value in own if name not in OF_THE_SET},
+        "protocol": protocol.describe(),
+        "network": str(sample(network, distilled.image_shape, distilled.num_classes)),
+        "numbers": [seed, device, str(torch.get_default_dtype())],
+        "precision": str(torch.get_autocast_dtype(device)) if mixed else None,
+    }
