@@ -1,21 +1,24 @@
 """Add a run's result to the list of records beside its config: `python tools/record.py RUN_FOLDER CONFIG`.
 
-The list has one entry for each (options, steps, device), which the same run done again replaces. The longest run stands
-first, of equally long ones that with the fewest options changed, and the config's first line says what it gave;
-`python tools/results_table.py --write` brings the list into `configs/README.md`.
+The list has one entry for each (options, seed, evaluation, steps, device), which the same run done again replaces. The
+longest run stands first, of equally long ones that with the fewest options changed; the config's first line says what
+it gave, and its distilled set, in half precision, lies beside where it is small. A run measured on held-out images goes
+to a list of its own, `.search.json`. `python tools/results_table.py --write` brings both into `configs/README.md`.
 """
 
+import hashlib
 import json
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from lightning_dd.artifact.dataset import FILE, load
 from lightning_dd.artifact.files import atomic, write_json
 from lightning_dd.artifact.schema import count, lines, not_negative, percent, read_json, table, text
 from lightning_dd.comparison.records import commands
 from lightning_dd.errors import UserError
-from results_table import changed_options
+from results_table import MEASURED, SEARCHED, changed_options
 
 RECORD = {
     "evaluations": [{"accuracy_mean": percent, "accuracy_std": not_negative}],
@@ -27,6 +30,7 @@ RECORD = {
     "environment": {"device": text},
 }
 """What a record has to hold to stand beside a config."""
+LARGEST = 1_500_000  # bytes of a set beside its record
 
 
 def main(arguments: list[str]) -> int:
@@ -60,15 +64,50 @@ def add(result: Path, config: Path) -> Path:
         record["commands"] = [_without_folders(command) for command in record["commands"]]
     if "experts" in record["config"]["model"]["init_args"]:
         record["config"]["model"]["init_args"]["experts"] = "EXPERTS"
-    records_path = config.with_suffix(".results.json")
-    records = read_json(records_path, [RECORD]) if records_path.exists() else []
-    kept = [other for other in records if _identity(other) != _identity(record)]
-    records = sorted([*kept, record], key=lambda entry: (-entry["steps"], len(changed_options(commands(entry)))))
-    write_json(records_path, records)
+    if record["evaluations"][-1].get("split") == "held_out":
+        return _written(record, config.with_suffix(SEARCHED))
+    _keep_set(result.with_name(FILE), config, record)
+    path = _written(record, config.with_suffix(MEASURED))
     first, *rest = config.read_text().split("\n")
     with atomic(config) as temporary:
-        temporary.write_text("\n".join([_with_result(first, records[0]), *rest]))
-    return records_path
+        temporary.write_text("\n".join([_with_result(first, read_json(path, [RECORD])[0]), *rest]))
+    return path
+
+
+def _written(record: dict[str, Any], path: Path) -> Path:
+    """Write a record into a list and return the path of that."""
+    records = read_json(path, [RECORD]) if path.exists() else []
+    kept = [other for other in records if _identity(other) != _identity(record)]
+    write_json(path, sorted([*kept, record], key=_order))
+    return path
+
+
+def _order(record: dict[str, Any]) -> tuple[int, int, int]:
+    return -record["steps"], len(changed_options(commands(record))), record.get("seed", 0)
+
+
+def _keep_set(artifact: Path, config: Path, record: dict[str, Any]) -> None:
+    """Put a run's distilled set beside the config where it is small and no other record comes before this one.
+
+    The record then has a digest of the file.
+    """
+    records = read_json(path, [RECORD]) if (path := config.with_suffix(MEASURED)).exists() else []
+    before = [other for other in records if _identity(other) != _identity(record) and _order(other) < _order(record)]
+    if before or not artifact.exists():
+        return
+    distilled, path = load(artifact), config.with_suffix(".safetensors")
+    if distilled.preprocessing.kind == "whitening":  # its matrix is larger than any set
+        return
+    distilled.info["command"] = record["command"]
+    distilled.info.pop("commands", None)
+    distilled.save(path, half=True)
+    if path.stat().st_size > LARGEST:
+        path.unlink()
+        return
+    for other in records:
+        other.pop("artifact", None)
+    write_json(config.with_suffix(MEASURED), records)
+    record["artifact"] = hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _with_result(line: str, record: dict[str, Any]) -> str:
@@ -88,8 +127,12 @@ def _without_folders(command: str) -> str:
     return re.sub(r"(--model\.experts[ =])\S+", r"\1EXPERTS", command)
 
 
-def _identity(record: dict[str, Any]) -> tuple[str, int, str]:
-    return json.dumps(record["config"], sort_keys=True), record["steps"], record["environment"]["device"]
+def _identity(record: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells a record from others of its config."""
+    last = record["evaluations"][-1]
+    evaluated = [last.get(name) for name in ("split", "protocol", "network", "epochs")]
+    seed, device = record.get("seed"), record["environment"]["device"]
+    return json.dumps(record["config"], sort_keys=True), record["steps"], seed, device, *evaluated
 
 
 if __name__ == "__main__":

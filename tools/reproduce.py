@@ -24,10 +24,11 @@ import record
 from lightning_dd.artifact.files import newest_run
 from lightning_dd.callbacks.run_paths import CHECKPOINT, RESULTS
 from lightning_dd.errors import UserError
-from results_table import PLACES, options_but
+from results_table import MEASURED, PLACES, SEARCHED, options_but
 
 HERE = Path(__file__).resolve().parent.parent
 GRACE = 60  # seconds that an interrupted cell has to save
+HELD_OUT = "--evaluation.split", "held_out"
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -96,9 +97,9 @@ def ordered(cells: list[Cell]) -> list[Cell]:
 
 def finished(cell: Cell, more: Collection[str] = (), root: Path = HERE) -> bool:
     """Whether there is a record of exactly this cell, run with these options more."""
-    path = (root / cell.config).with_suffix(".results.json")
-    records = json.loads(path.read_text()) if path.exists() else []
     wanted = set(options_but([*cell.options, *more], PLACES))
+    path = (root / cell.config).with_suffix(SEARCHED if HELD_OUT in wanted else MEASURED)
+    records = json.loads(path.read_text()) if path.exists() else []
     return any(set(options_but(shlex.split(entry["command"]), PLACES)) == wanted for entry in records)
 
 

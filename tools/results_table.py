@@ -1,4 +1,4 @@
-"""Print the table of all records, or put it into `configs/README.md`: `python tools/results_table.py [--write]`.
+"""Print the tables of all records, or put them into `configs/README.md`: `python tools/results_table.py [--write]`.
 
 The published number of a row is that of its config's first line.
 """
@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from typing import Any
 from lightning_dd.comparison.records import TITLES, commands, figure, method_of
 
 HERE = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- table: written by tools/results_table.py -->", "<!-- end of the table -->"
+MEASURED, SEARCHED = ".results.json", ".search.json"
+"""Ends of the names of records beside a config: measured on test images, and on held-out ones."""
+END = "<!-- end of the table -->"
 COLUMNS = ["method", "data", "images per class", "network, protocol", "steps (published)"]
-COLUMNS += ["ours", "random real", "herding (`dc`)", "published", "difference", "minutes, device"]
+COLUMNS += ["ours", "random real", "herding (`dc`)", "published", "status", "minutes + evaluation, device"]
 PLACES = (
     "--config",
     "--data.root",
@@ -31,8 +33,10 @@ PLACES = (
     "--ckpt_path",
 )
 """Options that say where a run is made and not what it computes."""
-SILENT = (*PLACES, "--data.held_out", "--trainer.max_steps")
+SILENT = (*PLACES, "--data.held_out", "--trainer.max_steps", "--evaluation.split", "--evaluation.at")
 """Those that the table has no need to name: other cells do."""
+POINTS, DEVIATIONS = 1, 2
+"""A number is reproduced within so many points and deviations, the larger of ours and the published one."""
 
 
 def main(arguments: list[str]) -> int:
@@ -42,36 +46,63 @@ def main(arguments: list[str]) -> int:
         return 2
     if arguments:
         readme = HERE / "configs" / "README.md"
-        readme.write_text(with_table(readme.read_text(), table(HERE)))
+        readme.write_text(with_tables(readme.read_text(), HERE))
     else:
-        print(table(HERE))
+        print("\n\n".join(made(HERE) for made in TABLES.values()))
     return 0
 
 
-def with_table(text: str, table: str) -> str:
-    """Return a text with the table between its two marks."""
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+def with_tables(text: str, root: Path) -> str:
+    """Return a text with each table between its marks."""
+    for name, made in TABLES.items():
+        begin = f"<!-- {name}: written by tools/results_table.py -->"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{made(root)}\n{END}{rest.split(END, 1)[1]}"
+    return text
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows))
 
 
 def table(root: Path) -> str:
     """Return the table of all records under `configs/` as Markdown."""
-    entries = sorted(_records(root), key=_place)
+    entries = sorted(records(root, MEASURED), key=_place)
     herding = {_task(record): record for config, record in reversed(entries) if config.stem.endswith("_herding")}
-    rows = [_row(*entry, herding.get(_task(entry[1]))) for entry in entries]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (COLUMNS, ["---"] * len(COLUMNS), *rows))
+    return markdown(COLUMNS, (_row(*entry, herding.get(_task(entry[1]))) for entry in entries))
+
+
+def search_table(root: Path) -> str:
+    """Return the table of what was tried on held-out images, the best of each task first."""
+    entries = sorted(records(root, SEARCHED), key=lambda entry: (*_task(entry[1]), -_accuracy(entry[1])))
+    columns = ["data", "images per class", "method", "options", "steps", "minutes", "networks, epochs", "held out"]
+    return markdown(columns, (_tried(*entry) for entry in entries))
+
+
+def _tried(config: Path, record: dict[str, Any]) -> list[str]:
+    last = record["evaluations"][-1]
+    options = [each for each in changed_options(commands(record)) if "evaluation." not in each]
+    return [
+        TITLES.get(record["dataset"], record["dataset"]),
+        str(record["ipc"]),
+        _linked(config, record),
+        ", ".join(options) or "as in the config",
+        f"{record['steps']:,}",
+        f"{_minutes(record):.0f}",
+        f"{last['num_networks']} x {last['epochs'] or 'all'}, `{last['protocol']}`",
+        figure(last),
+    ]
 
 
 def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -> list[str]:
     """Return the cells of one record; `herding` is that of as many images chosen by herding, if there is one."""
     last = record["evaluations"][-1]  # the best founded
     published = _published(config)
-    value = re.match(r"[\d.]+", published)
     short = ["settings scaled down"] if config.stem.endswith("_short") else []
     steps = f"{record['steps']:,} ({record['published_steps']:,})"
-    minutes = (record["cost"]["seconds"] + last["seconds"]) / 60
     return [
-        f"[{method_of(record)}]({config.relative_to(config.parents[1]).as_posix()})",
+        _linked(config, record),
         ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("data_departures", [])]),
         str(record["ipc"]),
         f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
@@ -80,14 +111,42 @@ def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -
         figure(last, "random_real"),
         figure(herding["evaluations"][-1]) if herding and herding is not record else "-",
         published.replace("+-", "±"),
-        f"{last['accuracy_mean'] - float(value[0]):+.1f}" if value else "-",
-        f"{minutes:.0f}, {record['environment']['device']}",
+        status(record, published),
+        f"{_minutes(record):.0f} + {last['seconds'] / 60:.0f}, {record['environment']['device']}",
     ]
 
 
-def _records(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path in root.glob("configs/*/*.results.json"):
-        config = path.with_name(path.name.replace(".results.json", ".yaml"))
+def status(record: dict[str, Any], published: str) -> str:
+    """Return how a record compares with a published `mean +- deviation`; `-` where nothing is published."""
+    found = re.match(r"([\d.]+)(?: \+- ([\d.]+))?", published)
+    if not found:
+        return "-"
+    last = record["evaluations"][-1]
+    difference = last["accuracy_mean"] - float(found[1])
+    if difference >= -(POINTS + DEVIATIONS * max(last["accuracy_std"], float(found[2] or 0))):
+        return f"reproduced, {difference:+.1f}"
+    share = 100 * record["steps"] / record["published_steps"]
+    return f"short by {-difference:.1f} at {share:.2g} % of the steps"
+
+
+def _linked(config: Path, record: dict[str, Any]) -> str:
+    return f"[{method_of(record)}]({config.relative_to(config.parents[1]).as_posix()})"
+
+
+def _minutes(record: dict[str, Any]) -> float:
+    """Return the minutes of distilling and of networks trained beforehand."""
+    cost = record["cost"]
+    return (cost["seconds"] + (cost.get("seconds_before") or 0)) / 60
+
+
+def _accuracy(record: dict[str, Any]) -> float:
+    return record["evaluations"][-1]["accuracy_mean"]
+
+
+def records(root: Path, kind: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield each record of a kind with its config."""
+    for path in root.glob(f"configs/*/*{kind}"):
+        config = path.with_name(path.name.replace(kind, ".yaml"))
         yield from ((config, record) for record in json.loads(path.read_text()))
 
 
@@ -121,6 +180,8 @@ def options_but(words: list[str], but: Collection[str]) -> list[tuple[str, str]]
     """Return the options of a command with their values, but for some; of one given twice the last counts."""
     return list({name: value for name, value in pairwise(words) if name.startswith("--") and name not in but}.items())
 
+
+TABLES = {"table": table, "search": search_table}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
-from lightning_dd.app.configs import folders
+from lightning_dd.artifact.shipped import folders
 from lightning_dd.comparison.records import TITLES, commands
 from lightning_dd.errors import UserError
 from lightning_dd.methods import Distiller

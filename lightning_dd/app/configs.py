@@ -4,17 +4,9 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-import lightning_dd
+from lightning_dd.artifact.shipped import folders
 
-PACKAGE = Path(lightning_dd.__file__).resolve().parent
 OPTIONS = ("-c", "--config")
-
-
-def folders() -> list[Path]:
-    """Return the folders of configs, in the order in which they are searched."""
-    checkout = [PACKAGE.parent / "configs"] if (PACKAGE.parent / "setup.cfg").is_file() else []
-    found = [folder for folder in (Path("configs"), *checkout, PACKAGE / "configs") if folder.is_dir()]
-    return list({folder.resolve(): folder for folder in found}.values())
 
 
 def configs() -> dict[str, Path]:

@@ -18,6 +18,7 @@ from lightning_dd.artifact.files import newest_run, save_tensors
 from lightning_dd.artifact.labels import Labels
 from lightning_dd.artifact.preprocessing import Preprocessing, restore_preprocessing, save_preprocessing
 from lightning_dd.artifact.schema import check_form, parse_json
+from lightning_dd.artifact.shipped import shipped_sets
 from lightning_dd.artifact.subsets import Subsets
 from lightning_dd.artifact.training import Training
 from lightning_dd.errors import UserError
@@ -157,8 +158,12 @@ class DistilledDataset(Training, Exports, Subsets, Dataset):
             raise UserError(f"Images as floats are in [0, 1], and these reach {images.max():g}: divide them by 255.")
         return self.preprocessing(images)
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike, half: bool = False) -> None:
         """Write the set to one safetensors file; a whitening matrix goes to a hashed file beside it.
+
+        Args:
+            path: of the file.
+            half: store the images in half precision (10 bits), in half the space.
 
         Raises:
             UserError: the file cannot be written.
@@ -173,7 +178,10 @@ class DistilledDataset(Training, Exports, Subsets, Dataset):
             "images_per_class": self.images_per_class if self.balanced else self._present,
         }
         metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "description": json.dumps(description)}
-        save_tensors(path, {**self._stored_images(), "labels": self.labels, **self.tensors}, metadata)
+        images = self._stored_images()
+        if half:
+            images = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in images.items()}
+        save_tensors(path, {**images, "labels": self.labels, **self.tensors}, metadata)
 
     def _stored_images(self) -> dict[str, Tensor]:
         if self.codec is None:
@@ -192,7 +200,8 @@ def load(
     """Read a distilled set: a file, that of the run in a folder, or that of the newest of several runs in a folder.
 
     Args:
-        path: the file or folder; or `hf:organization/name`, with `@revision` (a branch, tag or commit) behind it, on
+        path: the file or folder; the name of a set that comes with the program, as `list sets` gives it
+            (`dm/cifar10_ipc1`); or `hf:organization/name`, with `@revision` (a branch, tag or commit) behind it, on
             the Hugging Face hub, for which `pip install lightning-dd[hub]` is needed.
         token: for private sets on the hub; None takes the one of `hf auth login` or `HF_TOKEN`.
         cache_dir: where sets from the hub are kept; None is the folder of all its downloads.
@@ -207,7 +216,8 @@ def load(
         from lightning_dd.artifact.hub import download
 
         path = download(str(path), token, cache_dir, local_files_only, force_download)
-    given, path = Path(path), Path(path)
+    given = Path(path)
+    path = given if given.exists() else shipped_sets().get(str(path), given)
     if path.is_dir():
         path = newest_run(path, FILE)
     if path is None or not path.is_file():

@@ -1,9 +1,15 @@
 """Records beside a config: the same run replaces its own entry, a shorter one never a longer one."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
+import pytest
+import torch
+
 import record
+from lightning_dd.artifact.dataset import DistilledDataset, load
+from lightning_dd.artifact.preprocessing import Normalization
 
 
 def _run(folder: Path, steps: int, accuracy: float, device: str = "cpu", lr: float = 1) -> Path:
@@ -54,6 +60,34 @@ def test_of_equally_long_runs_the_one_as_configured_is_first(tmp_path):
     assert [found["evaluations"][0]["accuracy_mean"] for found in records] == [89.0, 91.0, 92.0]
     ours = "Ours 89.0 +- 0.5 (300 of 20,000 steps; cpu)."
     assert config.read_text().startswith(f"# DM: published 89.7 (somewhere). {ours}\n")
+
+
+def test_held_out_results_have_a_list_of_their_own(tmp_path):
+    config = tmp_path / "mnist_ipc1.yaml"
+    config.write_text("# DM: published 89.7 (somewhere). Not run by us yet.\nmodel: DM\n")
+    run = _run(tmp_path / "run", 300, 80.0)
+    result = json.loads((run / "results.json").read_text())
+    result["evaluations"][0]["split"] = "held_out"
+    (run / "results.json").write_text(json.dumps(result))
+    assert _record(run, config) == 0
+    assert "Not run by us yet" in config.read_text()
+    assert len(json.loads((tmp_path / "mnist_ipc1.search.json").read_text())) == 1
+    assert not (tmp_path / "mnist_ipc1.results.json").exists()
+
+
+def test_the_set_of_the_first_record_lies_beside_it(tmp_path):
+    config = tmp_path / "mnist_ipc1.yaml"
+    config.write_text("# DM: published 89.7 (somewhere). Not run by us yet.\nmodel: DM\n")
+    for steps in (300, 400, 200):
+        run = _run(tmp_path / f"run{steps}", steps, 80.0)
+        images = torch.full((2, 1, 4, 4), steps / 1000)
+        made = DistilledDataset(images, torch.arange(2), ("a", "b"), Normalization((0.0,), (1.0,)))
+        made.save(run / "distilled.safetensors")
+        assert _record(run, config) == 0
+    file = tmp_path / "mnist_ipc1.safetensors"
+    assert load(file).images.unique().item() == pytest.approx(0.4, abs=1e-3)
+    records = json.loads((tmp_path / "mnist_ipc1.results.json").read_text())
+    assert [found.get("artifact") for found in records] == [sha256(file.read_bytes()).hexdigest(), None, None]
 
 
 def test_nothing_measured_is_no_record(tmp_path, capsys):

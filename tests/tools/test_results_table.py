@@ -53,7 +53,7 @@ def test_a_row(root):
     assert results_table.table(root).splitlines()[-1] == (
         "| [DM](dm/cifar10_ipc10.yaml) | CIFAR-10, JPEG copies | 10 | 5 x ConvNet, `dm` "
         "| 300 (20,000), `real_per_class 64` | 47.9 ± 0.3 "
-        "| 31.0 ± 0.5 | - | 48.9 ± 0.6 | -1.0 | 3, some device |"
+        "| 31.0 ± 0.5 | - | 48.9 ± 0.6 | reproduced, -1.0 | 2 + 1, some device |"
     )
 
 
@@ -104,11 +104,34 @@ def test_rows_are_sorted_by_data_then_images_then_method(root):
     ]
 
 
-def test_the_table_is_put_between_its_marks():
-    text = f"before\n{results_table.BEGIN}\nold\n{results_table.END}\nafter\n"
-    assert results_table.with_table(text, "new").splitlines()[2:] == ["new", results_table.END, "after"]
+@pytest.mark.parametrize(
+    ("accuracy", "deviation", "published", "status"),
+    [
+        (47.0, 0.2, "48.9 +- 0.6", "reproduced, -1.9"),
+        (46.6, 0.2, "48.9 +- 0.6", "short by 2.3 at 1.5 % of the steps"),
+        (46.6, 0.7, "48.9 +- 0.6", "reproduced, -2.3"),
+        (60.0, 0.2, "48.9", "reproduced, +11.1"),
+        (60.0, 0.2, "-", "-"),
+    ],
+)
+def test_reproduced_is_within_a_point_and_two_deviations(accuracy, deviation, published, status):
+    record = _record()
+    record["evaluations"][0].update(accuracy_mean=accuracy, accuracy_std=deviation)
+    assert results_table.status(record, published) == status
 
 
-def test_the_readme_has_the_table_of_the_records():
+def test_what_was_tried_on_held_out_images_has_a_table_of_its_own(root):
+    path = root / "configs" / "dm" / "cifar10_ipc10.search.json"
+    tried = [_record(steps=steps) for steps in (100, 200)]
+    for record, accuracy in zip(tried, (40.0, 45.0), strict=True):
+        record["evaluations"][0].update(accuracy_mean=accuracy, epochs=300)
+        record["cost"]["seconds_before"] = 60.0
+    path.write_text(json.dumps(tried))
+    row = "| CIFAR-10 | 10 | [DM](dm/cifar10_ipc10.yaml) | `real_per_class 64` | {} | 3 | 5 x 300, `dm` | {} ± 0.3 |"
+    assert results_table.search_table(root).splitlines()[2:] == [row.format(200, "45.0"), row.format(100, "40.0")]
+    assert len(results_table.table(root).splitlines()) == 3
+
+
+def test_the_readme_has_the_tables_of_the_records():
     readme = (ROOT / "configs" / "README.md").read_text()
-    assert results_table.with_table(readme, results_table.table(ROOT)) == readme
+    assert results_table.with_tables(readme, ROOT) == readme

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from lightning_dd.app import names
 from lightning_dd.app.commands import parser
-from lightning_dd.app.configs import configs, folders
+from lightning_dd.app.configs import configs
 from lightning_dd.app.headers import description
+from lightning_dd.artifact.shipped import shipped_sets
 from lightning_dd.errors import UserError
 
 Row = tuple[str, ...]
@@ -59,12 +60,12 @@ def _configs() -> Iterable[Row]:
 
 
 def _sets(runs: Path = Path("runs")) -> Iterable[Row]:
-    shipped = [path for folder in folders() for path in sorted(folder.rglob("*.safetensors"))]
-    for path in [*shipped, *sorted(runs.rglob("distilled.safetensors"))]:
+    made_here = {str(path): path for path in sorted(runs.rglob("distilled.safetensors"))}
+    for name, path in {**shipped_sets(), **made_here}.items():
         info = description(path).get("info")
         if info is not None:
             made = f"{info.get('method', '?')}, {info.get('dataset', '?')}, {info.get('ipc', '?')} per class"
-            yield str(path), made, accuracy(info)
+            yield name, made, accuracy(info)
 
 
 def accuracy(info: dict) -> str:

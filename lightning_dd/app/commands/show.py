@@ -1,7 +1,7 @@
 """Say what a distilled set is and how to train on it: `show ARTIFACT`.
 
-An artifact is a run's folder, that of several runs (the newest is taken), a distilled.safetensors, or hf:org/name on
-the Hugging Face hub.
+An artifact is a run's folder, that of several runs (the newest is taken), a distilled.safetensors, the name of a set
+that comes with the program (`list sets`), or hf:org/name on the Hugging Face hub.
 """
 
 from pathlib import Path

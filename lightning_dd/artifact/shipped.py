@@ -1,0 +1,23 @@
+"""What comes with the program: its folders of configs, and the distilled sets that lie beside them."""
+
+from pathlib import Path
+
+import lightning_dd
+
+PACKAGE = Path(lightning_dd.__file__).resolve().parent
+
+
+def folders() -> list[Path]:
+    """Return the folders of configs, in the order in which they are searched: the current one's first."""
+    checkout = [PACKAGE.parent / "configs"] if (PACKAGE.parent / "setup.cfg").is_file() else []
+    found = [folder for folder in (Path("configs"), *checkout, PACKAGE / "configs") if folder.is_dir()]
+    return list({folder.resolve(): folder for folder in found}.values())
+
+
+def shipped_sets() -> dict[str, Path]:
+    """Return the path of each distilled set by its name, that of its config (`dm/cifar10_ipc10`)."""
+    found: dict[str, Path] = {}
+    for folder in folders():
+        for path in sorted(folder.rglob("*.safetensors")):
+            found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+    return found
