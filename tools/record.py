@@ -3,7 +3,7 @@
 The list has one entry for each (options, seed, evaluation, steps, device), which the same run done again replaces. The
 longest run stands first, of equally long ones that with the fewest options changed; the config's first line says what
 it gave, and its distilled set, in half precision, lies beside where it is small. A run measured on held-out images goes
-to a list of its own, `.search.json`. `python tools/results_table.py --write` brings both into `configs/README.md`.
+to a list of its own, `.search.json`. `python tools/results_page.py` brings both into `configs/README.md`.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Print the tables of all records, or put them into `configs/README.md`: `python tools/results_table.py [--write]`.
+"""The tables of all records, measured on test images and on held-out ones, for `results_page.py`.
 
 The published number of a row is that of its config's first line.
 """
@@ -6,7 +6,6 @@ The published number of a row is that of its config's first line.
 import json
 import re
 import shlex
-import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +13,8 @@ from typing import Any
 
 from lightning_dd.comparison.records import TITLES, commands, figure, method_of
 
-HERE = Path(__file__).resolve().parent.parent
 MEASURED, SEARCHED = ".results.json", ".search.json"
 """Ends of the names of records beside a config: measured on test images, and on held-out ones."""
-END = "<!-- end of the table -->"
 COLUMNS = ["method", "data", "images per class", "network, protocol", "steps (published)"]
 COLUMNS += ["ours", "random real", "herding (`dc`)", "published", "status", "minutes + evaluation, device"]
 PLACES = (
@@ -37,28 +34,6 @@ SILENT = (*PLACES, "--data.held_out", "--trainer.max_steps", "--evaluation.split
 """Those that the table has no need to name: other cells do."""
 POINTS, DEVIATIONS = 1, 2
 """A number is reproduced within so many points and deviations, the larger of ours and the published one."""
-
-
-def main(arguments: list[str]) -> int:
-    """Print or write the table and return the exit code."""
-    if arguments not in ([], ["--write"]):
-        print(__doc__, file=sys.stderr)
-        return 2
-    if arguments:
-        readme = HERE / "configs" / "README.md"
-        readme.write_text(with_tables(readme.read_text(), HERE))
-    else:
-        print("\n\n".join(made(HERE) for made in TABLES.values()))
-    return 0
-
-
-def with_tables(text: str, root: Path) -> str:
-    """Return a text with each table between its marks."""
-    for name, made in TABLES.items():
-        begin = f"<!-- {name}: written by tools/results_table.py -->"
-        before, rest = text.split(begin)
-        text = f"{before}{begin}\n{made(root)}\n{END}{rest.split(END, 1)[1]}"
-    return text
 
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -86,7 +61,7 @@ def _tried(config: Path, record: dict[str, Any]) -> list[str]:
     return [
         TITLES.get(record["dataset"], record["dataset"]),
         str(record["ipc"]),
-        _linked(config, record),
+        linked(config, record),
         ", ".join(options) or "as in the config",
         f"{record['steps']:,}",
         f"{_minutes(record):.0f}",
@@ -102,7 +77,7 @@ def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -
     short = ["settings scaled down"] if config.stem.endswith("_short") else []
     steps = f"{record['steps']:,} ({record['published_steps']:,})"
     return [
-        _linked(config, record),
+        linked(config, record),
         ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("data_departures", [])]),
         str(record["ipc"]),
         f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
@@ -129,7 +104,8 @@ def status(record: dict[str, Any], published: str) -> str:
     return f"short by {-difference:.1f} at {share:.2g} % of the steps"
 
 
-def _linked(config: Path, record: dict[str, Any]) -> str:
+def linked(config: Path, record: dict[str, Any]) -> str:
+    """Return the method of a record with a link to its config."""
     return f"[{method_of(record)}]({config.relative_to(config.parents[1]).as_posix()})"
 
 
@@ -179,9 +155,3 @@ def changed_options(commands: list[str]) -> list[str]:
 def options_but(words: list[str], but: Collection[str]) -> list[tuple[str, str]]:
     """Return the options of a command with their values, but for some; of one given twice the last counts."""
     return list({name: value for name, value in pairwise(words) if name.startswith("--") and name not in but}.items())
-
-
-TABLES = {"table": table, "search": search_table}
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -29,9 +29,12 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def device_name(device: torch.device | None = None) -> str:
-    """Return what a device is called; without one, that of the GPU where there is one."""
+    """Return what a device is called; without one, that of the GPU where there is one; of a CPU the cores in use."""
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{_processor()}, {os.cpu_count()} cores"
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    used, cores = torch.get_num_threads(), os.cpu_count() or 1
+    return f"{_processor()}, {f'{used} of ' if used < cores else ''}{cores} cores"
 
 
 def table(record: dict[str, Any]) -> str:

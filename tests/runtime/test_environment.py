@@ -54,8 +54,14 @@ def test_environment():
     assert environment["torch"].split("+")[0] == torch.__version__.split("+")[0]
     for package in (lightning, torchvision, kornia):
         assert environment[package.__name__].split("+")[0] == package.__version__.split("+")[0]
-    assert environment["device"].endswith(f", {os.cpu_count()} cores")
     assert set(environment) >= {"device", "commit"}
+
+
+def test_a_processor_with_the_cores_in_use(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    for threads, named in ((1, ", 1 of 2 cores"), (2, ", 2 cores")):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert records.device_name(torch.device("cpu")).endswith(named)
 
 
 @pytest.mark.parametrize("text", ["processor : 0\nmodel name\t: Fast CPU @ 3 GHz\nmodel name\t: Other\n", ""])

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+import results_page
 import results_table
+import speedrun
 from lightning_dd.comparison import records
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,6 +134,28 @@ def test_what_was_tried_on_held_out_images_has_a_table_of_its_own(root):
     assert len(results_table.table(root).splitlines()) == 3
 
 
-def test_the_readme_has_the_tables_of_the_records():
-    readme = (ROOT / "configs" / "README.md").read_text()
-    assert results_table.with_tables(readme, ROOT) == readme
+def test_the_page_has_the_tables_of_the_records():
+    page = (ROOT / "configs" / "README.md").read_text()
+    assert results_page.with_tables(page, ROOT) == page
+
+
+def test_a_speedrun_is_the_first_step_at_which_the_mean_of_three_seeds_reaches_the_mark(root):
+    path = root / "configs" / "dm" / "cifar10_ipc10.results.json"
+    runs = []
+    for seed, accuracies in enumerate(((48.0, 55.0, 59.0), (49.0, 56.0, 60.0), (52.0, 51.0, 62.0))):
+        record = _record(seed=seed, command=f"fit --config x --seed_everything {seed} --model.lr 2")
+        spent = {"seconds": 60.0, "operations": None, "seconds_before": 30.0}
+        record["evaluations"] = [
+            {**record["evaluations"][0], "step": 100 * number, "accuracy_mean": accuracy, "spent": spent}
+            for number, accuracy in enumerate(accuracies, 1)
+        ]
+        runs.append(record)
+    path.write_text(json.dumps(runs[:2]))
+    assert "| 50 % | - |" in speedrun.speedrun_table(root)
+    path.write_text(json.dumps(runs))
+    method = "[DM](dm/cifar10_ipc10.yaml) | `lr 2`"
+    assert speedrun.speedrun_table(root).splitlines()[2:] == [
+        f"| 50 % | 1.5 | 54.0 | {method} | 200 | 3 x 5 | `dm` | some device |",
+        f"| 60 % | 1.5 | 60.3 | {method} | 300 | 3 x 5 | `dm` | some device |",
+        "| 65 % | - | - | - | - | - | - | - | - |",
+    ]

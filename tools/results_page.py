@@ -1,0 +1,34 @@
+"""Write the tables of all records into `configs/README.md`: `python tools/results_page.py`."""
+
+import sys
+from pathlib import Path
+
+from results_table import search_table, table
+from speedrun import speedrun_table
+
+HERE = Path(__file__).resolve().parent.parent
+END = "<!-- end of the table -->"
+TABLES = {"table": table, "speedrun": speedrun_table, "search": search_table}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page and return the exit code."""
+    if arguments:
+        print(__doc__, file=sys.stderr)
+        return 2
+    page = HERE / "configs" / "README.md"
+    page.write_text(with_tables(page.read_text(), HERE))
+    return 0
+
+
+def with_tables(text: str, root: Path) -> str:
+    """Return a text with each table of the records under `root` between its two marks."""
+    for name, made in TABLES.items():
+        begin = f"<!-- {name}: written by tools/results_page.py -->"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{made(root)}\n{END}{rest.split(END, 1)[1]}"
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
