@@ -60,10 +60,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--grid", type=Path, required=True, help="YAML list of cells")
     parser.add_argument("--budget", type=float, required=True, metavar="MINUTES", help="stop before so much has passed")
     parser.add_argument("--runs", type=Path, default=Path("runs/grid"), help="where the runs go")
+    parser.add_argument("--share", default="0/1", metavar="I/N", help="only every N-th cell, from the I-th on")
     parser.add_argument("--list", action="store_true", help="only say what would be run")
     options, more = parser.parse_known_args(arguments)
     try:
-        cells = ordered(read(options.grid))
+        cells = share(options.share, ordered(read(options.grid)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -93,6 +94,18 @@ def read(path: Path) -> list[Cell]:
 def ordered(cells: list[Cell]) -> list[Cell]:
     """Return the cells by value per minute."""
     return sorted(cells, key=lambda cell: -cell.value / cell.minutes)
+
+
+def share(text: str, cells: list[Cell]) -> list[Cell]:
+    """Return the cells of a share `I/N`.
+
+    Raises:
+        UserError: it is none.
+    """
+    first, _, number = text.partition("/")
+    if not (first.isdigit() and number.isdigit() and int(first) < int(number)):
+        raise UserError(f"--share is I/N with I from 0 to N - 1, such as 0/2, and not {text}.")
+    return cells[int(first) :: int(number)]
 
 
 def finished(cell: Cell, more: Collection[str] = (), root: Path = HERE) -> bool:

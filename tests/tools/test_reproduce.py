@@ -46,6 +46,15 @@ def test_cells_run_in_order_of_value_per_minute():
     assert reproduce.ordered(cells) == [cells[2], cells[1], cells[0]]
 
 
+def test_cells_are_shared_out_among_processes():
+    cells = [_cell(minutes) for minutes in range(1, 6)]
+    assert reproduce.share("0/1", cells) == cells
+    assert [reproduce.share(f"{index}/2", cells) for index in (0, 1)] == [cells[::2], cells[1::2]]
+    for text in ("2/2", "0/0", "1", "-1/2"):
+        with pytest.raises(UserError, match="--share is I/N"):
+            reproduce.share(text, cells)
+
+
 def test_what_does_not_fit_into_the_budget_is_left_out(monkeypatch, tmp_path, capsys):
     ran, now = [], [0.0]
 
