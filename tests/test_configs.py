@@ -44,7 +44,9 @@ def test_parses_and_instantiates(path, parser):
     assert model.synthetic.codec.image_shape == data.image_shape
     assert config.trainer.max_steps > 0
     assert config.evaluation.protocol != model.protocol  # a config holds what differs from the method's defaults
-    if path.parent.name != "configs":
+    if path.parent.name == "recommended":
+        assert path.stem == f"{data.name}_ipc{model.ipc}"
+    elif path.parent.name != "configs":
         # a folder is a method, or a method and what sets its settings apart: dd, dd_momentum
         assert f"{path.parent.name}_".startswith(f"{type(model).__name__.lower()}_")
         # DD's two settings are known by their initial weights rather than by the number of images
