@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lightning_dd.artifact.dataset import DistilledDataset
@@ -63,6 +64,7 @@ class Conditions:
         test_labels: `(N,)` class indices.
         epochs: in place of the protocol's.
         augmented: whether to augment, by DSA where the protocol has none; None leaves that to the protocol.
+        mixed: whether networks compute in bf16 where that keeps their accuracy, as under `bf16-mixed` of a trainer.
     """
 
     protocol: str
@@ -74,6 +76,7 @@ class Conditions:
     seed: int = 0
     device: str = "cpu"
     augmented: bool | None = None
+    mixed: bool = False
 
     def protocol_for(self, network: nn.Module) -> Protocol:
         """Return the protocol for a network."""
@@ -130,7 +133,8 @@ def _measure(
     start = time.perf_counter()
     distilled, conditions = candidate.make(index), prepared.conditions
     test_set, factory = prepared.for_set(distilled), named_network(network)
-    (accuracy,) = evaluate(distilled, None, test_set, factory, protocol, [index], conditions.seed).distilled
+    with torch.autocast(conditions.device, torch.bfloat16, enabled=conditions.mixed):
+        (accuracy,) = evaluate(distilled, None, test_set, factory, protocol, [index], conditions.seed).distilled
     result = cells.get(what) or {"accuracies": {}, "seconds": {}}
     result["accuracies"][str(index)], result["seconds"][str(index)] = accuracy, time.perf_counter() - start
     cells.put(what, result)
@@ -138,7 +142,8 @@ def _measure(
 
 def _what(candidate: Candidate, network: str, protocol: Protocol, conditions: Conditions) -> dict[str, Any]:
     about = {"set": candidate.key, "network": network, "protocol": protocol.describe()}
-    return {**about, "test": [conditions.data, len(conditions.test_labels)], "seed": conditions.seed}
+    precision = {"precision": "bf16-mixed"} if conditions.mixed else {}
+    return {**about, "test": [conditions.data, len(conditions.test_labels)], "seed": conditions.seed, **precision}
 
 
 class _Prepared:

@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data.zca", dest="zca", choices=("mtt", "frepo"), help="whitening that foreign sets were made under")
     add("--augmentation", metavar="OPERATIONS", help="DSA operations for foreign sets; default: those of our sets")
     add("--real_accuracy", type=float, metavar="PERCENT", help="of the whole training set; adds DD-Ranking's scores")
+    add("--precision", default="32-true", choices=("32-true", "bf16-mixed"), help="of training and testing networks")
     add("--seed", type=int, default=0, help="of every draw")
     add("--out", type=Path, default=Path("runs/evaluation"), metavar="FOLDER", help="where the table goes")
     return made
@@ -84,6 +85,7 @@ def _write(cells: list[Any], scores: list[dict[str, Any]], options: argparse.Nam
         "epochs": options.epochs,
         "test_images": options.test_images,
         "seed": options.seed,
+        "precision": options.precision,
         "command": command_line(["evaluate", *arguments]),
         "cells": [cell.record() for cell in cells],
         "scores": scores,

@@ -102,6 +102,7 @@ def _conditions(options: argparse.Namespace, data: ImageData) -> Conditions:
         rows = stratified_sample(labels, options.test_images, generator(0, "test images"))
         images, labels = images[rows], labels[rows]
     about = {"epochs": options.epochs, "seed": options.seed, "device": device()}
+    about["mixed"] = options.precision == "bf16-mixed"
     return Conditions(options.protocol, data.name, images, labels, data.num_classes, **about)
 
 

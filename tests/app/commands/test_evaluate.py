@@ -47,6 +47,9 @@ def test_a_table_of_our_set_a_foreign_one_and_real_images(run, tmp_path, capsys)
     assert _main(*command) == 0  # all cells are finished
     assert capsys.readouterr().out.count("(finished before)") == 6
     assert (out / "cells.json").read_text() == before
+    assert _main(*command, "--precision", "bf16-mixed") == 0  # other cells
+    assert capsys.readouterr().out.count("(finished before)") == 2  # the same images under another name
+    assert json.loads((out / "evaluation.json").read_text())["precision"] == "bf16-mixed"
 
 
 def test_coresets_and_soft_labels_beside(run, tmp_path, monkeypatch):
