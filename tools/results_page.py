@@ -1,14 +1,15 @@
-"""Write the tables of all records into `configs/README.md`: `python tools/results_page.py`."""
+"""Write the tables and charts of all records into `configs/README.md`: `python tools/results_page.py`."""
 
 import sys
 from pathlib import Path
 
+from curves import charts, draw
 from results_table import search_table, table
 from speedrun import speedrun_table
 
 HERE = Path(__file__).resolve().parent.parent
 END = "<!-- end of the table -->"
-TABLES = {"table": table, "speedrun": speedrun_table, "search": search_table}
+TABLES = {"table": table, "charts": charts, "speedrun": speedrun_table, "search": search_table}
 
 
 def main(arguments: list[str]) -> int:
@@ -17,6 +18,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     page = HERE / "configs" / "README.md"
+    draw(HERE)
     page.write_text(with_tables(page.read_text(), HERE))
     return 0
 

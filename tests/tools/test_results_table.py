@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import curves
 import results_page
 import results_table
 import speedrun
@@ -153,6 +154,9 @@ def test_a_speedrun_is_the_first_step_at_which_the_mean_of_three_seeds_reaches_t
     path.write_text(json.dumps(runs[:2]))
     assert "| 50 % | - |" in speedrun.speedrun_table(root)
     path.write_text(json.dumps(runs))
+    curves.draw(root)
+    (picture,) = (root / "configs").glob("*.png")
+    assert f"({picture.name})" in curves.charts(root)
     method = "[DM](dm/cifar10_ipc10.yaml) | `lr 2`"
     assert speedrun.speedrun_table(root).splitlines()[2:] == [
         f"| 50 % | 1.5 | 54.0 | {method} | 200 | 3 x 5 | `dm` | some device |",
