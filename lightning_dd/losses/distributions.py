@@ -66,8 +66,10 @@ def characteristic_distance(real: Tensor, synthetic: Tensor, amplitude: float = 
         tensor(1.)
     """
     lengths = [torch.linalg.vector_norm(part, dim=-1) for part in (real, synthetic)]
-    amplitudes, phases = (lengths[0] - lengths[1]).square(), lengths[0] * lengths[1] - (real * synthetic).sum(-1)
-    return (amplitude * amplitudes + (1 - amplitude) * 2 * phases + SMALLEST).sqrt().mean(-1).sum()
+    amplitudes, squares = (lengths[0] - lengths[1]).square(), (real - synthetic).square().sum(-1)
+    # the second term is |Φ_T - Φ_S|² - (|Φ_T| - |Φ_S|)²: as a product less a product it would be rounded below 0
+    both = (2 * amplitude - 1) * amplitudes + (1 - amplitude) * squares
+    return (both.clamp(min=0) + SMALLEST).sqrt().mean(-1).sum()
 
 
 def attention_map(maps: Tensor, power: float = 4) -> Tensor:

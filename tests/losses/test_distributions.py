@@ -58,6 +58,14 @@ def test_equal_and_permuted_sets_have_no_characteristic_distance():
     assert other.grad.isfinite().all()
 
 
+def test_nearly_equal_characteristic_functions_have_a_finite_distance():
+    real = torch.randn(4, 4096, 2, generator=torch.Generator().manual_seed(0))
+    other = (real * (1 + 1e-7)).requires_grad_()
+    for amplitude in (0.2, 0.5, 0.8):
+        (slope,) = torch.autograd.grad(characteristic_distance(real, other, amplitude), other)
+        assert slope.isfinite().all()
+
+
 def test_attention_map_hand_worked():
     maps = torch.tensor([[[[1.0, 0.0], [0.0, -2.0]], [[1.0, 0.0], [1.0, 0.0]]]])  # squares: 2, 0, 1, 4
     torch.testing.assert_close(attention_map(maps, 2), torch.tensor([[2.0, 0.0, 1.0, 4.0]]) / 21**0.5)
