@@ -133,7 +133,8 @@ def _measure(
     start = time.perf_counter()
     distilled, conditions = candidate.make(index), prepared.conditions
     test_set, factory = prepared.for_set(distilled), named_network(network)
-    with torch.autocast(conditions.device, torch.bfloat16, enabled=conditions.mixed):
+    # weights change in place, which a cache of their bf16 copies would not notice
+    with torch.autocast(conditions.device, torch.bfloat16, enabled=conditions.mixed, cache_enabled=False):
         (accuracy,) = evaluate(distilled, None, test_set, factory, protocol, [index], conditions.seed).distilled
     result = cells.get(what) or {"accuracies": {}, "seconds": {}}
     result["accuracies"][str(index)], result["seconds"][str(index)] = accuracy, time.perf_counter() - start
