@@ -1,7 +1,7 @@
 """Time a method's step against the plain form of the same algorithm: `python tools/benchmark.py dm`.
 
 Every run of every side has a fresh process, and the sides take turns, so that neither the state of an allocator nor a
-slow minute of the machine favors one. Tasks are the files of `tools/benchmarks/tasks`.
+slow minute of the machine favors one. Tasks are in `tools/benchmarks/tasks`.
 """
 
 import argparse
@@ -9,13 +9,12 @@ import json
 import os
 import sys
 import tempfile
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import torch
 
-from benchmarks import driver, table, worker
+from benchmarks import driver, table, tasks, worker
 from benchmarks.sides import Side
 from lightning_dd.artifact.files import write_json
 from lightning_dd.runtime.environment import environment
@@ -26,21 +25,20 @@ HERE = Path(__file__).resolve()
 
 def main(arguments: list[str]) -> int:
     """Run a task, print its table and return the exit code."""
-    tasks = sorted(path.stem for path in (HERE.parent / "benchmarks" / "tasks").glob("[!_]*.py"))
-    names = ", ".join(tasks)
+    names = ", ".join(tasks.NAMES)
     if not arguments or arguments[0].startswith("-"):
         print(f"usage: python tools/benchmark.py TASK [--help], TASK being one of {names}", file=sys.stderr)
         return 0 if set(arguments) & {"-h", "--help"} else 2
-    if arguments[0] not in tasks:
+    if arguments[0] not in tasks.NAMES:
         return _fail(f"there is no task {arguments[0]!r}: choose one of {names}.")
-    task = import_module(f"benchmarks.tasks.{arguments[0]}")
+    task = tasks.find(arguments[0])
     options = _parser(task, arguments[0]).parse_args(arguments[1:])
     options.device = "cuda" if torch.cuda.is_available() else "cpu"
     if options.worker:
         return _work(task, options)
     sides = _sides(task, options)
     if not sides:
-        return _fail(f"{arguments[0]} has no --grid; dm and dc have one.")
+        return _fail(f"{arguments[0]} has no --grid; methods that go class by class have one.")
     if unknown := set(options.sides or ()) - sides.keys():
         return _fail(f"there is no side {min(unknown)!r}: choose from {', '.join(map(repr, sides))}.")
     sides = {name: sides[name] for name in options.sides or sides}
@@ -51,7 +49,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parser(task: ModuleType, name: str) -> argparse.ArgumentParser:
+def _parser(task: Any, name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"benchmark.py {name}",
         description=task.__doc__.split("\n")[0],
@@ -79,7 +77,7 @@ def _parser(task: ModuleType, name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _sides(task: ModuleType, options: argparse.Namespace) -> dict[str, Side]:
+def _sides(task: Any, options: argparse.Namespace) -> dict[str, Side]:
     """Return the sides of the task that make sense on the device: a GPU has one allocator."""
     sides = getattr(task, "GRID", {}) if options.grid else task.SWEEP if options.sweep else task.SIDES
     return sides if options.device == "cpu" else {name: side for name, side in sides.items() if side.tuned}
@@ -97,7 +95,7 @@ def _compare(arguments: list[str], sides: dict[str, Side], options: argparse.Nam
         write_json(options.out, report)
 
 
-def _work(task: ModuleType, options: argparse.Namespace) -> int:
+def _work(task: Any, options: argparse.Namespace) -> int:
     """Do one run in this process and print its result as one line."""
     side = _sides(task, options)[options.worker]
     torch.set_num_threads(os.cpu_count())

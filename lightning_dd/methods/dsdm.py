@@ -90,7 +90,8 @@ class DSDM(DM):
         count = torch.tensor(0 if self._means is None else self._means.shape[1], device=self.device)
         if self.trainer.world_size > 1:  # a process without classes does not know the number of features
             count = self.trainer.strategy.reduce(count, reduce_op="max")
-        means = torch.zeros(self.num_classes, int(count), device=self.device)
+        kind = torch.promote_types(self.dtype, torch.float32)
+        means = torch.zeros(self.num_classes, int(count), device=self.device, dtype=kind)
         if self._means is not None:
             means[self._classes] = self._means.to(means)
         if self.trainer.world_size > 1:

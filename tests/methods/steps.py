@@ -49,6 +49,13 @@ def real_batch(classes: Iterable[int] = range(CLASSES)) -> Batch:
     return Batch(0, chosen, real[chosen], chosen[:, None].expand(-1, 5))
 
 
+def assert_same(loss: Tensor, plain: Tensor, module: Distiller) -> None:
+    """Compare two losses in float64, and their gradients with respect to the stored images, to 1e-9."""
+    torch.testing.assert_close(loss, plain, rtol=1e-9, atol=0)
+    ours, theirs = (torch.autograd.grad(value, module.synthetic.codec.images)[0] for value in (loss, plain))
+    assert (ours - theirs).norm() <= 1e-9 * theirs.norm() > 0
+
+
 class Walk:
     """Experts that walk at random from the weights of a network."""
 

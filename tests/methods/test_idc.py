@@ -1,4 +1,4 @@
-"""IDC: its objective against the formula, its networks, its learning rate, the momentum of a step for each class."""
+"""IDC: its objective against the plain form, its networks, its learning rate, the momentum of a step for each class."""
 
 from types import SimpleNamespace
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from benchmarks.tasks.class_by_class import pairs
 from lightning_dd.artifact.codecs import Pixels, Tiles
 from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.augmentation.cutmix import cutmix
@@ -15,54 +16,33 @@ from lightning_dd.methods import IDC
 from lightning_dd.networks import MLP, build
 from lightning_dd.rng import generator
 from lightning_dd.training.sources import SourceContext, TrainedNetworks
-from tests.methods.steps import CLASSES, SHAPE, SMALL, objective, real_batch, small
+from tests.methods.steps import CLASSES, SHAPE, SMALL, assert_same, objective, real_batch, small
+from tools.reference import idc
 
 
 def _module(codec=Tiles, **options):
     return small(IDC, codec=codec, **options)
 
 
-def _naive(module, network, chosen, power):
-    """Sum over classes and layers; which images take part is told."""
-    batch, total = real_batch(), 0
-    draw = module.draw_augmentation(batch.classes)
-    for label in range(CLASSES):
-        gradients = []
-        for images in (batch.images[label], module.synthetic.images()[chosen[label]]):
-            images = module.augmentation.apply(draw[[label]], images[None])[0]
-            loss = F.cross_entropy(network(images), torch.full((len(images),), label))
-            gradients.append(torch.autograd.grad(loss, list(network.parameters()), create_graph=True))
-        for real, synthetic in zip(*gradients, strict=True):
-            if real.ndim == 4:
-                total = total + (real.detach() - synthetic).abs().pow(power).sum()
-    return total
-
-
 @pytest.mark.parametrize("codec", [Pixels, Tiles])
 @pytest.mark.parametrize(("distance", "power"), [("conv_mse", 2), ("conv_l1", 1)])
-def test_the_objective_is_the_formula(codec, distance, power):
-    module = _module(codec, distance=distance)
+@pytest.mark.parametrize("part", [128, 1])  # of two images, or of eight
+def test_the_objective_is_the_plain_form(codec, distance, power, part):
+    module = _module(codec, distance=distance, synthetic_per_class=part)
     network = build(SMALL, SHAPE, CLASSES, generator(7, "network", 0)).double()
     module.networks.at = lambda iteration: network
-    chosen = torch.arange(len(module.synthetic)).view(CLASSES, -1)
-    loss, naive = objective(module, real_batch()), _naive(module, network, chosen, power)
-    torch.testing.assert_close(loss, naive)
-    stored = module.synthetic.codec.images
-    torch.testing.assert_close(*(torch.autograd.grad(value, stored)[0] for value in (loss, naive)))
+    loss, plain = objective(module, real_batch()), sum(idc.losses(network, pairs(module, real_batch()), power))
+    assert_same(loss, plain, module)
     torch.testing.assert_close(sum(objective(module, real_batch(part)) for part in ([0, 2], [1], [])), loss)
 
 
 def test_a_part_of_many_images_takes_part():
     module = _module(synthetic_per_class=3)  # of eight
-    network = build(SMALL, SHAPE, CLASSES, generator(7, "network", 0)).double()
-    module.networks.at = lambda iteration: network
     chosen = torch.rand(CLASSES, 8, generator=generator(7, "synthetic batch", 0)).topk(3).indices
-    rows = torch.arange(CLASSES)[:, None] * 8 + chosen
-    loss, naive = objective(module, real_batch()), _naive(module, network, rows, 2)
-    torch.testing.assert_close(loss, naive)
-    torch.testing.assert_close(sum(objective(module, real_batch(part)) for part in ([0, 2], [1])), loss)
+    rows, classes = torch.arange(CLASSES)[:, None] * 8 + chosen, torch.arange(CLASSES)
+    assert torch.equal(module.images_to_match(module.synthetic, classes), module.synthetic.images()[rows])
     module.iteration = 1
-    assert not torch.equal(module.images_to_match(module.synthetic, torch.arange(3)), module.synthetic.images()[rows])
+    assert not torch.equal(module.images_to_match(module.synthetic, classes), module.synthetic.images()[rows])
 
 
 class _Data:

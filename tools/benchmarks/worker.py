@@ -5,7 +5,6 @@ import warnings
 from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -34,7 +33,7 @@ class ChannelsLast(ConvNet):
         return super().initialize(generator).to(memory_format=torch.channels_last)
 
 
-def run(task: ModuleType, side: Side, options: Namespace) -> dict[str, Any]:
+def run(task: Any, side: Side, options: Namespace) -> dict[str, Any]:
     """Return the measurements of one run, and as `answer` the gradient of the images in the first step."""
     method = task.method(side, options)
     sampled = getattr(method.sampling, "batch_size", 0) + options.classes * getattr(method.sampling, "per_class", 0)
@@ -57,11 +56,11 @@ def common(side: Side, options: Namespace) -> dict[str, Any]:
     }
 
 
-def plain(task: ModuleType, method: Distiller, data: RandomImages, options: Namespace) -> dict[str, Any]:
+def plain(task: Any, method: Distiller, data: RandomImages, options: Namespace) -> dict[str, Any]:
     """Run the plain form: what is sampled and the layout of the network are ours, so that gradients can be compared.
 
     Args:
-        task: `loss(method, network, batch)` is the plain objective.
+        task: `loss(method, network, batch)` is the plain objective, or parts of it.
         method: has the synthetic set, the optimizer and the source of networks.
         data: the real images; all of them are prepared before the first step.
         options: of the tool.
@@ -72,7 +71,8 @@ def plain(task: ModuleType, method: Distiller, data: RandomImages, options: Name
         if method.init == "noise":
             codec.start_noise(draws)
         else:
-            codec.start(data.real_images(random_real(data.train_labels, options.classes, options.ipc, draws)))
+            count = method.synthetic.images_per_class
+            codec.start(data.real_images(random_real(data.train_labels, options.classes, count, draws)))
     method.to(options.device)
     real, labels = data.real_images(torch.arange(len(data.train_labels))), data.train_labels
     real, labels = real.to(options.device), labels.to(options.device)
@@ -89,7 +89,9 @@ def plain(task: ModuleType, method: Distiller, data: RandomImages, options: Name
         method.iteration = iteration
         network = with_library_operations(networks.at(iteration))
         optimizer.zero_grad()
-        task.loss(method, network, batch).backward()
+        loss = task.loss(method, network, batch)
+        for part in [loss] if isinstance(loss, Tensor) else loss:
+            part.backward()
         optimizer.step()
         networks.update(iteration, method.synthetic, batch)
 

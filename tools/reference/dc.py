@@ -1,34 +1,24 @@
 """DC (arXiv 2006.05929) and DSA (2102.08259): match gradients on real and synthetic images, class by class."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .dm import Pairs
 
-def loss(
-    network: nn.Module,
-    labels: Iterable[int],
-    real: Iterable[Tensor],
-    synthetic: Iterable[Tensor],
-    augment: Callable[[int, Tensor], Tensor] | None = None,
-) -> Tensor:
-    """Return the sum over classes of the distance between the gradients of the network's weights.
+
+def losses(network: nn.Module, pairs: Pairs) -> Iterator[Tensor]:
+    """Yield the distance between the gradients of the network's weights on a class's images, for each class.
 
     Args:
         network: of this step.
-        labels: the class indices.
-        real: `(B, C, H, W)` for each class.
-        synthetic: `(n, C, H, W)` for each class.
-        augment: called with the place of the class and images.
+        pairs: real and synthetic images.
     """
-    total = 0
-    for place, (label, *pair) in enumerate(zip(labels, real, synthetic, strict=True)):
-        theirs, ours = pair if augment is None else (augment(place, images) for images in pair)
-        goal, found = gradients(network, theirs, label, graph=False), gradients(network, ours, label, graph=True)
-        total = total + sum(distance(*layer) for layer in zip(goal, found, strict=True))
-    return total
+    for label, (real, synthetic) in enumerate(pairs):
+        goal, found = gradients(network, real, label, graph=False), gradients(network, synthetic, label, graph=True)
+        yield sum(distance(*layer) for layer in zip(goal, found, strict=True))
 
 
 def gradients(network: nn.Module, images: Tensor, label: int, graph: bool) -> tuple[Tensor, ...]:

@@ -1,28 +1,24 @@
 """DM (arXiv 2110.04181): match mean features of real and synthetic images, class by class."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from torch import Tensor
 
+Pairs = Iterable[tuple[Tensor, Tensor]]
+"""Of each class in turn, real images T `(B, C, H, W)` and synthetic ones S `(n, C, H, W)`, under one augmentation."""
 
-def loss(
-    features: Callable[[Tensor], Tensor],
-    real: Iterable[Tensor],
-    synthetic: Iterable[Tensor],
-    augment: Callable[[int, Tensor], Tensor] | None = None,
-) -> Tensor:
-    """Return `sum_c || mean f(A_c(T_c)) - mean f(A_c(S_c)) ||^2`.
+
+def losses(features: Callable[[Tensor], Tensor], pairs: Pairs) -> Iterator[Tensor]:
+    """Yield `|| mean f(T_c) - mean f(S_c) ||^2` of each class c.
 
     Args:
         features: f, of a random network: `(N, C, H, W)` to `(N, F)`.
-        real: T, `(B, C, H, W)` for each class.
-        synthetic: S, `(n, C, H, W)` for each class.
-        augment: A, called with the place of the class and images: the same transform for both of a class.
+        pairs: T and S.
     """
-    total = 0
-    for place, pair in enumerate(zip(real, synthetic, strict=True)):
-        real_mean, synthetic_mean = (
-            features(images if augment is None else augment(place, images)).mean(0) for images in pair
-        )
-        total = total + (real_mean - synthetic_mean).square().sum()
-    return total
+    for real, synthetic in pairs:
+        yield distance_of_means(features(real), features(synthetic))
+
+
+def distance_of_means(real: Tensor, synthetic: Tensor) -> Tensor:
+    """Return the squared distance of the mean rows of `(B, F)` and `(n, F)`."""
+    return (real.mean(0) - synthetic.mean(0)).square().sum()
