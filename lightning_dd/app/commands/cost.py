@@ -1,9 +1,10 @@
 """Measure what methods cost at growing numbers of images: `cost --methods DM DC --ipc 1 10 50`.
 
 A cell is a method at a number of images per class, on random images, as published but that its inner training sees all
-synthetic images in each step. Measured are one outer loop, its loss with the backward pass, the networks' updates, and
-peak memory. A cell that will not fit, judged by the smaller ones, is not tried; one that runs out of memory or time
-ends alone. The same command goes on from the cells that are finished.
+synthetic images in each step, and that of networks trained beforehand there is one, of one epoch. Measured are one
+outer loop, its loss with the backward pass, the networks' updates, and peak memory. A cell that will not fit, judged by
+the smaller ones, is not tried; one that runs out of memory or time ends alone. The same command goes on from the cells
+that are finished.
 """
 
 import argparse

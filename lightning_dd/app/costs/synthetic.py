@@ -10,7 +10,7 @@ from lightning_dd.rng import generator
 
 
 class RandomImages(ImageData):
-    """Uniform uint8 noise; both parts are the same images.
+    """Uniform uint8 noise; both parts are the same images. What networks learn from it is not kept.
 
     Args:
         count: how many images, the classes taking turns.
@@ -22,7 +22,7 @@ class RandomImages(ImageData):
         self.num_classes = options.classes
         self.image_shape = options.shape
         self.class_names = tuple(map(str, range(options.classes)))
-        super().__init__()
+        super().__init__(cache=False)
         draw = generator(options.seed, "random images")
         self._images = torch.randint(256, (count, *options.shape), dtype=torch.uint8, generator=draw)
         self._labels = torch.arange(count) % options.classes

@@ -23,9 +23,11 @@ from lightning_dd.methods import Distiller
 from lightning_dd.networks import ConvNet
 from lightning_dd.runtime.memory import keep_freed_memory, out_of_memory, peak_memory
 
-REAL_IMAGES = 5000  # in memory; batches are drawn from them
+REAL_IMAGES = 5000, 100_000  # in memory, at least and at most; batches are drawn from them
 FULL_BATCH = ("batch_size", "pool_batch", "synthetic_batch")
 """Options for the number of synthetic images in a step of inner training."""
+WEIGHTS_DO_NOT_MATTER = {"num_networks": 1, "network_epochs": 1}
+"""Networks that are trained beforehand: enough of them for their part in the peak memory."""
 
 
 def known_methods() -> dict[str, type[Distiller]]:
@@ -57,8 +59,9 @@ def run(method: str, ipc: int, options: Namespace) -> dict[str, Any]:
 def _measured(method: type[Distiller], ipc: int, options: Namespace) -> dict[str, Any]:
     facts = getattr(data_sets, options.data).facts
     shape = Namespace(shape=facts.image_shape, classes=len(facts.class_names), seed=0)
-    data = RandomImages(max(REAL_IMAGES, 2 * shape.classes), shape)
     module = method(**_arguments(method, ipc, shape, options))
+    least, most = REAL_IMAGES  # a real batch that is larger than the data would shrink to them
+    data = RandomImages(min(most, max(least, shape.classes * getattr(module.sampling, "per_class", 2))), shape)
     cost, before = StepTimer(synchronize=True), {}
 
     def look(trainer: Trainer, module: LightningModule) -> None:
@@ -82,13 +85,17 @@ def _arguments(method: type[Distiller], ipc: int, shape: Namespace, options: Nam
     accepted = {name for each in method.__mro__ for name in inspect.signature(each.__init__).parameters}
     everything = shape.classes * ipc
     arguments: dict[str, Any] = {"ipc": ipc, "num_classes": shape.classes, "image_shape": shape.shape}
-    arguments.update({name: everything for name in FULL_BATCH if name in accepted})
+    if not issubclass(method, methods.IDC):  # its networks learn real images
+        arguments.update({name: everything for name in FULL_BATCH if name in accepted})
+    arguments.update({name: value for name, value in WEIGHTS_DO_NOT_MATTER.items() if name in accepted})
     if "images_per_step" in accepted:
         arguments["images_per_step"] = None  # of each class, all
     if issubclass(method, methods.MTT):
         arguments.update(experts="", networks=RandomWalk(), init="real")  # a random walk is right about nothing
     if "repeat_images" in accepted:
         arguments["repeat_images"] = True  # what images show does not matter to a clock
+    if issubclass(method, methods.DREAM):
+        arguments["init"] = "real"  # likewise; its own would train a network to choose them
     if options.width and not issubclass(method, methods.KIP):  # its network is infinitely wide
         arguments["network"] = functools.partial(ConvNet, width=options.width)
     return {**arguments, **options.settings.get(method.__name__, {})}

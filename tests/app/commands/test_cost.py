@@ -52,14 +52,23 @@ def test_every_method_can_be_made(method):
     assert isinstance(kind(**_arguments(kind, 2, shape, options)), Distiller)
 
 
-@pytest.mark.parametrize("method", ["MTT", "DATM"])
-def test_trajectory_matching_needs_no_experts(method):
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("MTT", {"synthetic_steps": 2}),
+        ("DATM", {"synthetic_steps": 2}),
+        ("AccDD", {"real_per_class": 8, "n_data": 64}),
+        ("DREAM", {"real_per_class": 8, "n_data": 64}),
+        ("NCFM", {"real_per_class": 8, "frequencies": 8}),
+    ],
+)
+def test_what_comes_before_a_run_is_short(method, settings):
     from argparse import Namespace
 
     from lightning_dd.app.costs.worker import run
 
-    settings = {method: {"synthetic_steps": 2}}
-    result = run(method, 1, Namespace(data="Digits", width=4, steps=1, limit=None, settings=settings))
+    options = {"data": "Digits", "width": 4, "steps": 1, "limit": None}
+    result = run(method, 1, Namespace(**options, settings={method: settings}))
     assert result["seconds_loss"] > 0
 
 
@@ -72,7 +81,8 @@ def test_full_batches_in_the_inner_training():
     shape = Namespace(classes=10, shape=(3, 32, 32))
     arguments = _arguments(known_methods()["DC"], 50, shape, options)
     assert (arguments["batch_size"], arguments["class_chunk"]) == (500, 2)
-    assert "batch_size" not in _arguments(known_methods()["DM"], 50, shape, options)
+    for method in ("DM", "IDC"):  # the networks of IDC learn real images
+        assert "batch_size" not in _arguments(known_methods()[method], 50, shape, options)
 
 
 def test_estimates():
