@@ -1,5 +1,6 @@
 """Evaluation of IDC and of methods after it: a chain of operations, CutMix, several drops of the learning rate."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,7 +10,7 @@ from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.augmentation.cutmix import mix_some
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.training.data import NOT_MIRRORED
-from lightning_dd.training.loop import Augmentation, mini_batches, train_network
+from lightning_dd.training.loop import Augmentation, mini_batches
 
 
 @dataclass(frozen=True)
@@ -42,20 +43,18 @@ class CutMixProtocol(Protocol):
         """Return the protocol's augmentation, whatever operations the set was distilled with."""
         return super().augment(None)
 
-    def train(
+    def batches(
         self,
-        network: nn.Module,
         images: Tensor,
         labels: Tensor,
+        rows: Iterable[Tensor],
         distilled: DistilledDataset,
         augment: Augmentation | None,
         generator: torch.Generator,
-    ) -> None:
-        """Train a network in place; see `Protocol.fit`."""
-        rows, optimizer, schedule = self.plan(network, len(images), distilled, generator)
-        batches = mini_batches(images, labels, rows, augment, generator)
-        mixed = mix_some(batches, self.mixed, distilled.num_classes, generator)
-        train_network(network.train(), mixed, self.loss, optimizer, schedule)
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield mini-batches, of which some are mixed; see `Protocol.batches`."""
+        plain = mini_batches(images, labels, rows, augment, generator)
+        return mix_some(plain, self.mixed, distilled.num_classes, generator)
 
     @property
     def total_epochs(self) -> int:

@@ -12,7 +12,7 @@ from lightning_dd.evaluation.evaluate import TestSet
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.networks import NetworkFactory, build
 from lightning_dd.rng import generator
-from lightning_dd.training.loop import accuracy, mini_batches, train_network
+from lightning_dd.training.loop import accuracy, train_network
 
 TIMED = 3  # mini-batches
 
@@ -55,7 +55,8 @@ def network_seconds(
     images = distilled.prepared.to(device, dtype)
 
     def train(part: list[torch.Tensor]) -> None:
-        train_network(fresh, mini_batches(images, labels, part, augment, draws), protocol.loss, optimizer, schedule)
+        batches = protocol.batches(images, labels, part, distilled, augment, draws)
+        train_network(fresh, batches, protocol.loss, optimizer, schedule)
 
     warm_up = _seconds(device, train, first[:1])
     step = _seconds(device, train, first[1:]) / len(first[1:]) if len(first) > 1 else warm_up

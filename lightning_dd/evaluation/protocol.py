@@ -134,8 +134,20 @@ class Protocol:
     ) -> None:
         """Train a network in place; see `fit`."""
         rows, optimizer, schedule = self.plan(network, len(images), distilled, generator)
-        batches = mini_batches(images, labels, rows, augment, generator)
+        batches = self.batches(images, labels, rows, distilled, augment, generator)
         train_network(network.train(), batches, self.loss, optimizer, schedule)
+
+    def batches(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        rows: Iterable[Tensor],
+        distilled: DistilledDataset | None,
+        augment: Augmentation | None,
+        generator: torch.Generator,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the images and labels of each mini-batch, as the loss wants them; see `fit` and `plan`."""
+        return mini_batches(images, labels, rows, augment, generator)
 
     def plan(
         self, network: nn.Module, count: int, distilled: DistilledDataset | None, generator: torch.Generator
