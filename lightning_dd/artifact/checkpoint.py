@@ -24,6 +24,7 @@ CHECKPOINT = {
         "commands?": [schema.lines],
         "networks?": schema.table,
         "key?": schema.table,
+        "teacher?": {"tensors": schema.table, "checked": schema.table},
     },
 }
 """What a checkpoint holds; Lightning writes all but `distiller`."""

@@ -7,6 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LABEL_KINDS = ("index", "probabilities", "logits", "targets")
+Regime = Literal["hard", "soft", "targets", "kd"]
+"""Labels in training: class indices; one distribution over classes for each image; regression targets; or what a
+teacher says of every augmented view, which needs no labels (knowledge distillation)."""
+TEACHER = "teacher."
+"""Before the names of a teacher's tensors, of a set that brings one."""
 LOSSES = {
     "hard": "F.cross_entropy(logits, labels)",
     "soft": "F.cross_entropy(logits, labels)",
@@ -43,13 +48,13 @@ class Labels(nn.Module):
         """`(N,)` class indices: the arg-max of soft labels."""
         return self.values if self.kind == "index" else self.values.argmax(1)
 
-    def as_(self, wanted: Literal["hard", "soft", "targets"], num_classes: int, dtype: torch.dtype) -> Tensor:
+    def as_(self, wanted: Regime, num_classes: int, dtype: torch.dtype) -> Tensor:
         """Return all labels as a protocol wants them: `(N,)` indices, or `(N, K)` of the networks' dtype.
 
-        These are `hard`, indices; `soft`, probabilities, but indices stay; `targets` of a regression, probabilities
-        less 1/K, as FRePo and KIP center them.
+        These are `hard` and `kd`, indices; `soft`, probabilities, but indices stay; `targets` of a regression,
+        probabilities less 1/K, as FRePo and KIP center them.
         """
-        if wanted == "hard":
+        if wanted in ("hard", "kd"):
             return self.classes
         if wanted == "soft":
             return self.values if self.kind == "index" else self._probabilities(self.values.to(dtype))

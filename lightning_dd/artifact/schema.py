@@ -123,6 +123,9 @@ RECIPE = {
     "network?": (None, CLASS),
     "step_size?": positive,
     "inner?": {"optimizer": text, "momentum?": (None, not_negative)},
+    "factor?": at_least_one,
+    "whole?": lambda value: isinstance(value, bool),
+    "teacher?": {"network": CLASS, "digest?": digest, "accuracy?": percent, "split?": text},
     "kernel?": {"name": text, "depth": at_least_one, "ridge": not_negative},
 }
 """How networks are trained on a distilled set."""

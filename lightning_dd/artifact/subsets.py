@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_dd.artifact.labels import Labels
+from lightning_dd.artifact.labels import TEACHER, Labels
 from lightning_dd.errors import UserError, check_number
 
 if TYPE_CHECKING:
@@ -89,7 +89,11 @@ def merge(sets: Sequence["DistilledDataset"]) -> "DistilledDataset":
         labels=labels[order],
         class_names=names,
         label_kind=kind,
-        recipe={key: value for key, value in _shared([each.recipe for each in sets]).items() if key != "inner"},
+        recipe={
+            key: value
+            for key, value in _shared([each.recipe for each in sets]).items()
+            if key not in ("inner", "teacher")
+        },
         tensors={},
         info={
             **{key: value for key, value in _shared([each.info for each in sets]).items() if key in SHARED_INFO},
@@ -105,7 +109,8 @@ def _part(distilled: "DistilledDataset", rows: Tensor) -> "DistilledDataset":
     present = distilled.hard_labels[rows].unique().tolist()
     recipe = {name: value for name, value in distilled.recipe.items() if name != "inner"}
     info = {**distilled.info, "selected": [distilled.class_names[index] for index in present]}
-    parts = {"images": distilled.images[rows], "labels": distilled.labels[rows], "codec": None, "tensors": {}}
+    tensors = {name: tensor for name, tensor in distilled.tensors.items() if name.startswith(TEACHER)}
+    parts = {"images": distilled.images[rows], "labels": distilled.labels[rows], "codec": None, "tensors": tensors}
     return replace(distilled, **parts, recipe=recipe, info=info)
 
 

@@ -33,7 +33,7 @@ def distilled_set(trainer: Trainer, module: LightningModule, info: dict[str, Any
         tensors={name: tensor.detach().cpu() for name, tensor in module.recipe_tensors().items()},
         info={**credit(module), **(info or {})},
         codec=restore(codec.describe(), stored),
-        learned_labels=labels.learned,
+        learned_labels=labels.learned or labels.kind == "logits",  # no class index gives these back
     )
 
 

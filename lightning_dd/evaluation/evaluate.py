@@ -19,8 +19,8 @@ from lightning_dd.networks import NetworkFactory, build
 from lightning_dd.rng import generator
 from lightning_dd.training.loop import Classifier, accuracy
 
-RandomReal = Callable[[int], tuple[Tensor, Tensor]]
-"""Called with a network's index; returns fresh random real images, prepared, and their labels."""
+RandomReal = Callable[[int], tuple[Tensor, Tensor | Labels]]
+"""Called with a network's index; returns fresh random real images, prepared, and their labels, or class indices."""
 
 TestSet = tuple[Tensor, Tensor]
 """Prepared images `(N, C, H, W)` and labels `(N,)`, on the device on which networks are trained."""
@@ -101,7 +101,7 @@ def evaluate(
     device, dtype = test_set[0].device, torch.get_default_dtype()  # of the networks that are built here
     test_set = test_set[0].to(dtype), test_set[1]
     protocol = protocol.bind(distilled.recipe)
-    for_real = find_protocol(protocol.random_real) if protocol.random_real else protocol
+    for_real = find_protocol(protocol.random_real) if protocol.random_real else protocol.for_real()
 
     def measure(images: Tensor, labels: Labels, protocol: Protocol, index: int) -> float:
         place = device, dtype
@@ -112,10 +112,11 @@ def evaluate(
 
     def baseline(draw: RandomReal, index: int) -> float:
         images, labels = draw(index)
-        train = partial(measure, images, Labels(labels), for_real, index)
+        labels = labels if isinstance(labels, Labels) else Labels(labels)
+        train = partial(measure, images, labels, for_real, index)
         if not cache:
             return train()
-        tensors = {"tested": test_set[0], "answers": test_set[1], "images": images, "labels": labels}
+        tensors = {"tested": test_set[0], "answers": test_set[1], "images": images, labels.kind: labels.values}
         return measured_once(train, {"index": index, **conditions(tensors, distilled, network, for_real, seed)})
 
     for index in networks:

@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from lightning_dd.artifact.labels import Regime
 from lightning_dd.evaluation.protocol import Protocol
 
 FREPO_STEPS = {10: 1000, 100: 2000, 200: 20_000, 400: 5000, 500: 5000, 1000: 10_000, 2000: 40_000, 5000: 40_000}
@@ -30,7 +30,7 @@ class FRePoProtocol(Protocol):
     momentum: float = 0.0
     weight_decay: float = 0.0
     batch_size: int = 500
-    labels: Literal["hard", "soft", "targets"] = "targets"
+    labels: Regime = "targets"
     warm_up: int = 500
     """Steps; no more than half of all."""
 

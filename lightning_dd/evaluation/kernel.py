@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.labels import Regime
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.losses import fc_ntk, solve_ridge
@@ -27,7 +28,7 @@ class KernelProtocol(Protocol):
     instead_of_epochs = "trains no network"
 
     epochs: int | None = None
-    labels: Literal["hard", "soft", "targets"] = "targets"
+    labels: Regime = "targets"
     function: str = "fc_ntk"
     depth: int = 1
     ridge: float = 1e-6

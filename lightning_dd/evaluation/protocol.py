@@ -4,13 +4,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.labels import Regime
 from lightning_dd.augmentation import DSA
 from lightning_dd.augmentation.dc import DCAugmentation
 from lightning_dd.augmentation.frepo import FRePoAugmentation
@@ -40,7 +41,7 @@ class Protocol:
         weight_decay: of SGD.
         batch_size: images in a step; shuffled each epoch, the last incomplete batch is kept.
         labels: what is trained on: `hard`, class indices; `soft`, probabilities where the set has them; `targets`,
-            those of a regression.
+            those of a regression; `kd`, a teacher's for every view.
         random_real: name of the protocol for random real images, where that of the set would not be fair to them.
     """
 
@@ -56,7 +57,7 @@ class Protocol:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     batch_size: int = 256
-    labels: Literal["hard", "soft", "targets"] = "hard"
+    labels: Regime = "hard"
     random_real: str | None = None
 
     def for_data(self: _Self, data: str, batch_norm: bool) -> _Self:
@@ -87,6 +88,10 @@ class Protocol:
         Raises:
             UserError: the recipe lacks what the protocol needs.
         """
+        return self
+
+    def for_real(self: _Self) -> _Self:
+        """Return the bound protocol for real images in place of the set's, where it heeds how the set was made."""
         return self
 
     def check_network(self, network: nn.Module, initial_weights: dict[str, Tensor]) -> None:

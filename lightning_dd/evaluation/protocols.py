@@ -7,6 +7,7 @@ from torch import nn
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation.cutmix import CutMixProtocol
 from lightning_dd.evaluation.frepo import FRePoProtocol
+from lightning_dd.evaluation.kd import KDProtocol
 from lightning_dd.evaluation.kernel import KernelProtocol
 from lightning_dd.evaluation.learned_schedule import LearnedScheduleProtocol
 from lightning_dd.evaluation.protocol import DCProtocol, LearnedLRProtocol, Protocol
@@ -33,6 +34,7 @@ PROTOCOLS = {
         CutMixProtocol("idc", "Synthetic-Data Parameterization (arXiv 2205.14959)", 1000, unmixed=("mnist",)),
         CutMixProtocol("dance", "Dual-View Distribution Alignment (arXiv 2406.01063): 1,500 epochs, else as IDC", 1500),
         CutMixProtocol("ncfm", _NCFM, 2000, learning_rate=1e-3, batch_size=128, drops=_FIFTHS, drop=0.5, adam=True),
+        KDProtocol("kd", "RDED (arXiv 2312.03526): a teacher's labels for every augmented view", 300),
         Protocol("dcbench", "DC-BENCH (arXiv 2207.09639), without augmentation", 300),
         Protocol("dcbench_dsa", "DC-BENCH (arXiv 2207.09639), with DSA augmentation", 1000, "dsa"),
         Protocol("common", f"{_COMMON}hard labels", 1000, "dsa"),

@@ -9,7 +9,7 @@ from torch import nn
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import PROTOCOLS, find_protocol
 
-OTHERS = ("frepo", "datm", "datadam", "idc", "dance", "ncfm")
+OTHERS = ("frepo", "datm", "datadam", "idc", "dance", "ncfm", "kd")
 """Protocols whose batches or optimizers are their own."""
 
 
@@ -102,7 +102,7 @@ def test_shortest():
 def test_mistakes():
     with pytest.raises(
         UserError,
-        match=r"'dmm'.*dc, dsa, dm, mtt, datm, dd, frepo, krr, datadam, idc, dance, ncfm, dcbench, dcbench_dsa, common",
+        match=r"'dmm'.*dc, dsa, dm, mtt, datm, dd, frepo, krr, datadam, idc, dance, ncfm, kd, dcbench, dcbench_dsa",
     ):
         find_protocol("dmm")
     for epochs in (0, -5):
