@@ -113,6 +113,12 @@ METHODS = {
         1,
         learns=False,
     ),
+    "RDED": Method(
+        "crops of real images that a teacher is sure of; the teacher labels every view",
+        "On the Diversity and Realism of Distilled Dataset (CVPR 2024, arXiv 2312.03526)",
+        1,
+        learns=False,
+    ),
     "Experts": Method("trains the networks on real images whose trajectories MTT, TESLA and DATM match", learns=False),
 }
 
@@ -169,6 +175,7 @@ PROTOCOLS = {
     "idc": "Synthetic-Data Parameterization: a chain of operations and CutMix",
     "dance": "Dual-View Distribution Alignment: as idc, 1,500 epochs",
     "ncfm": "Neural Characteristic Function: as idc, AdamW, 2,000 epochs",
+    "kd": "knowledge distillation as in RDED: a teacher's labels for every augmented view",
     "dcbench": "DC-BENCH, without augmentation",
     "dcbench_dsa": "DC-BENCH, with DSA augmentation",
 }
@@ -186,4 +193,5 @@ SOURCES = {
     "NetworkPool": "a pool of networks of different ages",
     "NetworkQueue": "a growing queue of networks that learn real images",
     "PretrainedNetworks": "networks trained on the real images beforehand and kept in the cache",
+    "SavedNetwork": "one network, with the weights in a file: --model.networks.weights teacher.pt",
 }

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_dd.artifact.codecs import Pixels
+from lightning_dd.artifact.labels import Labels
 from lightning_dd.artifact.schema import EVALUATION, check_form
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.callbacks.step_timer import StepTimer
@@ -41,7 +42,7 @@ class Evaluation(CheckedOptions, Callback):
         epochs: in place of the protocol's published number.
         every_n_steps: also evaluate every this many steps; None only at the end.
         at: also evaluate after these steps.
-        protocol: `dc`, `dsa`, `dm`, `dd`, `mtt`, `datm`, `frepo`, `krr`, `dcbench`, `dcbench_dsa`, `common` or
+        protocol: `dc`, `dsa`, `dm`, `dd`, `mtt`, `datm`, `frepo`, `krr`, `kd`, `dcbench`, `dcbench_dsa`, `common` or
             `common_soft`; None takes the method's own.
         network: architecture of the networks; None takes the one that was distilled with.
         split: `test`, or `held_out` where `data.held_out` sets a part of the training images aside for choices.
@@ -200,16 +201,18 @@ class Evaluation(CheckedOptions, Callback):
             leave=False,
         )
 
-        def real(index: int, per_class: int = module.ipc) -> tuple[Tensor, Tensor]:
+        def real(index: int, per_class: int = module.ipc) -> tuple[Tensor, Labels]:
             draw = generator(module.seed, "evaluation/random_real", index)
             rows = random_real(data.train_labels, data.num_classes, per_class, draw, data.class_names, repeat=True)
-            return data.real_images(rows), data.train_labels[rows]
+            images = data.real_images(rows)
+            return images, module.labels_of(images, data.train_labels[rows])
 
-        def coded(index: int) -> tuple[Tensor, Tensor]:
+        def coded(index: int) -> tuple[Tensor, Labels]:
             codec = copy.deepcopy(module.synthetic.codec).cpu().float()
             images, labels = real(index, codec.images_per_class)
             codec.start(images)
-            return codec.decode().detach(), labels
+            images = codec.decode().detach()
+            return images, module.labels_of(images, labels.classes)
 
         with _training(trainer):
             accuracies = evaluate(

@@ -20,8 +20,9 @@ from lightning_dd.methods.kip import KIP
 from lightning_dd.methods.mtt import MTT, NegativeStepSizeError
 from lightning_dd.methods.ncfm import NCFM
 from lightning_dd.methods.ratbptt import RaTBPTT
+from lightning_dd.methods.rded import RDED
 from lightning_dd.methods.tesla import TESLA
 
 __all__ = ["DANCE", "DATM", "DC", "DD", "DM", "DREAM", "DSA", "DSDM", "IDC", "IDM", "KIP", "MTT", "NCFM", "TESLA"]
 __all__ += ["AccDD", "Coreset", "DataDAM", "Distiller", "Experts", "FRePo", "NegativeStepSizeError"]
-__all__ += ["NonFiniteLossError", "RaTBPTT"]
+__all__ += ["RDED", "NonFiniteLossError", "RaTBPTT"]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from lightning_dd.artifact.labels import Labels
 from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
@@ -117,6 +118,10 @@ class Distiller(Preparation):
     def recipe(self) -> dict[str, Any]:
         """Return how networks are trained on the set, in plain values, for the artifact."""
         return {"augmentation": self.augmentation.strategy if self.augmentation else None}
+
+    def labels_of(self, images: Tensor, classes: Tensor) -> Labels:
+        """Return the labels that real images `(N, C, H, W)` of classes `(N,)` have where they are compared with."""
+        return Labels(classes)
 
     def recipe_tensors(self) -> dict[str, Tensor]:
         """Return the tensors that training on the set needs besides images and labels, for the artifact."""

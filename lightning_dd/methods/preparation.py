@@ -92,9 +92,7 @@ class Preparation(Resumable):
         **facts: Any,
     ) -> None:
         super().__init__(**facts)
-        if networks is not None and networks.gives != self.needs:
-            raise OptionError("networks", f"gives {networks.gives}, and {type(self).__name__} needs {self.needs}")
-        self.ipc, self.network, self.given_networks = ipc, network, networks
+        self.ipc, self.network, self.given_networks = ipc, network, self.checked_source(networks)
         self.init, self.repeat_images, self.feature_epochs = init, repeat_images, feature_epochs
         self.augmentation = DSA(augmentation) if augmentation else None
         self.lr, self.momentum, self.clip, self.lr_decay = lr, momentum, clip, lr_decay
@@ -113,6 +111,12 @@ class Preparation(Resumable):
     def networks(self) -> NetworkSource:
         """The source of networks: what the user asked for, or else the method's own."""
         return self.given_networks or self.own_networks()
+
+    def checked_source(self, networks: NetworkSource | None) -> NetworkSource | None:
+        """Return a source that the user gave; an `OptionError` where it gives something else than the method needs."""
+        if networks is not None and networks.gives != self.needs:
+            raise OptionError("networks", f"gives {networks.gives}, and {type(self).__name__} needs {self.needs}")
+        return networks
 
     def own_networks(self) -> NetworkSource:
         """Return the source of the paper."""

@@ -67,6 +67,14 @@ class ExternalNetwork(Network, ABC):
         self.classifier.load_state_dict(classifier.state_dict())
         return self
 
+    def from_library(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return weights by the library's names by those that they have here."""
+        last = f"{self._last}."
+        return {
+            f"classifier.{name.removeprefix(last)}" if name.startswith(last) else f"body.{name}": tensor
+            for name, tensor in state.items()
+        }
+
     def _made(self) -> tuple[nn.Module, nn.Module]:
         """Return a new module without its last linear layer, and that layer."""
         try:
@@ -77,6 +85,7 @@ class ExternalNetwork(Network, ABC):
         if not paths or (last := model.get_submodule(paths[-1])).out_features != self.num_classes:
             raise UserError(f"{self.description} does not end in a linear layer; choose another network.")
         model.set_submodule(paths[-1], nn.Identity())
+        self._last = paths[-1]
         return model, last
 
     @torch.no_grad()

@@ -56,7 +56,7 @@ def _facts(distilled: Any) -> dict[str, str]:
     facts = {
         "classes": f"{len(names)}: {', '.join(names[:NAMES_SHOWN])}{f' and {more} more' if more > 0 else ''}",
         "labels": LABELS[distilled.label_kind],
-        "recipe": ", ".join([*recipe, *distilled.tensors]),
+        "recipe": ", ".join([*recipe, *dict.fromkeys(name.partition(".")[0] for name in distilled.tensors)]),
         "input": f"preprocess(images): {distilled.preprocessing.kind}",
         "paper": info.get("paper", ""),
         "derived from": info.get("derived_from", ""),
@@ -71,7 +71,8 @@ def _facts(distilled: Any) -> dict[str, str]:
 
 
 def _short(value: Any) -> str:
-    """Return a network as `ConvNet(width 32)`, and any other value as text."""
+    """Return a network, or a teacher by its network, as `ConvNet(width 32)`, and any other value as text."""
+    value = value.get("network", value) if isinstance(value, dict) else value
     if not isinstance(value, dict) or "class_path" not in value:
         return str(value)
     options = ", ".join(f"{name} {option}" for name, option in value["init_args"].items())
