@@ -4,22 +4,23 @@ import functools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.files import tensor_digest
+from lightning_dd.artifact.labels import TEACHER, Regime
 from lightning_dd.artifact.preprocessing import as_unit_floats
 from lightning_dd.coresets import Selection, random_real, select
 from lightning_dd.data import ImageData
+from lightning_dd.evaluation.kd import teacher_of
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.rng import generator
 from lightning_dd.training.features import TrainedFeatures
 
-Regime = Literal["hard", "soft", "targets"]
-"""Labels in training: class indices, one distribution over classes for each image, or regression targets."""
+AT_ONCE = 256  # images that a teacher labels
 
 Trained = Callable[[], TrainedFeatures]
 """Returns features and probabilities of a network trained on the whole training set; called on demand."""
@@ -56,7 +57,7 @@ def from_sets(name: str, sets: list[DistilledDataset], wanted: Regime) -> list[C
     first = sets[0]
     soft = first.label_kind != "index"
     regimes: list[Regime] = [wanted]
-    if wanted != "targets":
+    if wanted in ("hard", "soft"):
         regimes = ["hard", "soft"] if wanted == "hard" and soft else ["soft" if soft else "hard"]
     key = {"sets": [fingerprint(each) for each in sets]}
     return [Candidate(name, first.ipc, regime, key, lambda index: sets[index % len(sets)]) for regime in regimes]
@@ -92,18 +93,11 @@ class RealImages:
         return self._row(f"coreset {rule}", _hard(wanted), key, lambda index: chosen())
 
     def soft_random(self, trained: Trained, about: dict[str, Any]) -> Candidate:
-        """Return the same random images, labelled with a trained network's class probabilities.
+        """Return the same random images, labelled with a network's class probabilities; see `relabelled`.
 
-        No image is learned, and yet this beats several published methods (arXiv 2406.10485). `about` describes the
-        network's training in plain values.
+        No image is learned, and yet this beats several published methods (arXiv 2406.10485).
         """
-
-        def make(index: int) -> DistilledDataset:
-            rows = self._draw(index)
-            return replace(self._set(rows), labels=trained().probabilities(rows).cpu(), label_kind="probabilities")
-
-        key = {**self._key("soft random"), "network": about}
-        return self._row("random real, soft labels", "soft", key, make)
+        return relabelled(self.random("hard"), trained, about)
 
     def _row(
         self, name: str, labels: Regime, key: dict[str, Any], make: Callable[[int], DistilledDataset]
@@ -125,14 +119,38 @@ class RealImages:
 
     def _set(self, rows: Tensor) -> DistilledDataset:
         images, labels = as_unit_floats(self.data.train_images[rows]), self.data.train_labels[rows]
-        names, preprocessing = self.like.class_names, self.like.preprocessing
-        return DistilledDataset(images, labels, names, preprocessing, recipe=_shared(self.like.recipe))
+        names, preprocessing, recipe = self.like.class_names, self.like.preprocessing, _shared(self.like.recipe)
+        recipe |= {"whole": True} if "factor" in recipe else {}
+        teacher = {name: tensor for name, tensor in self.like.tensors.items() if name.startswith(TEACHER)}
+        return DistilledDataset(images, labels, names, preprocessing, recipe=recipe, tensors=teacher)
 
     def _key(self, kind: str) -> dict[str, Any]:
         about = [self.data.name, len(self.data.train_labels), self.like.ipc, self.seed]
         numbers = _numbers(self.like)
         more = {} if numbers is None else {"numbers": numbers}
         return {"real": kind, "of": about, "prepared": _preparation(self.like), **more}
+
+
+def relabelled(candidate: Candidate, trained: Trained, about: dict[str, Any]) -> Candidate:
+    """Return the same images with one distribution over classes for each, which a network gives them.
+
+    It is the teacher that a set brings, or else a trained one, whose training `about` describes in plain values.
+    """
+
+    def make(index: int) -> DistilledDataset:
+        each = candidate.make(index)
+        return replace(each, labels=_soft_labels(each, trained), label_kind="probabilities", learned_labels=None)
+
+    named = f"{candidate.name}, a network's labels"
+    return replace(candidate, name=named, labels="soft", key={**candidate.key, "network": about}, make=make)
+
+
+@torch.no_grad()
+def _soft_labels(distilled: DistilledDataset, trained: Trained) -> Tensor:
+    teacher = teacher_of(distilled)
+    if teacher is None:
+        return trained().probabilities(distilled.images).cpu()
+    return torch.cat([teacher(part).softmax(1) for part in distilled.prepared.split(AT_ONCE)])
 
 
 def groups(sets: Iterable[tuple[str, DistilledDataset]], protocol: Protocol) -> list[dict[str, DistilledDataset]]:
@@ -156,7 +174,7 @@ def _numbers(distilled: DistilledDataset) -> list[int] | None:
 
 
 def _hard(wanted: Regime) -> Regime:
-    return "targets" if wanted == "targets" else "hard"
+    return "hard" if wanted == "soft" else wanted
 
 
 def fingerprint(distilled: DistilledDataset) -> dict[str, Any]:

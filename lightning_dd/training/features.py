@@ -32,9 +32,10 @@ class TrainedFeatures:
         return torch.cat([self.network.features(images) for images in self._images(rows)])
 
     @torch.no_grad()
-    def probabilities(self, rows: Tensor) -> Tensor:
-        """Return the class probabilities `(n, num_classes)` that it gives training images `(n,)`, on the device."""
-        return torch.cat([self.network(images).softmax(1) for images in self._images(rows)])
+    def probabilities(self, pixels: Tensor) -> Tensor:
+        """Return the class probabilities `(n, num_classes)` that it gives images `(n, C, H, W)`, on the device."""
+        parts = pixels.split(chunk_size(None, self.network, pixels))
+        return torch.cat([self.network(self.data.preprocess(part)).softmax(1) for part in parts])
 
     def _images(self, rows: Tensor) -> Iterator[Tensor]:
         chunk = chunk_size(None, self.network, self.data.images)  # on the CPU, whatever the network is on

@@ -50,7 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--epochs", type=int, help="in place of the protocol's")
     add("--test_images", type=int, metavar="N", help="only so many, of each class its share")
     add("--coresets", nargs="+", default=[], choices=RULES, metavar="RULE", help=f"rows besides: {', '.join(RULES)}")
-    add("--soft_labels", action="store_true", help="a row besides: random real images, labelled by a trained network")
+    add(
+        "--soft_labels",
+        action="store_true",
+        help="rows besides: random real images and each set, labelled by a network",
+    )
     add("--feature_epochs", type=int, default=10, metavar="E", help="training of the network of those rows")
     add("--no_random_real", action="store_true", help="leave random real images out")
     add("--data", metavar="NAME", help="data set, such as CIFAR10; needed where only foreign files are given")

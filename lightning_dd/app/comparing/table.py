@@ -10,7 +10,7 @@ import torch
 
 from lightning_dd.app.comparing.sources import Source, find_data, name_all
 from lightning_dd.comparison import tables
-from lightning_dd.comparison.candidates import Candidate, RealImages, from_sets, groups
+from lightning_dd.comparison.candidates import Candidate, RealImages, from_sets, groups, relabelled
 from lightning_dd.comparison.cells import Cells
 from lightning_dd.comparison.grid import Cell, Conditions, fill
 from lightning_dd.comparison.scores import Tables
@@ -111,6 +111,8 @@ def _candidates(
 ) -> tuple[list[Candidate], dict[str, str]]:
     """Return the rows, the artifacts and the real images beside them, and which random ones are beside which set."""
     protocol = find_protocol(options.protocol)
+    if options.soft_labels and protocol.labels not in ("hard", "soft"):
+        raise UserError(f"--soft_labels has no meaning under protocol {protocol.name}: use common.")
     strategy = options.augmentation or next((found for source in sources if (found := source.augmentation)), None)
     named = {name: source.sets(data, strategy) for name, source in zip(name_all(sources), sources, strict=True)}
     if len(named) < len(sources):
@@ -133,6 +135,9 @@ def _candidates(
         rows += [] if options.no_random_real else [random]
         rows += [real.coreset(rule, trained, about, protocol.labels) for rule in options.coresets]
         rows += [real.soft_random(trained, about)] if options.soft_labels else []
+    if options.soft_labels:
+        own = [from_sets(name, sets, "hard")[0] for name, sets in named.items()]
+        rows += [relabelled(row, trained, about) for row in own]
     return rows, beside
 
 

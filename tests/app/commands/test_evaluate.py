@@ -61,7 +61,8 @@ def test_coresets_and_soft_labels_beside(run, tmp_path, monkeypatch):
         ("ours", "hard"),
         ("random real", "hard"),
         ("coreset herding", "hard"),
-        ("random real, soft labels", "soft"),
+        ("random real, a network's labels", "soft"),
+        ("ours, a network's labels", "soft"),
     ]
 
 
