@@ -18,6 +18,7 @@ from lightning_dd.artifact.schema import EVALUATION, check_form
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.callbacks.step_timer import StepTimer
 from lightning_dd.coresets import random_real
+from lightning_dd.data.lazy import prepared
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import Accuracies, Protocol, evaluate, find_protocol
 from lightning_dd.evaluation.duration import duration, network_seconds
@@ -126,7 +127,7 @@ class Evaluation(CheckedOptions, Callback):
         """Return in words how long the evaluations ahead will take, measured by a few mini-batches."""
         data, device = trainer.datamodule, module.device
         images, labels = (part[:TIMED_IMAGES].to(device) for part in data.split(self.split))
-        test_set = data.preprocessing_on(device)(images), labels
+        test_set = prepared(images, data.preprocessing_on(device)), labels
         protocol, share = self._protocol_for(module, data.name), math.ceil(self.num_networks / trainer.world_size)
         real = find_protocol(protocol.random_real) if protocol.random_real else protocol
         kinds = [protocol, real] if self.random_real else [protocol]
@@ -193,7 +194,7 @@ class Evaluation(CheckedOptions, Callback):
         data, device = trainer.datamodule, module.device
         protocol = self._protocol_for(module, data.name)
         images, labels = data.split(self.split)
-        test_set = data.preprocessing_on(device)(images.to(device)), labels.to(device)
+        test_set = prepared(images.to(device), data.preprocessing_on(device)), labels.to(device)
         share = tqdm(
             range(trainer.global_rank, self.num_networks, trainer.world_size),
             desc=f"evaluating: networks of {protocol.length(len(module.synthetic))}",

@@ -13,6 +13,7 @@ from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.preprocessing import Preprocessing
 from lightning_dd.comparison.candidates import Candidate
 from lightning_dd.comparison.cells import Cells
+from lightning_dd.data.lazy import prepared
 from lightning_dd.evaluation.evaluate import TestSet, evaluate
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.evaluation.protocols import find_protocol
@@ -158,6 +159,6 @@ class _Prepared:
         """Return preprocessed images and labels on the device."""
         if self._last is None or self._last[0] is not distilled.preprocessing:
             device = self.conditions.device
-            images = distilled.preprocess(self.conditions.test_images).to(device)
+            images = prepared(self.conditions.test_images, distilled.preprocess).to(device)
             self._last = distilled.preprocessing, (images, self.conditions.test_labels.to(device))
         return self._last[1]

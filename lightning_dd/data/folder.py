@@ -23,10 +23,11 @@ from lightning_dd.data.decoding import (
     read_header,
     warn_of_skipped,
 )
+from lightning_dd.data.lazy import LIMIT, Images, LazyImages, fits
 from lightning_dd.data.module import ImageData
 from lightning_dd.data.splits import part_rows
 from lightning_dd.errors import UserError
-from lightning_dd.runtime.options import Fraction
+from lightning_dd.runtime.options import Fraction, PositiveFloat
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 TEST_FOLDERS = ("test", "val", "valid", "validation")
@@ -37,15 +38,18 @@ class ImageFolder(ImageData):
     """Images in `root/train/<class>/*` and `root/test/<class>/*` (or val, valid), or in `root/<class>/*`.
 
     Headers (not pixels) are read here where size or channels are not given: all of them for the size; for the
-    channels, up to the first color image.
+    channels, up to the first color image. Many or large images stay in their files and are decoded whenever they are
+    needed (`max_memory`).
 
     Args:
         root: the folder; its name becomes the set's name.
         image_size: pixels, or (height, width), to resize to; needed where sizes differ.
         crop: resize the shorter side and cut out the center, rather than stretch.
         channels: 1 or 3; where not given, 1 if all images are gray.
-        on_unreadable: "error", or "skip" to leave broken images out.
+        on_unreadable: "error", or "skip" to leave broken images out; those that stay in their files, where not even
+            the header can be read.
         test_fraction: of each class, to test on where there is no test folder; at least one image is trained on.
+        max_memory: GiB that the decoded images of a part may take; more stay in their files.
         **options: those of `ImageData`.
 
     Raises:
@@ -60,6 +64,7 @@ class ImageFolder(ImageData):
         channels: Literal[1, 3] | None = None,
         on_unreadable: OnUnreadable = "error",
         test_fraction: Fraction = 0.2,
+        max_memory: PositiveFloat = LIMIT,
         **options: Any,
     ) -> None:
         folder = Path(root)
@@ -68,14 +73,14 @@ class ImageFolder(ImageData):
         found_size, found_channels = survey(paths, folder, as_size(image_size), channels)
         self.decoding = Decoding(found_size, found_channels, image_size is not None, crop)
         self.on_unreadable: OnUnreadable = on_unreadable
-        self.test_fraction = test_fraction
+        self.test_fraction, self.max_memory = test_fraction, max_memory
         self.name = re.sub(r"\W+", "_", folder.resolve().name.lower())
         self.class_names = tuple(self._listings["train"])
         self.num_classes = len(self.class_names)
         self.image_shape = (found_channels, *found_size)
         super().__init__(root, **options)
 
-    def load(self, split: str) -> tuple[Tensor, Tensor]:
+    def load(self, split: str) -> tuple[Images, Tensor]:
         """Return the images and labels of the "train" or the "test" part."""
         own_folder = "test" in self._listings
         listing = self._listings[split if own_folder else "train"]
@@ -83,7 +88,8 @@ class ImageFolder(ImageData):
         if not own_folder:
             chosen = part_rows(labels, split, self.test_fraction)
             files, labels = [files[i] for i in chosen], labels[chosen]
-        images, labels, originals = read_files(files, labels, self.decoding, self.cache, self.on_unreadable)
+        how = self.decoding, self.cache, self.on_unreadable, self.max_memory
+        images, labels, originals = read_files(files, labels, *how)
         self.originals.append(originals)
         return images, labels
 
@@ -95,17 +101,33 @@ def flatten(listing: Listing, class_names: tuple[str, ...]) -> tuple[list[Path],
 
 
 def read_files(
-    files: list[Path], labels: Tensor, how: Decoding, cache: bool, on_unreadable: OnUnreadable
-) -> tuple[Tensor, Tensor, Tensor]:
+    files: list[Path],
+    labels: Tensor,
+    how: Decoding,
+    cache: bool,
+    on_unreadable: OnUnreadable,
+    max_memory: float = LIMIT,
+) -> tuple[Images, Tensor, Tensor]:
     """Return images `(n, C, H, W)` and labels `(n,)` of the files that could be read, and "originals" `(n, 3)`.
 
-    See `decode_all`.
+    See `decode_all`. Images of more than `max_memory` GiB are lazy, and nothing is known of their originals.
     """
+    if not fits(len(files), how, max_memory):
+        return *_lazy(files, labels, how, on_unreadable), torch.empty(0, 3, dtype=torch.int32)
     sources = [Source(str(file), file) for file in files]
     build = partial(decode_all, sources, len(files), how, on_unreadable)
     decoded = cached(files, {"how": vars(how)}, build, cache)
     warn_of_skipped([source.name for source in sources], decoded["kept"])
     return decoded["images"], labels[decoded["kept"]], decoded["originals"]
+
+
+def _lazy(files: list[Path], labels: Tensor, how: Decoding, on_unreadable: OnUnreadable) -> tuple[LazyImages, Tensor]:
+    if on_unreadable == "error":  # it is one when they are decoded
+        return LazyImages(files, how), labels
+    known = {path for path, _ in _headers(files)}
+    kept = torch.tensor([row for row, file in enumerate(files) if file in known], dtype=torch.long)
+    warn_of_skipped([str(file) for file in files], kept)
+    return LazyImages(files, how).take(kept), labels[kept]
 
 
 def find_listings(root: Path) -> dict[str, Listing]:

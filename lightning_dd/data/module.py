@@ -11,6 +11,7 @@ from lightning_dd.artifact.preprocessing import Normalization, Preprocessing, Wh
 from lightning_dd.data.batches import InMemoryImages, RealBatches
 from lightning_dd.data.catalogue import DatasetInfo
 from lightning_dd.data.decoding import Decoding, conversions
+from lightning_dd.data.lazy import Images, LazyImages, take
 from lightning_dd.data.sampling import Batch
 from lightning_dd.data.splits import stratified_split
 from lightning_dd.data.zca import fit_zca, load_or_fit_zca
@@ -18,11 +19,12 @@ from lightning_dd.errors import UserError
 from lightning_dd.rng import generator
 from lightning_dd.runtime.options import CheckedOptions, Fraction
 
+MEASURED_BYTES = 2**27  # of images that stay in their files
 NamedStatistics = Literal["published", "measured", "frepo", "mtt"]
 
 
 class ImageData(CheckedOptions, LightningDataModule):
-    """Images in memory, given out as the method's `sampling` asks for.
+    """Images in memory, or in their files where a subclass says so, given out as the method's `sampling` asks for.
 
     A subclass says `facts` (or sets `name`, `num_classes`, `image_shape` and `class_names` before calling this
     constructor) and writes `load(split)`.
@@ -42,8 +44,8 @@ class ImageData(CheckedOptions, LightningDataModule):
         num_classes: K.
         image_shape: `(C, H, W)`.
         class_names: in label order.
-        train_images: `(N, C, H, W)` uint8, or float32 in [0, 1] where the source gave such; after `setup`, as are
-            `test_images` and `held_out_images`.
+        train_images: `(N, C, H, W)` uint8, or float32 in [0, 1] where the source gave such, or `LazyImages`; after
+            `setup`, as are `test_images` and `held_out_images`.
         train_labels: `(N,)` int64; likewise `test_labels` and `held_out_labels`.
         preprocessing: from pixels to the space in which networks are trained, on the CPU; after `setup`.
 
@@ -79,7 +81,7 @@ class ImageData(CheckedOptions, LightningDataModule):
         self.originals: list[Tensor] = []  # of the images that were decoded, as `decode_all` gives them
         self._on_device: Preprocessing | None = None
 
-    def load(self, split: str) -> tuple[Tensor, Tensor]:
+    def load(self, split: str) -> tuple[Images, Tensor]:
         """Return images `(N, C, H, W)` and labels `(N,)` of the whole "train" or "test" part."""
         raise NotImplementedError
 
@@ -91,12 +93,12 @@ class ImageData(CheckedOptions, LightningDataModule):
         self.test_images, self.test_labels = self.load("test")
         self._check(labels)
         kept, aside = stratified_split(labels, self.held_out, generator(0, "held_out"))
-        self.held_out_images, self.held_out_labels = images[aside], labels[aside]
+        self.held_out_images, self.held_out_labels = take(images, aside), labels[aside]
         # The usual case keeps all: no second copy in memory.
-        self.train_images, self.train_labels = (images[kept], labels[kept]) if len(aside) else (images, labels)
+        self.train_images, self.train_labels = (take(images, kept), labels[kept]) if len(aside) else (images, labels)
         self.preprocessing = self._fit_preprocessing()
 
-    def split(self, name: str) -> tuple[Tensor, Tensor]:
+    def split(self, name: str) -> tuple[Images, Tensor]:
         """Return images and labels of "train", "test" or "held_out", not preprocessed.
 
         Raises:
@@ -131,7 +133,7 @@ class ImageData(CheckedOptions, LightningDataModule):
         module, trainer = self.trainer.lightning_module, self.trainer
         device = trainer.strategy.root_device
         images, labels = self.train_images, self.train_labels
-        if device.type == "cuda":
+        if device.type == "cuda" and not isinstance(images, LazyImages):
             images, labels = images.to(device), labels.to(device)
         wanted = module.sampling, module.seed, lambda: int(module.iteration)
         share = trainer.global_rank, trainer.world_size
@@ -181,9 +183,13 @@ class ImageData(CheckedOptions, LightningDataModule):
         raise UserError(f"{self.name} has no normalization {wanted!r}: choose one of {choices}, or give mean and std")
 
     def _fit_preprocessing(self) -> Preprocessing:
-        normalization = self._statistics or measure(self.train_images)
+        normalization = self._statistics or measure(_some(self.train_images))
         if self.zca is None:
             return normalization
+        if isinstance(self.train_images, LazyImages):
+            raise UserError(
+                f"{self.name} is too large to be whitened: leave {{data.zca}} out or make the images smaller"
+            )
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         fit = load_or_fit_zca if self.cache else fit_zca
         return fit(self.train_images, self.zca, normalization, device if device.type == "cuda" else "cpu")
@@ -198,6 +204,15 @@ class ImageData(CheckedOptions, LightningDataModule):
         if empty:
             named = f"class {self.class_names[empty[0]]!r} of {self.name}"
             raise UserError(f"{named} has no training images: add some or remove the class")
+
+
+def _some(images: Images) -> Tensor:
+    """Return images to measure statistics on: all that are in memory, or a random part of those in files."""
+    if not isinstance(images, LazyImages):
+        return images
+    count = MEASURED_BYTES // images.shape[1:].numel()
+    rows = torch.randperm(len(images), generator=generator(0, "statistics"))[:count]
+    return images[rows.sort().values]
 
 
 def measure(images: Tensor, chunk: int = 4096) -> Normalization:

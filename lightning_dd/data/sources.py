@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import functional as transforms
 from lightning_dd.data.decoding import GRAY_MODES, Decoding, as_size, to_pixels
 from lightning_dd.data.folder import find_listings, flatten, read_files, survey
 from lightning_dd.data.hub import LABEL_NAMES
+from lightning_dd.data.lazy import Images
 from lightning_dd.errors import UserError
 
 IMAGE_NAMES = ("image", "img", "images")
@@ -21,9 +22,9 @@ IMAGE_NAMES = ("image", "img", "images")
 
 
 class Examples(NamedTuple):
-    """Images `(N, C, H, W)`, uint8 or float32 in [0, 1]; labels `(N,)`; class names in label order, where known."""
+    """Images `(N, C, H, W)`, uint8, float32 in [0, 1] or lazy; labels `(N,)`; class names in label order, if known."""
 
-    images: Tensor
+    images: Images
     labels: Tensor
     class_names: tuple[str, ...] | None = None
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_dd.data.lazy import take
 from lightning_dd.data.module import ImageData
 from lightning_dd.data.sources import read_source
 from lightning_dd.data.splits import part_rows
@@ -46,7 +47,7 @@ class FromDataset(ImageData):
         images, labels, names = read_source(train, "train", image_size, crop, class_names)
         if test is None:
             rows = {part: part_rows(labels, part, test_fraction) for part in ("train", "test")}
-            self._parts = {part: (images[chosen], labels[chosen]) for part, chosen in rows.items()}
+            self._parts = {part: (take(images, chosen), labels[chosen]) for part, chosen in rows.items()}
         else:
             self._parts = {"train": (images, labels), "test": read_source(test, "test", image_size, crop, names)[:2]}
         shapes = [tuple(images.shape[1:]) for images, _ in self._parts.values()]

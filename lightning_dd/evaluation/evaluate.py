@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.labels import Labels
+from lightning_dd.data.lazy import Images
 from lightning_dd.evaluation.baseline import conditions, measured_once
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.evaluation.protocols import find_protocol
@@ -22,8 +23,8 @@ from lightning_dd.training.loop import Classifier, accuracy
 RandomReal = Callable[[int], tuple[Tensor, Tensor | Labels]]
 """Called with a network's index; returns fresh random real images, prepared, and their labels, or class indices."""
 
-TestSet = tuple[Tensor, Tensor]
-"""Prepared images `(N, C, H, W)` and labels `(N,)`, on the device on which networks are trained."""
+TestSet = tuple[Images, Tensor]
+"""Prepared images `(N, C, H, W)`, or lazy ones, and labels `(N,)`, on the device on which networks are trained."""
 
 
 @dataclass

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_dd.artifact.files import tensor_digest
+from lightning_dd.data.lazy import Images, LazyImages
 
 if TYPE_CHECKING:
     from lightning_dd.data import ImageData
@@ -22,7 +23,7 @@ class TrainingSet:
     """Labeled images, preprocessed when they are used.
 
     Attributes:
-        images: pixels `(N, C, H, W)`, uint8 or float32.
+        images: pixels `(N, C, H, W)`, uint8 or float32, or lazy.
         labels: `(N,)` class indices.
         num_classes: outputs of a network.
         preprocess: moves pixels to the device and normalizes or whitens them.
@@ -30,7 +31,7 @@ class TrainingSet:
         mirrored: whether a mirror image is one of the same class.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor
     num_classes: int
     preprocess: Callable[[Tensor], Tensor]
@@ -44,7 +45,9 @@ class TrainingSet:
 
     @cached_property
     def digest(self) -> str:
-        """A digest of pixels and labels."""
+        """A digest of pixels, or of their files, and labels."""
+        if isinstance(self.images, LazyImages):
+            return f"{self.images.digest} {tensor_digest({'labels': self.labels})}"
         return tensor_digest({"images": self.images, "labels": self.labels})
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from lightning_dd.data.lazy import Images
 from lightning_dd.training.chunks import chunk_size
 
 TESTED_AT_ONCE = 2048  # at most, on a GPU
@@ -59,7 +60,7 @@ def shuffled(count: int, batch_size: int, epochs: int, generator: torch.Generato
 
 
 @torch.no_grad()
-def accuracy(network: Classifier, images: Tensor, labels: Tensor, chunk: int | None = None) -> float:
+def accuracy(network: Classifier, images: Images, labels: Tensor, chunk: int | None = None) -> float:
     """Return the accuracy in percent, on images `(N, C, H, W)` with labels `(N,)`; a module is put into eval mode.
 
     One forward takes `chunk` images; None takes as many as suit the device.
