@@ -90,7 +90,7 @@ def test_options_exist(option, fit, capsys):
 
         home = {
             "--model": [
-                f"lightning_dd.methods.{name}" for name in ("DM", "DC", "DD", "FRePo", "MTT", "Experts", "Coreset")
+                f"lightning_dd.methods.{name}" for name in ("DM", "DC", "DD", "FRePo", "MTT", "Experts", "RDED")
             ],
             "--data": ["ImageFolder", "MNIST", "Parquet"],
         }

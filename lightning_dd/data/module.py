@@ -20,6 +20,7 @@ from lightning_dd.rng import generator
 from lightning_dd.runtime.options import CheckedOptions, Fraction
 
 MEASURED_BYTES = 2**27  # of images that stay in their files
+MEASURED_AT_ONCE = 2**22  # pixels, which double precision makes eight times as large
 NamedStatistics = Literal["published", "measured", "frepo", "mtt"]
 
 
@@ -183,7 +184,7 @@ class ImageData(CheckedOptions, LightningDataModule):
         raise UserError(f"{self.name} has no normalization {wanted!r}: choose one of {choices}, or give mean and std")
 
     def _fit_preprocessing(self) -> Preprocessing:
-        normalization = self._statistics or measure(_some(self.train_images))
+        normalization = self._statistics or _measured(self.train_images)
         if self.zca is None:
             return normalization
         if isinstance(self.train_images, LazyImages):
@@ -206,13 +207,13 @@ class ImageData(CheckedOptions, LightningDataModule):
             raise UserError(f"{named} has no training images: add some or remove the class")
 
 
-def _some(images: Images) -> Tensor:
-    """Return images to measure statistics on: all that are in memory, or a random part of those in files."""
+def _measured(images: Images) -> Normalization:
+    """Return the statistics of images: of all that are in memory, or of a random part of those in files."""
     if not isinstance(images, LazyImages):
-        return images
-    count = MEASURED_BYTES // images.shape[1:].numel()
-    rows = torch.randperm(len(images), generator=generator(0, "statistics"))[:count]
-    return images[rows.sort().values]
+        return measure(images)
+    size = images.shape[1:].numel()
+    rows = torch.randperm(len(images), generator=generator(0, "statistics"))[: MEASURED_BYTES // size]
+    return measure(images[rows.sort().values], max(1, MEASURED_AT_ONCE // size))
 
 
 def measure(images: Tensor, chunk: int = 4096) -> Normalization:

@@ -1,6 +1,8 @@
 """RDED: crops, scores and tiles worked by hand, and the method through the command line."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -200,7 +202,7 @@ def test_a_checkpoint_is_tested_under_its_teacher(fit, product, rded_config, tmp
 
 
 def test_soft_labels_are_stored_and_random_real_images_have_the_same_teacher_s(fit, product, rded_config, tmp_path):
-    options = ["--model.labels", "soft", "--evaluation.enabled", "true", "--evaluation.epochs", "60"]
+    options = ["--model.labels", "soft", "--evaluation.enabled", "true", "--evaluation.epochs", "300"]
     assert fit(*options, config=rded_config) == 0
     distilled = product(name=NAME)
     assert distilled.label_kind == "logits"
@@ -285,3 +287,24 @@ def test_the_set_is_compared_under_its_teacher_and_with_hard_and_soft_labels(fit
     ]
     with pytest.raises(UserError, match="no meaning under protocol kd"):
         evaluate([*command, "--protocol", "kd", "--soft_labels"])
+
+
+@pytest.mark.slow
+@pytest.mark.ddp
+def test_two_processes_make_what_one_makes(fit, product, rded_config, tmp_path):
+    options = ["--evaluation.enabled", "true", "--evaluation.epochs", "5"]
+    assert fit(*options, config=rded_config, root=tmp_path / "one") == 0
+    several = [
+        "--trainer.devices",
+        "2",
+        "--trainer.strategy",
+        "ddp",
+        "--trainer.default_root_dir",
+        str(tmp_path / "two"),
+    ]
+    command = [sys.executable, "-m", "lightning_dd", "fit", "--config", str(rded_config), *options, *several]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr
+    one, two = (product(name=NAME, root=tmp_path / root) for root in ("one", "two"))
+    assert torch.equal(one.images, two.images)
+    assert one.info["evaluations"][0]["accuracies"] == two.info["evaluations"][0]["accuracies"]
