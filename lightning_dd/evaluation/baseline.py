@@ -9,6 +9,7 @@ from torch import Tensor
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.files import tensor_digest
 from lightning_dd.data.cache import cached
+from lightning_dd.data.lazy import Images, LazyImages
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.build import sample
@@ -24,13 +25,23 @@ def measured_once(measure: Callable[[], float], depends_on: dict[str, Any]) -> f
 
 
 def conditions(
-    tensors: dict[str, Tensor], distilled: DistilledDataset, network: NetworkFactory, protocol: Protocol, seed: int
+    test_set: tuple[Images, Tensor],
+    shown: dict[str, Tensor],
+    distilled: DistilledDataset,
+    network: NetworkFactory,
+    protocol: Protocol,
+    seed: int,
 ) -> dict[str, Any]:
-    """Return everything that the training of networks on tensors depends on but their index, in plain values."""
-    device, own = next(iter(tensors.values())).device.type, distilled.recipe.items()
-    mixed = torch.is_autocast_enabled(device)
+    """Return everything that the accuracy of networks depends on but their index, in plain values.
+
+    They are trained on images and labels, `shown`, in place of those of the distilled set.
+    """
+    (tested, answers), own = test_set, distilled.recipe.items()
+    device = tested.device.type
+    mixed, lazy = torch.is_autocast_enabled(device), isinstance(tested, LazyImages)
     return {
-        "tensors": tensor_digest({**tensors, **distilled.tensors}),
+        "tested": tested.digest if lazy else tensor_digest({"images": tested}),
+        "tensors": tensor_digest({**shown, **distilled.tensors, "answers": answers}),
         "recipe": {name: value for name, value in own if name not in OF_THE_SET},
         "protocol": protocol.describe(),
         "network": str(sample(network, distilled.image_shape, distilled.num_classes)),

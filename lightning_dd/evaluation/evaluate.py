@@ -117,8 +117,9 @@ def evaluate(
         train = partial(measure, images, labels, for_real, index)
         if not cache:
             return train()
-        tensors = {"tested": test_set[0], "answers": test_set[1], "images": images, labels.kind: labels.values}
-        return measured_once(train, {"index": index, **conditions(tensors, distilled, network, for_real, seed)})
+        shown = {"images": images, labels.kind: labels.values}
+        about = conditions(test_set, shown, distilled, network, for_real, seed)
+        return measured_once(train, {"index": index, **about})
 
     for index in networks:
         if index == 0 or protocol.trains_networks:  # a kernel gives the same every time
