@@ -6,12 +6,13 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from cases import CONF, content, fit
 from harness import outcome
 from mutations import damaged_bytes, damaged_table, damaged_tensors
 from PIL import Image
+from runs import CONF, content, fit
 from safetensors.torch import save
 from torch.nn import functional as F
 
@@ -92,26 +93,49 @@ def _use(distilled: DistilledDataset, draws: bool, path: Path) -> None:
         assert torch.equal(dd.load(path.with_name("again.safetensors")).images, distilled.images)
 
 
-def checkpoints(root: Path, good: Path) -> Door:
-    """Return a door that resumes from damaged checkpoints; what is refused when it is read is not resumed."""
-    path, written = root / "fuzzed.ckpt", good.read_bytes()
-    loaded = torch.load(good, weights_only=True)
+def checkpoints(root: Path, good: dict[Path, Path]) -> Door:
+    """Return a door that resumes from damaged checkpoints; what is refused when it is read is not resumed.
+
+    Args:
+        root: where the damaged ones are written.
+        good: checkpoints by the configs of their runs.
+    """
+    path = root / "fuzzed.ckpt"
+    contents = {config: torch.load(each, weights_only=True) for config, each in good.items()}
 
     def case(draw: random.Random) -> str:
-        way = draw.randrange(3)
+        config, way = draw.choice(list(good)), draw.randrange(4)
+        loaded = contents[config]
         if way == 0:
-            path.write_bytes(damaged_bytes(written, draw))
+            path.write_bytes(damaged_bytes(good[config].read_bytes(), draw))
         elif way == 1:
             tensors = damaged_tensors(loaded["state_dict"], draw)
             torch.save({**loaded, "state_dict": tensors}, path)
-        else:
+        elif way == 2:
             torch.save(damaged_table(loaded, draw), path)
+        else:
+            saved = loaded["distiller"]
+            torch.save({**loaded, "distiller": {**saved, "networks": _damaged_networks(saved["networks"], draw)}}, path)
         found = outcome(lambda: read_checkpoint(path) and None)
         if found != "ok":
             return found
-        return outcome(fit(root / "resumed", "--ckpt_path", str(path), "--trainer.max_steps", "2"))
+        return outcome(fit(root / "resumed", "--ckpt_path", str(path), "--trainer.max_steps", "2", config=config))
 
     return case
+
+
+def _damaged_networks(networks: dict[str, Any], draw: random.Random) -> Any:
+    """Return the state of a source of networks with damage in one of its tensors or in the table."""
+    tensors = {name: tensor for name, tensor in networks.items() if isinstance(tensor, torch.Tensor)}
+    if tensors and draw.random() < 0.5:
+        return {
+            **{name: part for name, part in networks.items() if name not in tensors},
+            **damaged_tensors(tensors, draw),
+        }
+    if networks.get("members") and draw.random() < 0.5:
+        first, *rest = networks["members"]
+        return {**networks, "members": [{**first, "state": damaged_tensors(first["state"], draw)}, *rest]}
+    return damaged_table(networks, draw)
 
 
 LONG = ("max_steps", "max_time", "max_epochs", "print_config", "help", "config", "width", "epochs", "ckpt_path")
@@ -173,6 +197,8 @@ def folders(root: Path) -> Door:
 
     def spoil(place: Path, draw: random.Random) -> None:
         kind, target = draw.randrange(9), place / draw.choice(("a", "b")) / draw.choice(("0.png", "new.png", "x.jpg"))
+        if target.is_dir() and not target.is_symlink():
+            target.rmdir()
         target.unlink(missing_ok=True)
         if kind == 0:
             os.mkfifo(target)
