@@ -182,6 +182,9 @@ def _wrong_union(found: re.Match, path: str, message: str, parser: Any) -> str:
     literals = [choices.replace("'", "").split(", ") for choices in re.findall(r"typing\.Literal\[(.*?)\]", found[1])]
     choices = ", ".join(dict.fromkeys(word for words in literals for word in words))  # each once, in order
     known = [KINDS[kind] for kind in re.findall(r"<class '(\w+)'>", found[1]) if kind in KINDS]
+    if not path:  # a class as a whole
+        cause = re.search(r"Errors:\n +- (.+)", message)
+        return f"The options of a class do not go together: {cause[1] if cause else found[2]}."
     if choices and not known:
         return f"{_named(path)} must be one of {choices}, got '{found[2]}'."
     known = [choices, *known] if choices else known
@@ -215,7 +218,15 @@ def _no_config(found: re.Match, path: str, message: str, parser: Any) -> str:
     return f"There is no config {typed}{configs.near(typed)}."
 
 
+def _no_group(found: re.Match, path: str, message: str, parser: Any) -> str:
+    group = path.rpartition(".")[2]
+    known = [option for option in _options(parser) if option.startswith(f"--{group}.")]
+    example = f", such as {known[0]}" if known else ""
+    return f"--{group} is a group of options{example}, and takes no value but a file of them; got '{found[1]}'."
+
+
 EXPLANATIONS = (
+    (r"Unable to load config '([^'\n]*)'", _no_group),
     (r"Expected '(torchvision|timm)\.(?:\w+\.)*(\w+)' to be a", _foreign_network),
     (r"class_path '[\w.]+':\s+unrecognized arguments: --([\w.]+)", _not_accepted),
     (r"unrecognized arguments: (\S+)", _unrecognized),

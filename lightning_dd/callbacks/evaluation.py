@@ -8,13 +8,14 @@ from itertools import zip_longest
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_dd.artifact.codecs import Pixels
 from lightning_dd.artifact.labels import Labels
 from lightning_dd.artifact.schema import EVALUATION, check_form
+from lightning_dd.callbacks.kept import Kept
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.callbacks.step_timer import StepTimer
 from lightning_dd.coresets import random_real
@@ -32,7 +33,7 @@ from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 TIMED_IMAGES = 256  # of the test images, to tell the time
 
 
-class Evaluation(CheckedOptions, Callback):
+class Evaluation(CheckedOptions, Kept):
     """Measure the distilled set beside random real images of the same number.
 
     Nothing here touches the run: all draws have generators of their own.

@@ -4,14 +4,19 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
+from lightning_dd.artifact.schema import RECORD, check_form, count, not_negative
+from lightning_dd.callbacks.kept import Kept
 from lightning_dd.runtime.flops import counted
 from lightning_dd.runtime.memory import peak_memory
 from lightning_dd.runtime.timing import Stopwatch
 
+STATE = {"seconds": not_negative, "operations?": (None, count), "record": RECORD["cost?"]}
+"""The form of a cost in a checkpoint."""
 
-class StepTimer(Callback):
+
+class StepTimer(Kept):
     """Measure seconds per step (median, evaluations and the first step left out), operations and peak memory.
 
     The operations are those of the first step, all processes together; of compiled code they are not known.
@@ -67,6 +72,7 @@ class StepTimer(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the time spent before."""
+        check_form(state, STATE, "The checkpoint's list of costs")
         self._earlier, self._last = state["seconds"], state["record"]
         self._operations = state.get("operations")
 

@@ -92,6 +92,9 @@ class Preparation(Resumable):
         **facts: Any,
     ) -> None:
         super().__init__(**facts)
+        for option, made in (("network", network), ("codec", codec)):
+            if made is None:
+                raise OptionError(option, "cannot be null: leave it out for the default")
         self.ipc, self.network, self.given_networks = ipc, network, self.checked_source(networks)
         self.init, self.repeat_images, self.feature_epochs = init, repeat_images, feature_epochs
         self.augmentation = DSA(augmentation) if augmentation else None

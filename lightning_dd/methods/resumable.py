@@ -11,6 +11,7 @@ from lightning_dd.artifact.unpickle import tensors_in
 from lightning_dd.errors import UserError
 from lightning_dd.methods.task import Task
 from lightning_dd.training.sources import NetworkSource
+from lightning_dd.training.states import alike
 
 
 class Resumable(Task):
@@ -59,7 +60,7 @@ class Resumable(Task):
                 raise UserError(f"The checkpoint was made with {name} {theirs}, but this run has {name} {ours}.")
         self._check_progress(checkpoint)
         self.networks.load_state_dict(saved["networks"])
-        if "average" in saved:
+        if self.ema is not None:
             self._average = saved["average"].to(self.synthetic.codec.images)
         if self.trainer.precision == "64-true":
             self.double()  # Lightning would only after loading, which would have rounded
@@ -73,9 +74,14 @@ class Resumable(Task):
         steps, progress = self.iteration, checkpoint["loops"]["fit_loop"]
         counted = progress.get("epoch_loop.manual_optimization.optim_step_progress", {}).get("total", {})
         parts = [len(checkpoint["optimizer_states"]) == 1, len(checkpoint["lr_schedulers"]) == self.scheduled()]
-        parts += [name in checkpoint["distiller"] for name in ("networks", "key")]
+        saved = checkpoint["distiller"]
+        parts += ["key" in saved, saved.get("networks") is not None]
+        parts += [bool(saved.get("networks")) or not self.networks.has_state(steps)]
+        parts += ["average" in saved if self.ema is not None else "average" not in saved]
         if {checkpoint["global_step"], counted.get("completed")} != {steps} or not all(parts):
             raise UserError(f"The checkpoint is damaged: not all of it is of step {steps}.")
+        if not alike(saved.get("average", self.synthetic.codec.images), self.synthetic.codec.images):
+            raise UserError("The checkpoint is damaged: its running average is not one of these images.")
         shapes = [parameter.shape for parameter in self.parameters() if parameter.requires_grad]
         for optimizer in checkpoint["optimizer_states"]:
             wrong = [

@@ -51,6 +51,10 @@ class EarlyNetworks(TrainedNetworks):
         """Return the network in the middle of its life, and what the early ones were."""
         return {**super().state_dict(), **self._pretrained.state_dict()}
 
+    def has_state(self, iteration: int) -> bool:
+        """Return whether there are networks."""
+        return True
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the network; raise a `UserError` where the early ones were others."""
         self._pretrained.load_state_dict(state)

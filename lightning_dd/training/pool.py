@@ -1,7 +1,7 @@
 """A pool of networks of staggered ages, as FRePo trains on (arXiv 2206.00719)."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.data.sampling import Batch
@@ -11,6 +11,7 @@ from lightning_dd.rng import generator
 from lightning_dd.runtime.compile import compiled
 from lightning_dd.runtime.options import PositiveFloat, PositiveInt
 from lightning_dd.training.sources import NetworkSource
+from lightning_dd.training.states import check_networks, check_tensors
 
 ON_THE_HOST = ("ages", "updates")  # small numbers that decide what is done: a GPU need not be waited for
 
@@ -69,8 +70,17 @@ class NetworkPool(NetworkSource):
         """Return all members, stacked: weights, running statistics, moments, ages; empty before the first use."""
         return dict(self._state)
 
+    def has_state(self, iteration: int) -> bool:
+        """Return whether there are members."""
+        return iteration > 0
+
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restore the members."""
+        if state:
+            check_tensors(state, self._empty(self.context.sample()))
+            check_networks(state["ages"].min() >= 0 and state["ages"].max() <= self.max_age + 1, "their ages")
+            moments = (tensor for name, tensor in state.items() if name.startswith("exp_avg_sq."))
+            check_networks(state["updates"].min() >= 0 and all(each.min() >= 0 for each in moments), "their moments")
         self._state = {name: tensor.clone() for name, tensor in state.items()}
 
     def _examples(self, iteration: int, synthetic: SyntheticSet) -> tuple[Tensor, Tensor]:
@@ -98,14 +108,18 @@ class NetworkPool(NetworkSource):
             kept = {name: tensor for name, tensor in self._state.items() if name in ON_THE_HOST}
             self._state = {name: tensor.to(device) for name, tensor in self._state.items()} | kept
             return
-        empty = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
-        for name, parameter in self._network.named_parameters():
-            empty |= {f"{moment}.{name}": parameter for moment in ("exp_avg", "exp_avg_sq")}
-        self._state = {name: tensor.new_zeros(self.size, *tensor.shape) for name, tensor in empty.items()}
-        self._state |= {name: torch.zeros(self.size, dtype=torch.long) for name in ON_THE_HOST}
+        self._state = self._empty(self._network)
         for member in range(self.size):
             self._start(member, generator(seed, "pool/start", member, device))
             self._state["ages"][member] = member * (self.max_age // self.size)
+
+    def _empty(self, network: nn.Module) -> dict[str, Tensor]:
+        """Return the stacked tensors of members that have not been started."""
+        tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+        for name, parameter in network.named_parameters():
+            tensors |= {f"{moment}.{name}": parameter.detach() for moment in ("exp_avg", "exp_avg_sq")}
+        found = {name: tensor.new_zeros(self.size, *tensor.shape) for name, tensor in tensors.items()}
+        return found | {name: torch.zeros(self.size, dtype=torch.long) for name in ON_THE_HOST}
 
     def _start(self, member: int, weights: torch.Generator) -> None:
         for tensor in self._state.values():

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lightning_dd.artifact.files import tensor_digest
+from lightning_dd.artifact.schema import digest
 from lightning_dd.data.cache import cached
 from lightning_dd.errors import OptionError, UserError
 from lightning_dd.networks import Network, NetworkFactory, build
@@ -19,6 +20,7 @@ from lightning_dd.runtime.options import PositiveInt
 from lightning_dd.training import recipes
 from lightning_dd.training.data import TrainingSet, training_set
 from lightning_dd.training.sources import NetworkSource, SourceContext
+from lightning_dd.training.states import check_networks
 
 Recipe = Literal["fast", "plain", "cutmix"]
 
@@ -166,8 +168,13 @@ class PretrainedNetworks(NetworkSource):
         """Return a digest of the networks, which are trained or read again."""
         return {"digest": self._digest}
 
+    def has_state(self, iteration: int) -> bool:
+        """Return whether there are networks."""
+        return True
+
     def load_state_dict(self, state: dict[str, str]) -> None:
         """Raise a `UserError` where the networks of the checkpoint were others."""
+        check_networks(digest(state.get("digest")), "their digest")
         if self._states and state["digest"] != self._digest:
             raise UserError(
                 "The pretrained networks are not those of the checkpoint: they were trained again, on other data, or "

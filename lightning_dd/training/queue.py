@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightning_dd.artifact import schema
 from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.data.sampling import Batch
 from lightning_dd.rng import generator
@@ -14,8 +15,12 @@ from lightning_dd.runtime.compile import compiled
 from lightning_dd.runtime.options import PositiveFloat, PositiveInt
 from lightning_dd.training.loop import train_network
 from lightning_dd.training.sources import RandomNetworks
+from lightning_dd.training.states import alike, check_momentum, check_networks, check_tensors
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
+_MEMBER = {"state": schema.table, "momentum": schema.table, "accuracy": lambda value: isinstance(value, Tensor)}
+STATE = {"made": schema.count, "members": [_MEMBER]}
+"""The form of a queue in a checkpoint."""
 
 
 class NetworkQueue(RandomNetworks):
@@ -71,8 +76,22 @@ class NetworkQueue(RandomNetworks):
         """Return the networks of the queue: weights, momentum, accuracy."""
         return {"made": self._made, "members": self._members}
 
+    def has_state(self, iteration: int) -> bool:
+        """Return whether there are networks."""
+        return True
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the networks."""
+        check_networks(schema.misfit(state, STATE) is None, "their queue")
+        network = self.context.sample()
+        for member in state["members"]:
+            check_tensors(member["state"], network.state_dict())
+            check_momentum(member["momentum"], network)
+            check_networks(alike(member["accuracy"], torch.zeros(())), "their accuracy")
+        most = max(self.start, self.largest)
+        check_networks(
+            min(state["made"], self.largest) <= len(state["members"]) <= min(state["made"], most), "their number"
+        )
         self._made, self._members = state["made"], state["members"]
 
     def _draw(self, purpose: str, iteration: int, number: int = 1) -> list[int]:

@@ -12,6 +12,7 @@ from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.augmentation.cutmix import mix_some
 from lightning_dd.data.sampling import Batch
 from lightning_dd.networks import Network, NetworkFactory, build
+from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator
 from lightning_dd.runtime.compile import compiled
 from lightning_dd.runtime.options import (
@@ -24,6 +25,7 @@ from lightning_dd.runtime.options import (
     UnitInterval,
 )
 from lightning_dd.training.loop import mini_batches, shuffled, train_network
+from lightning_dd.training.states import check_momentum, check_tensors
 from lightning_dd.unroll.functional import FlatNetwork
 
 CPU = torch.device("cpu")
@@ -69,6 +71,10 @@ class SourceContext:
         """Return a network whose weights depend on the generator alone."""
         return build(self.factory, self.image_shape, self.num_classes, weights, self.device)
 
+    def sample(self) -> nn.Module:
+        """Return a network to inspect, on the CPU."""
+        return sample(self.factory, self.image_shape, self.num_classes)
+
 
 class NetworkSource(CheckedOptions):
     """Gives a method its networks, iteration by iteration."""
@@ -99,8 +105,16 @@ class NetworkSource(CheckedOptions):
         """Return the state for a checkpoint."""
         return {}
 
+    def has_state(self, iteration: int) -> bool:
+        """Return whether `state_dict` has something in it before an iteration: a checkpoint without it is damaged."""
+        return False
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the state of `state_dict`."""
+        """Restore the state of `state_dict`.
+
+        Raises:
+            UserError: it is not one of this source: it is damaged, or of another run.
+        """
 
 
 class NoNetworks(NetworkSource):
@@ -209,14 +223,24 @@ class TrainedNetworks(RandomNetworks):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the network in the middle of its life, and its momentum under names of their own."""
-        if self.network is None or self._next % self.lifetime == 0:
-            return {}
+        if self._saved or self.network is None or self._next % self.lifetime == 0:
+            return dict(self._saved)  # what was loaded, where no step has been made since
         kept, named = self._optimizer.state, self.network.named_parameters()
         momentum = {MOMENTUM + name: kept[weight]["momentum_buffer"] for name, weight in named if weight in kept}
         return {name: tensor.detach().clone() for name, tensor in {**self.network.state_dict(), **momentum}.items()}
 
+    def has_state(self, iteration: int) -> bool:
+        """Return whether a network is in the middle of its life."""
+        return iteration % self.lifetime != 0
+
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restore the network; it is built when a step needs it."""
+        if state:
+            network = self.context.sample()
+            momentum = {name.removeprefix(MOMENTUM): state[name] for name in state if name.startswith(MOMENTUM)}
+            check_momentum(momentum, network)
+            weights = {name: tensor for name, tensor in state.items() if not name.startswith(MOMENTUM)}
+            check_tensors(weights, network.state_dict())
         self._saved = dict(state)
 
     def _restore(self, network: nn.Module) -> None:

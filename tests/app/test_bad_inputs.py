@@ -109,6 +109,14 @@ CASES = [
     ("unwritable output", ["--trainer.default_root_dir", "PATH"], _file_in_the_way, "Not a directory"),
     ("typo in a group", ["--modle.ipc", "2"], None, "did you mean --model.ipc"),
     ("distilled set as checkpoint", ["--ckpt_path", "PATH"], _distilled_file, "give the checkpoint of its run"),
+    (
+        "a group set to null",
+        ["--evaluation", "null"],
+        None,
+        "--evaluation is a group of options, such as --evaluation.",
+    ),
+    ("no network at all", ["--model.network", "null"], None, "--model.network cannot be null"),
+    ("no codec", ["--model.codec", "null"], None, "--model.codec cannot be null"),
     ("no such config", ["--config", "nowhere.yaml"], None, "nowhere.yaml"),
 ]
 
