@@ -231,7 +231,7 @@ def folders(root: Path) -> Door:
         for _ in range(draw.choice((1, 2))):
             try:
                 spoil(place, draw)
-            except FileNotFoundError:  # what it would spoil is gone
+            except (FileNotFoundError, FileExistsError):  # it was spoiled before
                 continue
 
         def read() -> None:
