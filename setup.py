@@ -1,4 +1,4 @@
-"""What setup.cfg cannot say: all packages that there are, and the configs as one more."""
+"""Settings that setup.cfg cannot hold: all packages that there are, and the configs as one more."""
 
 from setuptools import find_packages, setup
 

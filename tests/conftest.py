@@ -1,4 +1,4 @@
-"""What several tests need: the tiny configuration, and a run of the command line in a folder of its own."""
+"""Fixtures of several tests: the tiny configuration, and a run of the command line in a folder of its own."""
 
 import os
 from collections.abc import Callable

@@ -29,7 +29,7 @@ RECORD = {
     "config": {"model": {"init_args": table}},
     "environment": {"device": text},
 }
-"""What a record has to hold to stand beside a config."""
+"""The form of a record that stands beside a config."""
 LARGEST = 1_500_000  # bytes of a set beside its record
 
 

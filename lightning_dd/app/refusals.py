@@ -1,4 +1,4 @@
-"""What other libraries and the operating system refuse, as sentences of this program."""
+"""Refusals of other libraries and of the operating system, as sentences of this program."""
 
 import inspect
 import re

@@ -27,7 +27,7 @@ CHECKPOINT = {
         "teacher?": {"tensors": schema.table, "checked": schema.table},
     },
 }
-"""What a checkpoint holds; Lightning writes all but `distiller`."""
+"""The form of a checkpoint; Lightning writes all but `distiller`."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What distilled sets have to be, so that everything that uses one later can rely on it."""
+"""Checks of distilled sets, on which everything that uses one later relies."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ DESCRIPTION = {
         | {"image_shape": [schema.at_least_one]},
     ),
 }
-"""What a file says of the tensors in it."""
+"""The form of a file's description of its tensors."""
 
 
 def check_set(distilled: "DistilledDataset") -> None:

@@ -1,4 +1,4 @@
-"""What tables of plain values have to hold: descriptions of distilled sets, records of runs, checkpoints."""
+"""The forms of tables of plain values: descriptions of distilled sets, records of runs, checkpoints."""
 
 import json
 import math
@@ -108,15 +108,15 @@ INFO = {
     "cost?": (None, table),
     "environment?": table,
 }
-"""What the record in a distilled set holds."""
+"""The form of the record in a distilled set."""
 COST = dict.fromkeys(("seconds?", "seconds_per_step?", "seconds_loss?", "seconds_networks?"), (None, not_negative))
 _ALWAYS = ("method", "dataset", "command", "ipc", "steps", "published_steps", "config", "evaluations")
 RECORD = {name.rstrip("?") if name[:-1] in _ALWAYS else name: form for name, form in INFO.items()} | {
     "cost?": (None, {**COST, "peak_memory_bytes?": (None, count)})
 }
-"""What `results.json` of a run holds."""
+"""The form of a run's `results.json`."""
 TESTED = [{"evaluations": [EVALUATION]}]
-"""What `tests.json` of a run holds, a record for each `test`."""
+"""The form of a run's `test_results.json`: a record for each `test`."""
 RECIPE = {
     "protocol?": text,
     "augmentation?": (None, text),
@@ -128,7 +128,7 @@ RECIPE = {
     "teacher?": {"network": CLASS, "digest?": digest, "accuracy?": percent, "split?": text},
     "kernel?": {"name": text, "depth": at_least_one, "ridge": not_negative},
 }
-"""How networks are trained on a distilled set."""
+"""The form of a set's recipe: how networks are trained on it."""
 
 
 CELL = {"set": text, "labels": text, "ipc": at_least_one, "network": text, "num_networks": at_least_one}
@@ -138,7 +138,7 @@ TABLE = {
     "test_images?": (None, count),
     "cells": [CELL | {"accuracy_mean": percent, "accuracy_std": not_negative}],
 }
-"""What `evaluation.json` of the command `evaluate` holds."""
+"""The form of `evaluation.json`, which the command `evaluate` writes."""
 
 
 def check_form(value: Any, form: Form, name: str) -> Any:

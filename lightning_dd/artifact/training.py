@@ -33,7 +33,7 @@ class Training:
 
     @property
     def label_hint(self: "DistilledDataset") -> str:
-        """How to train on the set's own labels: what `pairs` takes, and the loss that goes with it."""
+        """The way to train on the set's own labels: what `pairs` takes, and the loss that goes with it."""
         own = Labels(self.labels, self.label_kind).own
         return f"learned labels by pairs(labels={own!r}) with the loss {LOSSES[own]}"
 

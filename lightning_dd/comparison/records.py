@@ -1,4 +1,4 @@
-"""What the records of runs say, in words for tables."""
+"""Records of runs, in words for tables."""
 
 from typing import Any
 

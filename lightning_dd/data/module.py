@@ -122,7 +122,7 @@ class ImageData(CheckedOptions, LightningDataModule):
 
     @property
     def conversions(self) -> list[str]:
-        """What decoding changed in the images of all parts, in words."""
+        """The changes that decoding made to the images of all parts, in words."""
         return conversions(torch.cat(self.originals), self.decoding) if self.originals else []
 
     def real_images(self, indices: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class TorchvisionData(ImageData):
 
     dataset: type
     original_folders: tuple[str, ...] = ("",)
-    """Where in `root` torchvision's files may lie, in the order of the search."""
+    """Places in `root` where torchvision's files may lie, in the order of the search."""
     original_files: str
     """A pattern of these files; `shown_as` names them to the user."""
     shown_as: str

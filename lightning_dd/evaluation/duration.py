@@ -1,4 +1,4 @@
-"""How long an evaluation will take, from a few mini-batches of it."""
+"""The time that an evaluation will take, from a few mini-batches of it."""
 
 import time
 from collections.abc import Callable

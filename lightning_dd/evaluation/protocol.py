@@ -26,7 +26,7 @@ _Self = TypeVar("_Self", bound="Protocol")
 
 @dataclass(frozen=True)
 class Protocol:
-    """How evaluation networks are trained: SGD with momentum, one drop of the learning rate, cross-entropy.
+    """The training of evaluation networks: SGD with momentum, one drop of the learning rate, cross-entropy.
 
     Attributes:
         name: its key, the option `protocol` of an evaluation.

@@ -1,4 +1,4 @@
-"""What a run says of its method at the start, by title."""
+"""The summary of a method at the start of a run, by title."""
 
 from typing import Any
 

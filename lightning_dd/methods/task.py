@@ -24,7 +24,7 @@ class Task(CheckedOptions, LightningModule):
     memory_option: ClassVar[str]
     """The option that trades time for memory, named when memory runs out."""
     resume_hint: ClassVar[str] = "the same command with {ckpt_path} last resumes it"
-    """How a run that was stopped is resumed."""
+    """The way to resume a run that was stopped."""
 
     def __init__(
         self,

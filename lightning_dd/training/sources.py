@@ -84,7 +84,7 @@ class NetworkSource(CheckedOptions):
     """The kind of what `at` returns: `networks` (a module), `initial weights`, `expert segments` or `no networks`."""
     context: SourceContext
     prepared: dict[str, float] | None = None
-    """What its networks cost before the first step, wherever that was done: `seconds` and `operations`."""
+    """The cost of its networks before the first step, wherever that was paid: `seconds` and `operations`."""
 
     def setup(self, context: SourceContext) -> None:
         """Keep the context; called once, before the first step and before a checkpoint is loaded."""

@@ -1,4 +1,4 @@
-"""What `distill` takes: folders, data sets of pairs or dicts, tensors; methods by name, class and path."""
+"""Sources that `distill` takes: folders, data sets of pairs or dicts, tensors; methods by name, class and path."""
 
 import functools
 from pathlib import Path

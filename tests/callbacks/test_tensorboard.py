@@ -1,4 +1,4 @@
-"""What TensorBoard is given, read back from the events; and progress in a log."""
+"""TensorBoard's events, read back; and progress in a log."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What the tests of trajectory matching share: a method whose experts walk at random, and tiny real experts."""
+"""Fixtures of trajectory matching: a method whose experts walk at random, and tiny real experts."""
 
 import functools
 from collections.abc import Callable
