@@ -15,6 +15,7 @@ from typing import Any
 
 from lightning_dd.artifact.dataset import FILE, load
 from lightning_dd.artifact.files import atomic, write_json
+from lightning_dd.artifact.schema import RECORD as RUN
 from lightning_dd.artifact.schema import count, lines, not_negative, percent, read_json, table, text
 from lightning_dd.comparison.records import commands
 from lightning_dd.errors import UserError
@@ -27,6 +28,7 @@ RECORD = {
     "command": lines,
     "commands?": [lines],
     "config": {"model": {"init_args": table}},
+    "cost?": RUN["cost?"],
     "environment": {"device": text},
 }
 """The form of a record that stands beside a config."""
