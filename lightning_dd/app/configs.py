@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_dd.artifact.shipped import folders
+from lightning_dd.errors import UserError
 
 OPTIONS = ("-c", "--config")
 
@@ -36,12 +37,18 @@ def near(name: str) -> str:
 
 
 def with_paths(words: Sequence[str]) -> list[str]:
-    """Return the arguments of a command, with the path of each config that is given by name."""
+    """Return the arguments of a command, with the path of each config that is given by name.
+
+    Raises:
+        UserError: no name is given.
+    """
     found = list(words)
     for place, word in enumerate(found):
         option, equals, name = word.partition("=")
         if option not in OPTIONS:
             continue
+        if "" in ([name] if equals else found[place + 1 : place + 2]):
+            raise UserError(f"Give a config after {option}: a file, or the name of one (see `list configs`).")
         if equals:
             found[place] = f"{option}={find(name) or name}"
         elif place + 1 < len(found):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import (
@@ -146,7 +147,7 @@ def prepare_trainer(trainer: Trainer, spell: Callable[[str], str] | None = None)
 
 
 def check_processes(trainer: Trainer) -> None:
-    """Refuse more processes than a machine without GPUs can run, and strategies that fork or spawn them.
+    """Refuse more processes than a machine without GPUs can run, strategies that fork or spawn them, and nodes alone.
 
     A process that was forked or spawned cannot say in one sentence what is wrong: the first prints its traceback.
 
@@ -158,6 +159,9 @@ def check_processes(trainer: Trainer) -> None:
     largest = max(LEAST_PROCESSES, os.cpu_count() or 1)
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > largest:
         raise OptionError("trainer.devices", f"must be at most {largest} on this machine, got {trainer.num_devices}")
+    cluster = getattr(trainer.strategy, "cluster_environment", None)
+    if trainer.num_nodes > 1 and isinstance(cluster, LightningEnvironment) and "MASTER_ADDR" not in os.environ:
+        raise OptionError("trainer.num_nodes", "needs the first node's address in MASTER_ADDR, on every node")
 
 
 def check_learned(trainer: Trainer) -> None:

@@ -90,7 +90,7 @@ def refusal(kind: type, value: Any) -> str:
     """
     try:
         number = not isinstance(value, bool) and kind._type(value) == value
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last of infinity as a whole number
         number = False
     wanted = requirement(kind) if number else {int: "a whole number", float: "a number"}[kind._type]
     return f"must be {wanted}, got {value!r}"
@@ -149,7 +149,7 @@ def _plain(owner: CheckedOptions, option: str, value: Any, hint: Any, checked: C
             if abs(plain) < math.inf:
                 return plain
             sentence = f"must be a finite number, got {value!r}"
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             sentence = refusal(kind, value)
     group = type(owner).option_group
     if group is None:

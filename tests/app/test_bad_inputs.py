@@ -117,6 +117,15 @@ CASES = [
     ),
     ("no network at all", ["--model.network", "null"], None, "--model.network cannot be null"),
     ("no codec", ["--model.codec", "null"], None, "--model.codec cannot be null"),
+    ("infinitely many", ["--model.ipc", "inf"], None, "--model.ipc must be a whole number, got"),
+    ("patience without end", ["--best.patience=-inf"], None, "--best.patience must be a whole number, got"),
+    ("a config without a name", ["--config="], None, "Give a config after --config"),
+    (
+        "nodes that do not know each other",
+        ["--trainer.num_nodes", "2"],
+        None,
+        "--trainer.num_nodes needs the first node",
+    ),
     ("no such config", ["--config", "nowhere.yaml"], None, "nowhere.yaml"),
 ]
 
