@@ -1,6 +1,7 @@
 """Random damage at every door: a sentence, or a result that is right.
 
 `LIGHTNING_DD_FUZZ=10` multiplies the numbers of cases of the slow tests, and `LIGHTNING_DD_FUZZ_SEED` moves them.
+`LIGHTNING_DD_FUZZ_SECONDS` is the longest that a case may take, 20 by default: too few on a machine that is busy.
 """
 
 import os
