@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lightning_dd.errors import UserError
+
+TEMPORARY = re.compile(r"\..+(\.\w+)\.[a-z0-9_]{8}\1")
+"""Names of the temporary files of `atomic`."""
 
 
 @contextmanager
@@ -48,6 +52,13 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote left in a folder, which nobody else writes into."""
+    for path in folder.glob(".*"):
+        if TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def check_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lightning_dd.artifact.checkpoint import read_checkpoint
-from lightning_dd.artifact.files import atomic
+from lightning_dd.artifact.files import atomic, remove_abandoned
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.run_paths import CHECKPOINT, run_folder
 from lightning_dd.errors import UserError
@@ -67,8 +67,11 @@ class LastCheckpoint(CheckedOptions, ModelCheckpoint):
         self.every_n_steps = every_n_steps
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        """Save into the run's folder, whatever a logger calls its own."""
+        """Save into the run's folder, whatever a logger calls its own; remove what a killed process left there."""
         self.dirpath = str(run_folder(trainer) / CHECKPOINT.parent)
+        if stage == "fit" and trainer.is_global_zero:
+            for folder in (run_folder(trainer), Path(self.dirpath)):
+                remove_abandoned(folder)
         super().setup(trainer, module, stage)
 
     def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:

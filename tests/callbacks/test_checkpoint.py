@@ -74,6 +74,16 @@ def test_the_next_write_removes_what_a_killed_process_left(path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_run_that_goes_on_removes_what_a_killed_process_left(fit, tmp_path):
+    assert fit("--trainer.max_steps", "1") == 0
+    folder = tmp_path / "dm_digits_ipc1" / "version_0"
+    (folder / ".distilled.safetensors.n49ffl5j.safetensors").write_bytes(b"half")
+    (folder / "checkpoints" / ".best.ckpt.a1b2c3d4.ckpt").write_bytes(b"half")
+    (folder / ".gitignore").write_text("mine")
+    assert fit("--trainer.max_steps", "2", "--ckpt_path", "last") == 0
+    assert [path.name for path in folder.rglob(".*")] == [".gitignore"]
+
+
 def test_command_line_and_python_write_beside_the_checkpoint(fit, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))  # TMPDIR, where Lightning would write
     assert fit("--trainer.max_steps", "1") == 0
