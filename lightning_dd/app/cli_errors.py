@@ -220,7 +220,7 @@ def _no_config(found: re.Match, path: str, message: str, parser: Any) -> str:
 
 def _no_group(found: re.Match, path: str, message: str, parser: Any) -> str:
     group = path.rpartition(".")[2]
-    known = [option for option in _options(parser) if option.startswith(f"--{group}.")]
+    known = [option for option in _options(parser) if option.startswith(f"--{group}.") and not option.endswith(".help")]
     example = f", such as {known[0]}" if known else ""
     return f"--{group} is a group of options{example}, and takes no value but a file of them; got '{found[1]}'."
 
