@@ -90,7 +90,8 @@ def test_options_exist(option, fit, capsys):
 
         home = {
             "--model": [
-                f"lightning_dd.methods.{name}" for name in ("DM", "DC", "DD", "FRePo", "MTT", "Experts", "RDED")
+                f"lightning_dd.methods.{name}"
+                for name in ("DM", "DC", "DD", "FRePo", "MTT", "Experts", "RDED", "Coreset")
             ],
             "--data": ["ImageFolder", "MNIST", "Parquet"],
         }

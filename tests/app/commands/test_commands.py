@@ -56,8 +56,8 @@ def test_lists(capsys, fit, tmp_path):
     assert "3x32x32, 10 classes" in _said(capsys, "list", "data", "cifar10")
     assert "published 48.9" in _said(capsys, "list", "configs", "dm/cifar10_ipc10")
     assert _said(capsys, "list", "networks", "vgg").startswith("VGG11 ")
-    assert commands.main(["list", "sets", "--runs", str(tmp_path)]) == 1
-    assert "There are no sets yet" in capsys.readouterr().err
+    assert commands.main(["list", "sets", "digits", "--runs", str(tmp_path)]) == 1
+    assert "There are no sets with 'digits'" in capsys.readouterr().err
     assert fit("--trainer.max_steps", "1") == 0
     capsys.readouterr()
     assert "DM, digits, 1 per class  not evaluated" in _said(capsys, "list", "sets", "--runs", tmp_path)
