@@ -60,7 +60,7 @@ def test_lists(capsys, fit, tmp_path):
     assert "There are no sets with 'digits'" in capsys.readouterr().err
     assert fit("--trainer.max_steps", "1") == 0
     capsys.readouterr()
-    assert "DM, digits, 1 per class  not evaluated" in _said(capsys, "list", "sets", "--runs", tmp_path)
+    assert "DM, digits, 1 per class  not evaluated" in _said(capsys, "list", "sets", "digits", "--runs", tmp_path)
 
 
 def test_show(capsys, fit, tmp_path):
