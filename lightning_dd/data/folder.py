@@ -49,7 +49,7 @@ class ImageFolder(ImageData):
         on_unreadable: "error", or "skip" to leave broken images out; those that stay in their files, where not even
             the header can be read.
         test_fraction: of each class, to test on where there is no test folder; at least one image is trained on.
-        max_memory: GiB that the decoded images of a part may take; more stay in their files.
+        max_memory: GiB that all decoded images may take; where they would take more, they stay in their files.
         **options: those of `ImageData`.
 
     Raises:
@@ -73,7 +73,8 @@ class ImageFolder(ImageData):
         found_size, found_channels = survey(paths, folder, as_size(image_size), channels)
         self.decoding = Decoding(found_size, found_channels, image_size is not None, crop)
         self.on_unreadable: OnUnreadable = on_unreadable
-        self.test_fraction, self.max_memory = test_fraction, max_memory
+        self.test_fraction = test_fraction
+        self._in_memory = fits(len(paths), self.decoding, max_memory)
         self.name = re.sub(r"\W+", "_", folder.resolve().name.lower())
         self.class_names = tuple(self._listings["train"])
         self.num_classes = len(self.class_names)
@@ -88,7 +89,7 @@ class ImageFolder(ImageData):
         if not own_folder:
             chosen = part_rows(labels, split, self.test_fraction)
             files, labels = [files[i] for i in chosen], labels[chosen]
-        how = self.decoding, self.cache, self.on_unreadable, self.max_memory
+        how = self.decoding, self.cache, self.on_unreadable, self._in_memory
         images, labels, originals = read_files(files, labels, *how)
         self.originals.append(originals)
         return images, labels
@@ -106,13 +107,13 @@ def read_files(
     how: Decoding,
     cache: bool,
     on_unreadable: OnUnreadable,
-    max_memory: float = LIMIT,
+    in_memory: bool,
 ) -> tuple[Images, Tensor, Tensor]:
     """Return images `(n, C, H, W)` and labels `(n,)` of the files that could be read, and "originals" `(n, 3)`.
 
-    See `decode_all`. Images of more than `max_memory` GiB are lazy, and nothing is known of their originals.
+    See `decode_all`. Images that are not to be held in memory are lazy, and nothing is known of their originals.
     """
-    if not fits(len(files), how, max_memory):
+    if not in_memory:
         return *_lazy(files, labels, how, on_unreadable), torch.empty(0, 3, dtype=torch.int32)
     sources = [Source(str(file), file) for file in files]
     build = partial(decode_all, sources, len(files), how, on_unreadable)

@@ -14,7 +14,7 @@ from lightning_dd.data.decoding import Decoding, Source, decode_all
 
 CPU = torch.device("cpu")
 LIMIT = 2.0
-"""GiB of decoded images of a part, above which they stay in their files."""
+"""GiB of all decoded images of a folder, above which they stay in their files."""
 
 
 @dataclass(frozen=True)

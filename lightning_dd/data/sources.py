@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as transforms
 from lightning_dd.data.decoding import GRAY_MODES, Decoding, as_size, to_pixels
 from lightning_dd.data.folder import find_listings, flatten, read_files, survey
 from lightning_dd.data.hub import LABEL_NAMES
-from lightning_dd.data.lazy import Images
+from lightning_dd.data.lazy import LIMIT, Images, fits
 from lightning_dd.errors import UserError
 
 IMAGE_NAMES = ("image", "img", "images")
@@ -83,7 +83,8 @@ def _read_folder(root: Path, part: str, size: tuple[int, int] | None, crop: bool
     files, labels = flatten(listing, names)
     found, channels = survey(files, root, size, None)
     how = Decoding(found, channels, size is not None, crop)
-    images, labels, _ = read_files(files, labels, how, True, "error")
+    count = sum(len(found) for listing in listings.values() for found in listing.values())
+    images, labels, _ = read_files(files, labels, how, True, "error", fits(count, how, LIMIT))
     return Examples(images, labels, names)
 
 

@@ -100,7 +100,7 @@ def test_no_whitening(folder):
 
 def test_from_python(folder, monkeypatch):
     plain = FromDataset(str(folder))
-    monkeypatch.setattr("lightning_dd.data.folder.read_files.__defaults__", (TINY,))
+    monkeypatch.setattr("lightning_dd.data.sources.LIMIT", TINY)
     lazy = FromDataset(str(folder))
     for data in (lazy, plain):
         data.setup()
