@@ -147,7 +147,14 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path, picture):
     options = _fit(folder, tmp_path / "runs", 2.0, "--data.image_size", "128", "--data.channels", "3")
     teacher = build(lambda shape, count: ConvNet(shape, count, 4, 2), (3, 128, 128), 10, torch.Generator())
     torch.save(teacher.state_dict(), tmp_path / "teacher.pt")
-    options += ["--model.weights", str(tmp_path / "teacher.pt"), "--evaluation.epochs", "1"]
+    options += [
+        "--model.weights",
+        str(tmp_path / "teacher.pt"),
+        "--evaluation.epochs",
+        "1",
+        "--evaluation.random_real",
+        "false",
+    ]
     peak = "import resource; print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
     run = f"import sys; from lightning_dd.app.cli import main; code = main(sys.argv[1:]); {peak}; sys.exit(code)"
     command = [sys.executable, "-c", run, "fit", "--model", "RDED", *options]
