@@ -45,8 +45,9 @@ def _hold(door: doors.Door, number: int) -> None:
     before, start, wrong, fine = _peak(), time.perf_counter(), {}, 0
     for index in range(number):
         found = door(random.Random(f"{SEED}/{index}"))
-        fine += found == "ok"
-        if found != "ok" and not right(found):
+        good = found == "ok" or found.startswith("LAUNCH")  # a line may ask for two processes
+        fine += good
+        if not good and not right(found):
             wrong[index] = found
             print(f"wrong at {index}: {found}", flush=True)
     took, grown = time.perf_counter() - start, _peak() - before
