@@ -106,7 +106,8 @@ def status(record: dict[str, Any], published: str) -> str:
 
 def linked(config: Path, record: dict[str, Any]) -> str:
     """Return the method of a record with a link to its config."""
-    return f"[{method_of(record)}]({config.relative_to(config.parents[1]).as_posix()})"
+    recommended = ", recommended" if config.parent.name == "recommended" else ""
+    return f"[{method_of(record)}{recommended}]({config.relative_to(config.parents[1]).as_posix()})"
 
 
 def _minutes(record: dict[str, Any]) -> float:
