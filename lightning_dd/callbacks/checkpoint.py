@@ -68,10 +68,11 @@ class LastCheckpoint(CheckedOptions, ModelCheckpoint):
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         """Save into the run's folder, whatever a logger calls its own; remove what a killed process left there."""
-        self.dirpath = str(run_folder(trainer) / CHECKPOINT.parent)
+        folder = run_folder(trainer)  # all processes take part
+        self.dirpath = str(folder / CHECKPOINT.parent)
         if stage == "fit" and trainer.is_global_zero:
-            for folder in (run_folder(trainer), Path(self.dirpath)):
-                remove_abandoned(folder)
+            for place in (folder, Path(self.dirpath)):
+                remove_abandoned(place)
         super().setup(trainer, module, stage)
 
     def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
