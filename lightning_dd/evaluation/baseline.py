@@ -31,11 +31,15 @@ def conditions(
     network: NetworkFactory,
     protocol: Protocol,
     seed: int,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Return everything that the accuracy of networks depends on but their index, in plain values.
 
-    They are trained on images and labels, `shown`, in place of those of the distilled set.
+    They are trained on images and labels, `shown`, in place of those of the distilled set. None where the network is
+    none of this package's: its code may change, and its weights may come from elsewhere.
     """
+    made_from = getattr(sample(network, distilled.image_shape, distilled.num_classes), "made_from", {})
+    if not made_from.get("class_path", "").startswith("lightning_dd."):
+        return None
     (tested, answers), own = test_set, distilled.recipe.items()
     device = tested.device.type
     mixed, lazy = torch.is_autocast_enabled(device), isinstance(tested, LazyImages)
@@ -44,7 +48,7 @@ def conditions(
         "tensors": tensor_digest({**shown, **distilled.tensors, "answers": answers}),
         "recipe": {name: value for name, value in own if name not in OF_THE_SET},
         "protocol": protocol.describe(),
-        "network": str(sample(network, distilled.image_shape, distilled.num_classes)),
+        "network": made_from,
         "numbers": [seed, device, str(torch.get_default_dtype())],
         "precision": str(torch.get_autocast_dtype(device)) if mixed else None,
     }

@@ -115,11 +115,9 @@ def evaluate(
         images, labels = draw(index)
         labels = labels if isinstance(labels, Labels) else Labels(labels)
         train = partial(measure, images, labels, for_real, index)
-        if not cache:
-            return train()
         shown = {"images": images, labels.kind: labels.values}
-        about = conditions(test_set, shown, distilled, network, for_real, seed)
-        return measured_once(train, {"index": index, **about})
+        about = conditions(test_set, shown, distilled, network, for_real, seed) if cache else None
+        return measured_once(train, {"index": index, **about}) if about else train()
 
     for index in networks:
         if index == 0 or protocol.trains_networks:  # a kernel gives the same every time

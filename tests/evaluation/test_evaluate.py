@@ -142,6 +142,12 @@ def test_random_real_is_trained_once_for_all_sets(tmp_path, monkeypatch):
     assert again(other, seed=1)[1] == trained
 
 
+def test_networks_of_others_are_trained_each_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTNING_DD_CACHE", str(tmp_path))
+    evaluate(_distilled(), _random_real, _test_set(), _Foreign, find_protocol("dc", epochs=3), [0], 0, cache=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_random_real():
     alone = _evaluate(range(2), random_real=None)
     assert alone.random_real == []
