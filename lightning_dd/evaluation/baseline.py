@@ -13,6 +13,7 @@ from lightning_dd.data.lazy import Images, LazyImages
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.build import sample
+from lightning_dd.version import __version__
 
 OF_THE_SET = ("protocol", "network")
 """What a set's recipe says of its own evaluation, which is not what random real images are trained by."""
@@ -49,6 +50,7 @@ def conditions(
         "recipe": {name: value for name, value in own if name not in OF_THE_SET},
         "protocol": protocol.describe(),
         "network": made_from,
+        "release": __version__,
         "numbers": [seed, device, str(torch.get_default_dtype())],
         "precision": str(torch.get_autocast_dtype(device)) if mixed else None,
     }
