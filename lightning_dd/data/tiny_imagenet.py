@@ -51,7 +51,7 @@ class TinyImageNet(ImageData):
             listing = list_classes(self._official / "train") if split == "train" else _list_val(self._official / "val")
             files, labels = flatten(listing, self._wnids)
             how = Decoding(self.image_shape[1:], self.image_shape[0])
-            return read_files(files, labels, how, self.cache, "error")[:2]
+            return read_files(files, labels, how, self.cache, "error", in_memory=True)[:2]
         if self._hub_set:
             return self._hub_set.known_part(split, self.image_shape, self.num_classes, self.cache)
         raise UserError(
