@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_dd.artifact.shipped import folders
+from lightning_dd.artifact.shipped import by_name, folders
 from lightning_dd.errors import UserError
 
 OPTIONS = ("-c", "--config")
@@ -12,11 +12,7 @@ OPTIONS = ("-c", "--config")
 
 def configs() -> dict[str, Path]:
     """Return the path of each config by its name, in order."""
-    found: dict[str, Path] = {}
-    for folder in folders():
-        for path in sorted(folder.rglob("*.yaml")):
-            found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
-    return found
+    return by_name(".yaml")
 
 
 def find(name: str) -> Path | None:

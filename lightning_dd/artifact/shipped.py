@@ -16,8 +16,13 @@ def folders() -> list[Path]:
 
 def shipped_sets() -> dict[str, Path]:
     """Return the path of each distilled set by its name, that of its config (`dm/cifar10_ipc10`)."""
+    return by_name(".safetensors")
+
+
+def by_name(ending: str) -> dict[str, Path]:
+    """Return the files with an ending by their names, such as `dm/cifar10_ipc10`, in order; first folders first."""
     found: dict[str, Path] = {}
     for folder in folders():
-        for path in sorted(folder.rglob("*.safetensors")):
+        for path in sorted(folder.rglob(f"*{ending}")):
             found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
     return found
