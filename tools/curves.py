@@ -28,6 +28,8 @@ def curves(root: Path) -> dict[tuple[str, int], Runs]:
 def charts(root: Path) -> str:
     """Return Markdown that shows a chart for each data set and number of images per class."""
     tasks = [(TITLES.get(dataset, dataset), ipc, PICTURE.format(dataset, ipc)) for dataset, ipc in curves(root)]
+    if not tasks:
+        return "No run with a record was measured on the way yet."
     return "\n".join(f"![{title}, {ipc} per class: accuracy over minutes]({file})" for title, ipc, file in tasks)
 
 

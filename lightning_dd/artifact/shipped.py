@@ -1,4 +1,4 @@
-"""What comes with the program: its folders of configs, and the distilled sets that lie beside them."""
+"""The folders of configs that come with the program, and the distilled sets beside them."""
 
 from pathlib import Path
 

@@ -15,6 +15,7 @@ from lightning_dd.artifact.labels import TEACHER, Regime
 from lightning_dd.artifact.preprocessing import as_unit_floats
 from lightning_dd.coresets import Selection, random_real, select
 from lightning_dd.data import ImageData
+from lightning_dd.evaluation.baseline import shared_recipe
 from lightning_dd.evaluation.kd import teacher_of
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.rng import generator
@@ -119,7 +120,7 @@ class RealImages:
 
     def _set(self, rows: Tensor) -> DistilledDataset:
         images, labels = as_unit_floats(self.data.train_images[rows]), self.data.train_labels[rows]
-        names, preprocessing, recipe = self.like.class_names, self.like.preprocessing, _shared(self.like.recipe)
+        names, preprocessing, recipe = self.like.class_names, self.like.preprocessing, shared_recipe(self.like.recipe)
         recipe |= {"whole": True} if "factor" in recipe else {}
         teacher = {name: tensor for name, tensor in self.like.tensors.items() if name.startswith(TEACHER)}
         return DistilledDataset(images, labels, names, preprocessing, recipe=recipe, tensors=teacher)
@@ -184,9 +185,4 @@ def fingerprint(distilled: DistilledDataset) -> dict[str, Any]:
 
 
 def _preparation(distilled: DistilledDataset) -> list[Any]:
-    return [distilled.preprocessing.describe(), _shared(distilled.recipe)]
-
-
-def _shared(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe without its protocol and network, which the table decides."""
-    return {name: value for name, value in recipe.items() if name not in ("protocol", "network")}
+    return [distilled.preprocessing.describe(), shared_recipe(distilled.recipe)]

@@ -35,7 +35,7 @@ class LazyImages:
 
     dtype = torch.uint8
     nbytes = 0
-    """What they take of the memory."""
+    """Bytes in memory: none until some are decoded."""
 
     def __len__(self) -> int:
         return len(self.files)

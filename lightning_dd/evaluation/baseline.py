@@ -15,14 +15,16 @@ from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.build import sample
 from lightning_dd.version import __version__
 
-OF_THE_SET = ("protocol", "network")
-"""What a set's recipe says of its own evaluation, which is not what random real images are trained by."""
-
 
 def measured_once(measure: Callable[[], float], depends_on: dict[str, Any]) -> float:
     """Return an accuracy from the cache folder, or measure it and keep it."""
     found = cached([], depends_on, lambda: {"accuracy": torch.tensor(measure(), dtype=torch.float64)})
     return float(found["accuracy"])
+
+
+def shared_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return a set's recipe without its own protocol and network, which an evaluation decides."""
+    return {name: value for name, value in recipe.items() if name not in ("protocol", "network")}
 
 
 def conditions(
@@ -41,13 +43,13 @@ def conditions(
     made_from = getattr(sample(network, distilled.image_shape, distilled.num_classes), "made_from", {})
     if not made_from.get("class_path", "").startswith("lightning_dd."):
         return None
-    (tested, answers), own = test_set, distilled.recipe.items()
+    tested, answers = test_set
     device = tested.device.type
     mixed, lazy = torch.is_autocast_enabled(device), isinstance(tested, LazyImages)
     return {
         "tested": tested.digest if lazy else tensor_digest({"images": tested}),
         "tensors": tensor_digest({**shown, **distilled.tensors, "answers": answers}),
-        "recipe": {name: value for name, value in own if name not in OF_THE_SET},
+        "recipe": shared_recipe(distilled.recipe),
         "protocol": protocol.describe(),
         "network": made_from,
         "release": __version__,
