@@ -239,7 +239,7 @@ EXPLANATIONS = (
     (r"Expected a <class '(?!NoneType)(\w+)'>\. Got value: (.+?)(?:\. Got value: .*)?(?:\n|$)", _wrong_type),
     (
         r"Not of type (\w+): (?:(?!does )(\S+) (?:does not conform|not an? )|.*?'([^'\n]*)'(?:\.|\n|$)|"
-        r"[\s\S]*?Given value: (.*))",  # in a union, the value stands at the end
+        r"[\s\S]*?Given value: (.*?)(?:\. Got value: .*)?(?:\n|$))",  # in a union, the value stands at the end
         _out_of_range,
     ),
     (r"Problems parsing config", _not_yaml),

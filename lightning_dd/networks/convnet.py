@@ -6,7 +6,7 @@ from torch import nn
 
 from lightning_dd.errors import UserError
 from lightning_dd.networks.base import Network
-from lightning_dd.networks.options import check_depth, differences, norm_layers, padded
+from lightning_dd.networks.options import check_depth, differences, norm_layers, padded, usual_depth
 from lightning_dd.networks.pooling import AveragePool2x2
 from lightning_dd.runtime.options import PositiveInt
 
@@ -31,7 +31,7 @@ class ConvNet(Network):
 
     Args:
         width: channels of every block.
-        depth: number of blocks.
+        depth: number of blocks; None takes 3 up to 32 pixels a side, 4 at 64, 5 at 128 and so on, as papers do.
         activation: after each normalization; `leaky_relu` has slope 0.01.
         norm: `instance` is a GroupNorm with one channel a group: no running statistics, the same in training and
             evaluation; `group` has 4 groups; `layer` normalizes over `(C, H, W)`.
@@ -56,7 +56,7 @@ class ConvNet(Network):
         image_shape: tuple[int, int, int],
         num_classes: int,
         width: PositiveInt = 128,
-        depth: PositiveInt = 3,
+        depth: PositiveInt | None = None,
         activation: Activation = "relu",
         norm: Norm = "instance",
         pooling: Pooling = "avg",
@@ -65,6 +65,7 @@ class ConvNet(Network):
         if norm == "group" and width % _GROUPS:
             raise UserError(f"Group normalization needs a width divisible by {_GROUPS}, but the width is {width}.")
         channels, (extra, size) = image_shape[0], padded(image_shape)
+        depth = usual_depth(image_shape) if depth is None else depth
         if pooling != "none":
             check_depth("ConvNet", depth, size)
         layers: list[nn.Module] = []
@@ -78,7 +79,9 @@ class ConvNet(Network):
             channels = width
         self.blocks = nn.Sequential(*layers)
         self.classifier = nn.Linear(width * size[0] * size[1], num_classes)
-        self.variant = differences(ConvNet, width=width, depth=depth, activation=activation, norm=norm, pooling=pooling)
+        self.variant = differences(
+            ConvNet, width=width, depth=None if depth == 3 else depth, activation=activation, norm=norm, pooling=pooling
+        )
 
 
 def _normalization(norm: Norm, width: int, size: list[int]) -> list[nn.Module]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_dd.networks.base import Network
-from lightning_dd.networks.options import Norm, check_depth, differences, norm_layers, padded
+from lightning_dd.networks.options import Norm, check_depth, differences, norm_layers, padded, usual_depth
 from lightning_dd.networks.pooling import AveragePool2x2
 from lightning_dd.runtime.options import PositiveInt
 
@@ -24,7 +24,7 @@ class FRePoNet(Network):
 
     Args:
         width: channels of the first block.
-        depth: number of blocks; the paper takes 4 at 64 pixels a side.
+        depth: number of blocks; None takes 3 up to 32 pixels a side and 4 at 64, as the paper, and so on.
         norm: between two blocks.
 
     Shape:
@@ -46,11 +46,12 @@ class FRePoNet(Network):
         image_shape: tuple[int, int, int],
         num_classes: int,
         width: PositiveInt = 128,
-        depth: PositiveInt = 3,
+        depth: PositiveInt | None = None,
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
         channels, (extra, size) = image_shape[0], padded(image_shape)
+        depth = usual_depth(image_shape) if depth is None else depth
         check_depth("FRePoNet", depth, size)
         layers: list[nn.Module] = []
         for block in range(depth):
@@ -64,7 +65,7 @@ class FRePoNet(Network):
             channels = wide
         self.blocks = nn.Sequential(*layers)
         self.classifier = nn.Linear(channels * (size[0] >> depth) * (size[1] >> depth), num_classes)
-        self.variant = differences(FRePoNet, width=width, depth=depth, norm=norm)
+        self.variant = differences(FRePoNet, width=width, depth=None if depth == 3 else depth, norm=norm)
 
     def draw_layer(self, layer: nn.Module, generator: torch.Generator) -> None:
         """Initialize weights from LeCun's truncated normal; biases are 0."""

@@ -1,6 +1,7 @@
 """Parts that the families share: normalization by name, padding, checks of options and sizes, names of variants."""
 
 import inspect
+import math
 from typing import Literal
 
 from torch import nn
@@ -17,6 +18,11 @@ def padded(image_shape: tuple[int, int, int]) -> tuple[int, list[int]]:
     """Return the first convolution's extra padding in pixels, and the padded image's `[H, W]`."""
     extra = 2 if tuple(image_shape) == MNIST_SHAPE else 0
     return extra, [side + 2 * extra for side in image_shape[1:]]
+
+
+def usual_depth(image_shape: tuple[int, int, int]) -> int:
+    """Return the literature's number of blocks: 3 up to 32 pixels a side, then one more each time the side doubles."""
+    return max(3, round(math.log2(min(image_shape[1:]))) - 2)
 
 
 def norm_layers(norm: str, channels: int) -> list[nn.Module]:

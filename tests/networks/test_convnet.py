@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lightning_dd.errors import UserError
-from lightning_dd.networks import ConvNet, Network, build
+from lightning_dd.networks import ConvNet, FRePoNet, Network, build
 from lightning_dd.networks.base import has_batch_norm
 from lightning_dd.networks.pooling import AveragePool2x2
 
@@ -37,6 +37,18 @@ def test_published_sizes(image_shape, num_classes, depth, embed, parameters):
     if parameters:
         assert sum(p.numel() for p in network.parameters()) == parameters
     assert network.features(torch.zeros(1, *image_shape)).shape == (1, embed)
+
+
+@pytest.mark.parametrize(
+    ("sides", "depth"), [((8, 8), 3), ((28, 28), 3), ((32, 32), 3), ((64, 96), 4), ((128, 128), 5), ((224, 224), 6)]
+)
+@pytest.mark.parametrize("family", [ConvNet, FRePoNet])
+def test_the_depth_follows_the_size(family, sides, depth):
+    """DC, MTT and FRePo take 4 blocks for Tiny-ImageNet, MTT 5 for 128 pixels (arXiv 2203.11932)."""
+    with torch.device("meta"):
+        network = family((3, *sides), 10, width=2)
+    assert sum(isinstance(module, nn.Conv2d) for module in network.modules()) == depth
+    assert f"depth {depth}" in network.description or depth == 3
 
 
 ACTIVATIONS, NORMS, POOLINGS = (

@@ -132,7 +132,7 @@ def test_published_numbers_of_parameters(family, cifar, mnist):
         ("VGG11", 512, 512, 512 * 4),
         ("ResNet18", 512, 512, 512),
         ("ResNet18_AP", 512 * 16, 512 * 9, 512 * 64),
-        ("FRePoNet", 8192, 8192, 512 * 64),
+        ("FRePoNet", 8192, 8192, 1024 * 16),
     ],
 )
 def test_published_numbers_of_features(family, cifar, mnist, tiny):
