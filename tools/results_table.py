@@ -52,6 +52,7 @@ def search_table(root: Path) -> str:
     """Return the table of what was tried on held-out images, the best of each task first."""
     entries = sorted(records(root, SEARCHED), key=lambda entry: (*_task(entry[1]), -_accuracy(entry[1])))
     columns = ["data", "images per class", "method", "options", "steps", "minutes", "networks, epochs", "held out"]
+    columns += ["random real", "random real, stored alike"]
     return markdown(columns, (_tried(*entry) for entry in entries))
 
 
@@ -66,7 +67,7 @@ def _tried(config: Path, record: dict[str, Any]) -> list[str]:
         f"{record['steps']:,}",
         f"{_minutes(record):.0f}",
         f"{last['num_networks']} x {last['epochs'] or 'all'}, `{last['protocol']}`",
-        figure(last),
+        *(figure(last, which) for which in ("accuracy", "random_real", "random_coded")),
     ]
 
 

@@ -24,7 +24,7 @@ def commands(record: dict[str, Any]) -> list[str]:
 
 def figure(evaluation: dict[str, Any], of: str = "accuracy") -> str:
     """Return mean and standard deviation for people; the accuracy of one network has no spread."""
-    mean, std = evaluation[f"{of}_mean"], evaluation[f"{of}_std"]
+    mean, std = evaluation.get(f"{of}_mean"), evaluation.get(f"{of}_std")
     if mean is None:
         return "-"
     # a kernel is one, and random real images are drawn anew for it
