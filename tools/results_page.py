@@ -4,12 +4,13 @@ import sys
 from pathlib import Path
 
 from curves import charts, draw
+from method_status import status_table
 from results_table import search_table, table
 from speedrun import speedrun_table
 
 HERE = Path(__file__).resolve().parent.parent
 END = "<!-- end of the table -->"
-TABLES = {"table": table, "charts": charts, "speedrun": speedrun_table, "search": search_table}
+TABLES = {"table": table, "status": status_table, "charts": charts, "speedrun": speedrun_table, "search": search_table}
 
 
 def main(arguments: list[str]) -> int:

@@ -74,7 +74,7 @@ def _tried(config: Path, record: dict[str, Any]) -> list[str]:
 def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -> list[str]:
     """Return the cells of one record; `herding` is that of as many images chosen by herding, if there is one."""
     last = record["evaluations"][-1]  # the best founded
-    published = _published(config)
+    published = published_number(config)
     short = ["settings scaled down"] if config.stem.endswith("_short") else []
     steps = f"{record['steps']:,} ({record['published_steps']:,})"
     return [
@@ -138,8 +138,9 @@ def _task(record: dict[str, Any]) -> tuple[str, int]:
     return record["dataset"], record["ipc"]
 
 
-def _published(config: Path) -> str:
-    found = re.search(r"published ([\d.]+(?: \+- [\d.]+)?)", config.read_text().splitlines()[0])
+def published_number(config: Path) -> str:
+    """Return the published number in a config's first line, with its deviation where it has one; or `-`."""
+    found = re.search(r"published (\d+(?:\.\d+)?(?: \+- \d+(?:\.\d+)?)?)", config.read_text().splitlines()[0])
     return found[1] if found else "-"
 
 

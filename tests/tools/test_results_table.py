@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import curves
+import method_status
 import results_page
 import results_table
 import speedrun
@@ -136,6 +137,20 @@ def test_what_was_tried_on_held_out_images_has_a_table_of_its_own(root):
     best = f"45.0 ± 0.3 | 35.0 ± {spread} | 40.0 ± 1.0", f"40.0 ± 0.3 | 30.0 ± {spread} | 35.0 ± 1.0"
     assert results_table.search_table(root).splitlines()[2:] == [row.format(200, best[0]), row.format(100, best[1])]
     assert len(results_table.table(root).splitlines()) == 3
+
+
+def test_the_status_of_a_method_counts_its_published_numbers(root):
+    folder = root / "configs" / "dm"
+    for name, published in (("cifar10_ipc1", "26.0 +- 0.8"), ("mnist_ipc10", "97.3 +- 0.3"), ("mnist_ipc50", "none")):
+        (folder / f"{name}.yaml").write_text(f"# DM, somewhere: published {published}.\n")
+    (folder / "mnist_ipc10.results.json").write_text(json.dumps([_record(), _record(steps=2000)]))
+    assert method_status.status_table(root).splitlines()[2:] == [
+        "| DM | 3 | 1 | MNIST [ipc10](dm/mnist_ipc10.yaml) by 49.4 at 1.5 % of the steps | 1 |"
+    ]
+    better = _record()
+    better["evaluations"][0]["accuracy_mean"] = 97.0
+    (folder / "mnist_ipc10.results.json").write_text(json.dumps([_record(), better]))
+    assert method_status.status_table(root).splitlines()[2:] == ["| DM | 3 | 2 | - | 1 |"]
 
 
 def test_the_page_has_the_tables_of_the_records():
