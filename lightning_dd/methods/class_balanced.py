@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.augmentation import Draw
 from lightning_dd.data.sampling import ClassBalanced
 from lightning_dd.methods.base import Distiller
+from lightning_dd.networks import Network
 from lightning_dd.rng import generator
 from lightning_dd.runtime.compile import compiled
 from lightning_dd.runtime.options import PositiveInt
@@ -49,9 +50,17 @@ class ClassBalancedDistiller(Distiller):
         """Return images `(K, N, C, H, W)` under the draw of their K classes."""
         return images if draw is None else self.augmentation.apply(draw, images)
 
-    def cross_entropy_of(self, network: nn.Module, synthetic: SyntheticSet, classes: Tensor) -> Tensor:
-        """Return the mean cross-entropy under a network of the images of classes `(K,)`, augmented as in this step."""
-        images = self.augment(self.draw_augmentation(classes), synthetic.of_classes(classes))
-        labels = classes.to(self.device).repeat_interleave(images.shape[1])
-        logits = compiled(network, self.compile_objective)(images.flatten(0, 1))
+    def cross_entropy_of(
+        self, network: Network, synthetic: SyntheticSet, classes: Tensor, features: Tensor | None = None
+    ) -> Tensor:
+        """Return the mean cross-entropy under a network of the images of classes `(K,)`, augmented as in this step.
+
+        Their features `(K, N, F)`, where they are known, spare another pass through the network.
+        """
+        if features is None:
+            images = self.augment(self.draw_augmentation(classes), synthetic.of_classes(classes))
+            logits = compiled(network, self.compile_objective)(images.flatten(0, 1))
+        else:
+            logits = network.classifier(features.flatten(0, 1))
+        labels = classes.to(self.device).repeat_interleave(len(logits) // len(classes))
         return F.cross_entropy(at_least_float32(logits), labels)

@@ -81,10 +81,13 @@ class DANCE(DM):
 
     def objective(self, network: Network, synthetic: SyntheticSet, batch: Batch) -> Tensor:
         """Return the distance of features and the cross-entropy, summed over the batch's classes."""
-        loss = super().objective(network, synthetic, batch)
-        if not self.calibration or len(batch.classes) == 0:
+        if len(batch.classes) == 0:
+            return self.no_share()
+        loss, features = self.match(network, synthetic, batch)
+        if not self.calibration:
             return loss
-        entropy = self.cross_entropy_of(self.networks.trained(self.iteration), synthetic, batch.classes)
+        trained = self.networks.trained(self.iteration)
+        entropy = self.cross_entropy_of(trained, synthetic, batch.classes, features if trained is network else None)
         return loss + self.calibration * len(batch.classes) * entropy
 
     def after_update(self) -> None:

@@ -50,11 +50,16 @@ class DM(ClassBalancedDistiller):
         """Return the distance of real and synthetic features, summed over the batch's classes."""
         if len(batch.classes) == 0:  # more processes than classes
             return self.no_share()
+        loss, _ = self.match(network, synthetic, batch)
+        return loss
+
+    def match(self, network: Network, synthetic: SyntheticSet, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the distance, summed over the batch's classes, and the synthetic images' features `(K, N, F)`."""
         embed = self.embedding(network)
         draw = self.draw_augmentation(batch.classes)
         real = self.real_statistics(embed, batch.images, draw, chunk_size(self.real_chunk, network, batch.images))
-        images = self.augment(draw, synthetic.of_classes(batch.classes))
-        return self.distance(real, self.statistics(of_each_class(embed, images)))
+        features = of_each_class(embed, self.augment(draw, synthetic.of_classes(batch.classes)))
+        return self.distance(real, self.statistics(features)), features
 
     def embedding(self, network: Network) -> Embedding:
         """Return what makes the features to match, `(N, F)`, of images `(N, C, H, W)`."""

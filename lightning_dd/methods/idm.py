@@ -63,9 +63,11 @@ class IDM(DM):
 
     def objective(self, network: Network, synthetic: SyntheticSet, batch: Batch) -> Tensor:
         """Return the distance of features and the weighted cross-entropy, summed over the batch's classes."""
-        loss = super().objective(network, synthetic, batch)
-        if not self.cross_entropy or len(batch.classes) == 0:
+        if len(batch.classes) == 0:
+            return self.no_share()
+        loss, features = self.match(network, synthetic, batch)
+        if not self.cross_entropy:
             return loss
         share = len(batch.classes) / self.num_classes  # a mean over all synthetic images, whichever process has them
-        entropy = share * self.cross_entropy_of(network, synthetic, batch.classes)
+        entropy = share * self.cross_entropy_of(network, synthetic, batch.classes, features)
         return loss + self.cross_entropy * self.networks.accuracy * entropy

@@ -53,6 +53,18 @@ def test_the_objective_is_the_plain_form(name, codec):
     assert objective(module, real_batch([])).item() == 0
 
 
+@pytest.mark.parametrize(("kind", "mixed", "passes"), [(DANCE, False, 1), (DANCE, True, 2), (IDM, False, 1)])
+def test_images_go_once_through_a_network_that_both_matches_and_classifies(kind, mixed, passes):
+    module, network, seen = small(kind, networks=UntrainedQueue()), _network(), []
+    last = _network() if mixed else network
+    module.networks.at(0)
+    module.networks.at, module.networks.trained = (lambda iteration: network), (lambda iteration: last)
+    for each in {network, last}:
+        each.blocks[0].register_forward_hook(lambda layer, given, out: seen.append(out.requires_grad))
+    objective(module, real_batch())
+    assert sum(seen) == passes  # the real images have no gradient
+
+
 def test_dsdm_remembers_its_past():
     module, network, past = small(DSDM, networks=RandomNetworks(), history_from=1), _network(), {}
     module._trainer = SimpleNamespace(world_size=1)
