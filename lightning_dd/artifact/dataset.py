@@ -15,7 +15,7 @@ from lightning_dd.artifact.checks import DESCRIPTION, check_counts, check_set, r
 from lightning_dd.artifact.codecs import Codec, Pixels
 from lightning_dd.artifact.exports import Exports
 from lightning_dd.artifact.files import newest_run, save_tensors
-from lightning_dd.artifact.labels import Labels
+from lightning_dd.artifact.labels import TEACHER, Labels
 from lightning_dd.artifact.preprocessing import Preprocessing, restore_preprocessing, save_preprocessing
 from lightning_dd.artifact.schema import check_form, parse_json
 from lightning_dd.artifact.shipped import shipped_sets
@@ -163,7 +163,7 @@ class DistilledDataset(Training, Exports, Subsets, Dataset):
 
         Args:
             path: of the file.
-            half: store the images in half precision (10 bits), in half the space.
+            half: store the images, and a teacher's weights, in half precision (10 bits), in half the space.
 
         Raises:
             UserError: the file cannot be written.
@@ -178,15 +178,24 @@ class DistilledDataset(Training, Exports, Subsets, Dataset):
             "images_per_class": self.images_per_class if self.balanced else self._present,
         }
         metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "description": json.dumps(description)}
-        images = self._stored_images()
+        images, others = self._stored_images(), dict(self.tensors)
         if half:
-            images = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in images.items()}
-        save_tensors(path, {**images, "labels": self.labels, **self.tensors}, metadata)
+            images, others = _halved(images), {**others, **_halved(self.teacher)}
+        save_tensors(path, {**images, "labels": self.labels, **others}, metadata)
+
+    @property
+    def teacher(self) -> dict[str, Tensor]:
+        """Those of its tensors that are the weights of a teacher; none where it brings none."""
+        return {name: tensor for name, tensor in self.tensors.items() if name.startswith(TEACHER)}
 
     def _stored_images(self) -> dict[str, Tensor]:
         if self.codec is None:
             return {"images": self.images}
         return {CODEC + name: tensor for name, tensor in self.codec.state_dict().items()}
+
+
+def _halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 def load(

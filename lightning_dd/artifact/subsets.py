@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_dd.artifact.labels import TEACHER, Labels
+from lightning_dd.artifact.labels import Labels
 from lightning_dd.errors import UserError, check_number
 
 if TYPE_CHECKING:
@@ -109,9 +109,8 @@ def _part(distilled: "DistilledDataset", rows: Tensor) -> "DistilledDataset":
     present = distilled.hard_labels[rows].unique().tolist()
     recipe = {name: value for name, value in distilled.recipe.items() if name != "inner"}
     info = {**distilled.info, "selected": [distilled.class_names[index] for index in present]}
-    tensors = {name: tensor for name, tensor in distilled.tensors.items() if name.startswith(TEACHER)}
-    parts = {"images": distilled.images[rows], "labels": distilled.labels[rows], "codec": None, "tensors": tensors}
-    return replace(distilled, **parts, recipe=recipe, info=info)
+    parts = {"images": distilled.images[rows], "labels": distilled.labels[rows], "codec": None}
+    return replace(distilled, **parts, tensors=distilled.teacher, recipe=recipe, info=info)
 
 
 def _index(distilled: "DistilledDataset", given: int | str) -> int:

@@ -175,7 +175,7 @@ def teacher_of(distilled: DistilledDataset) -> nn.Module | None:
     Raises:
         UserError: the weights are not those of the network that the recipe names.
     """
-    tensors = {name: tensor for name, tensor in distilled.tensors.items() if name.startswith(TEACHER)}
+    tensors = distilled.teacher
     if not tensors or "teacher" not in distilled.recipe:
         return None
     factory = recorded_network(distilled.recipe["teacher"]["network"])

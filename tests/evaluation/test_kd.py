@@ -134,10 +134,13 @@ def test_networks_in_double_precision(distilled):
         torch.set_default_dtype(torch.float32)
 
 
-def test_the_teacher_is_written_and_read(distilled, tmp_path):
-    distilled.save(tmp_path / "set.safetensors")
-    images = distilled.prepared
-    torch.testing.assert_close(teacher_of(load(tmp_path / "set.safetensors"))(images), teacher_of(distilled)(images))
+@pytest.mark.parametrize(("half", "error"), [(False, 0), (True, 1e-3)])
+def test_the_teacher_is_written_and_read(distilled, tmp_path, half, error):
+    distilled.save(tmp_path / "set.safetensors", half)
+    images, found = distilled.prepared, load(tmp_path / "set.safetensors")
+    assert {tensor.dtype for tensor in found.teacher.values()} == {torch.float16 if half else torch.float32}
+    answers = teacher_of(distilled)(images)
+    torch.testing.assert_close(teacher_of(found)(images), answers, rtol=0, atol=error * answers.abs().max().item())
 
 
 def test_a_set_without_a_teacher_is_refused(distilled):
