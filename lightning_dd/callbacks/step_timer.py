@@ -19,6 +19,8 @@ STATE = {"seconds": not_negative, "operations?": (None, count), "record": RECORD
 class StepTimer(Kept):
     """Measure seconds per step (median, evaluations and the first step left out), operations and peak memory.
 
+    The seconds of a run count how its images were found to start from, with networks trained for that.
+
     The operations are those of the first step, all processes together; of compiled code they are not known.
 
     Args:
@@ -29,15 +31,16 @@ class StepTimer(Kept):
     def __init__(self, synchronize: bool = False) -> None:
         self.synchronize = synchronize
         self._stopwatch = Stopwatch()  # the method's, once there is one
-        self._earlier = 0.0  # seconds of steps before the run was resumed
+        self._earlier = 0.0  # seconds before the run was resumed
         self._operations: int | None = None  # of a step
         self._counting: ExitStack | None = None
         self._last: dict[str, Any] = {}  # the record before, for a process that makes no step
 
     @property
     def seconds(self) -> float:
-        """Seconds of all steps so far, those before a resumed run included."""
-        return self._earlier + self._stopwatch.totals.get("step", 0.0)
+        """Seconds of the images' start and of all steps so far, those before a resumed run included."""
+        totals = self._stopwatch.totals
+        return (self._earlier or totals.get("start", 0.0)) + totals.get("step", 0.0)
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Start from zero peak memory on a GPU."""

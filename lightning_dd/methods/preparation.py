@@ -142,7 +142,7 @@ class Preparation(Resumable):
         context = {"device": device, "rank": run.global_rank, "world_size": run.world_size, "progress": progress}
         self.networks.setup(self.source_context(data=run.datamodule, **context))
         self._fit_codec()
-        with torch.no_grad():
+        with torch.no_grad(), self.stopwatch.part("start", device):
             self.initialize(generator(self.seed, "init"))
 
     def source_context(self, **run: Any) -> SourceContext:

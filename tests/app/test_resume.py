@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from lightning_dd.errors import UserError
+from lightning_dd.methods import DM
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -42,6 +43,20 @@ def test_resumed_keeps_earlier_evaluations(fit, product):
     assert fit("--trainer.max_steps", "3", *evaluation) == 0
     assert fit("--ckpt_path", "last", *evaluation) == 0
     assert [entry["step"] for entry in product().info["evaluations"]] == [2, 3, 4, 6]
+
+
+def test_the_cost_counts_once_how_images_were_found_to_start_from(fit, product, monkeypatch):
+    start = DM.initialize
+
+    def slow(*arguments):
+        time.sleep(2)
+        return start(*arguments)
+
+    monkeypatch.setattr(DM, "initialize", slow)
+    assert fit("--trainer.max_steps", "1") == 0
+    assert 2 < product().info["cost"]["seconds"] < 4
+    assert fit("--ckpt_path", "last") == 0
+    assert 2 < product().info["cost"]["seconds"] < 4
 
 
 def test_a_final_evaluation_that_was_interrupted_is_made_up_for(fit, product, monkeypatch, tmp_path, capsys):
