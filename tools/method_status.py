@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 from lightning_dd.comparison.records import TITLES
 from results_table import MEASURED, markdown, published_number, records, status
@@ -27,12 +26,12 @@ def _best(outcomes: list[str], config: Path) -> str:
     """Return the best of a config's outcomes, what is short with its name; empty where it was not run."""
     if not outcomes or any(outcome.startswith("reproduced") for outcome in outcomes):
         return "reproduced" if outcomes else ""
-    data = next(title for name, title in TITLES.items() if config.stem.startswith(f"{name}_"))
+    data = next((title for name, title in TITLES.items() if config.stem.startswith(f"{name}_")), config.stem)
     least = min(outcomes, key=lambda outcome: float(outcome.split()[2])).removeprefix("short ")
     return f"{data} [{config.stem.rsplit('_', 1)[1]}]({config.parent.name}/{config.name}) {least}"
 
 
-def _row(method: str, outcomes: list[Any]) -> list[str]:
+def _row(method: str, outcomes: list[str]) -> list[str]:
     short = [outcome for outcome in outcomes if outcome not in ("", "reproduced")]
     counts = [str(len(outcomes)), str(outcomes.count("reproduced")), ", ".join(short) or "-", str(outcomes.count(""))]
     return [method, *counts]
