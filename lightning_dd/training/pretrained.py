@@ -130,8 +130,8 @@ class PretrainedNetworks(NetworkSource):
         seconds = sum(float(state.pop("seconds", 0)) for state in states.values())
         self._states = [states[index] for index in range(self.number)]
         network = sample(context.factory, context.image_shape, context.num_classes)
-        images = self.number * self.epochs * recipes.steps_per_epoch(self.recipe, data) * recipes.BATCH_SIZE
-        operations = 3 * images * forward_operations(network.eval(), context.image_shape)
+        epoch = recipes.steps_per_epoch(self.recipe, data) * recipes.batch_size(self.recipe, data)
+        operations = 3 * self.number * self.epochs * epoch * forward_operations(network.eval(), context.image_shape)
         self.prepared = {"seconds": round(seconds, 1), "operations": operations}
 
     def at(self, iteration: int) -> Network:

@@ -195,3 +195,11 @@ def test_a_small_set_is_one_batch():
     _, history = pretrained.trained_network(data, NETWORK, "plain", 2, 0, CPU)
     assert history.shape == (2, 7)
     assert recipes.steps_per_epoch("fast", data) == 1
+
+
+@pytest.mark.parametrize(("side", "fast"), [(32, 256), (64, 256), (128, 64), (224, 32)])
+def test_a_batch_of_large_images_is_smaller(side, fast):
+    data = TrainingSet(torch.empty(1, 1, 1, 1).expand(512, 3, side, side), torch.zeros(512), 2, lambda x: x, "none")
+    assert recipes.batch_size("fast", data) == fast
+    assert recipes.steps_per_epoch("fast", data) == 512 // fast
+    assert recipes.batch_size("plain", data) == recipes.batch_size("cutmix", data) == 256
