@@ -40,7 +40,8 @@ class KDProtocol(Protocol):
     out. The learning rate falls along half a cosine, to a half of it. Labels of the set are not used.
 
     It departs from the official code in this: the accuracy is that of the last epoch, not the best on the test images;
-    and no network sees a batch twice, as there the pass does that measures the training accuracy.
+    no network sees a batch twice, as there the pass does that measures the training accuracy; images are normalized as
+    their data set is, not as ImageNet; and test images above 32 pixels are not enlarged by 1/7 and cut back.
 
     Attributes:
         batch_size: None takes the published number for the number of images; see `BATCHES`.
@@ -151,8 +152,10 @@ class KDProtocol(Protocol):
         return False
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Return a fresh optimizer for a network."""
-        return torch.optim.AdamW(network.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+        """Return a fresh optimizer for a network; biases and the weights of normalization do not decay."""
+        decaying, others = ([p for p in network.parameters() if (p.ndim > 1) == many] for many in (True, False))
+        groups = [{"params": decaying, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, self.learning_rate)
 
     def _batch(self, num_images: int) -> int:
         found = (batch for most, batch in BATCHES.items() if num_images <= most)

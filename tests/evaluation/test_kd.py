@@ -74,9 +74,13 @@ def test_published_numbers():
     factors = [KD.lr_factor(step, 500) for step in (0, 4, 5, 75, 149)]
     assert factors[:2] == [1, 1]
     assert factors[2:] == [pytest.approx((1 + math.cos(math.pi / 2 * epoch / 30)) / 2) for epoch in (1, 15, 29)]
-    optimizer = KD.optimizer(torch.nn.Linear(1, 1))
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Linear(2, 3))
+    optimizer = KD.optimizer(network)
     assert isinstance(optimizer, torch.optim.AdamW)
-    assert (optimizer.defaults["lr"], optimizer.defaults["weight_decay"]) == (1e-3, 0.01)
+    decays = {p: (group["lr"], group["weight_decay"]) for group in optimizer.param_groups for p in group["params"]}
+    assert [decays[p] for p in network.parameters()] == [
+        (1e-3, 0.01 if name in ("0.weight", "2.weight") else 0.0) for name, _ in network.named_parameters()
+    ]
 
 
 def test_the_teacher_answers_for_each_view(distilled):
