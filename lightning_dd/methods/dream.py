@@ -5,8 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_dd.augmentation import Draw
 from lightning_dd.coresets import k_means
 from lightning_dd.data.sampling import Batch, ClassBalanced
+from lightning_dd.losses import DISTANCES
 from lightning_dd.methods.idc import IDC
 from lightning_dd.methods.preparation import Init
 from lightning_dd.networks import Network
@@ -28,10 +30,15 @@ class DREAM(IDC):
     class under the network of that time. They are chosen anew every few steps; the images start from such ones too, of
     a network trained beforehand, where the official code takes a random one.
 
+    DREAM+ (arXiv 2310.15052) matches the mean features of each class besides, as its official code does: with weight 1,
+    by squared or absolute differences as the gradients are; and each network begins its life with an epoch on all real
+    images.
+
     Args:
         real_per_class: real images of each class in a step, and clusters of each class.
         every: steps after which images are chosen anew.
         init: how the images start.
+        plus: DREAM+.
         **options: those of `IDC`.
 
     Raises:
@@ -46,11 +53,17 @@ class DREAM(IDC):
         real_per_class: PositiveInt = 128,
         every: PositiveInt = 10,
         init: Init = "k_means",
+        plus: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(ipc, real_per_class=real_per_class, init=init, **options)
-        self.every = every
+        self.every, self.plus = every, plus
+        self._absolute = self.distance is DISTANCES["conv_l1"]
         self._chosen: dict[int, Tensor] = {}
+
+    def training_options(self) -> dict[str, Any]:
+        """Return how networks are trained on real images, as options of `TrainedNetworks`."""
+        return {**super().training_options(), "first_epochs": int(self.plus)}
 
     @property
     def sampling(self) -> ClassBalanced:
@@ -60,6 +73,24 @@ class DREAM(IDC):
     def chosen(self, iteration: int) -> Tensor | None:
         """Return the positions `(num_classes, real_per_class)` of the images chosen for an iteration."""
         return self._chosen[max(first for first in self._chosen if first <= iteration)]
+
+    def _distance(
+        self, network: nn.Module, draw: Draw | None, real: Tensor, synthetic: Tensor, labels: Tensor
+    ) -> Tensor:
+        """Return the distance of some classes' gradients, and of their mean features where these count."""
+        distance = super()._distance(network, draw, real, synthetic, labels)
+        if not self.plus:
+            return distance
+        with torch.no_grad():
+            goal = self._mean_features(network, draw, real)
+        with torch.autocast(self.device.type, enabled=False):
+            difference = goal.to(synthetic) - self._mean_features(network, draw, synthetic)
+            return distance + (difference.abs() if self._absolute else difference.square()).sum()
+
+    def _mean_features(self, network: nn.Module, draw: Draw | None, images: Tensor) -> Tensor:
+        """Return the mean of the features of images `(K, n, C, H, W)` under their augmentation, `(K, F)`."""
+        features = check_features(network).features(self.augment(draw, images).flatten(0, 1))
+        return features.unflatten(0, images.shape[:2]).mean(1)
 
     def on_fit_start(self) -> None:
         """Choose the first images, before the first batch is sampled; a checkpoint has brought its own."""

@@ -1,6 +1,6 @@
 """Sources of a method's networks, which are private state: never parameters of the method, never submodules."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -167,6 +167,7 @@ class TrainedNetworks(RandomNetworks):
         momentum: of that training, kept from one update of the images to the next.
         weight_decay: of that training.
         cutmix: the probability that a mini-batch of that training is mixed by CutMix.
+        first_epochs: passes over all real images at the beginning of a network's life (DREAM+, arXiv 2310.15052).
     """
 
     def __init__(
@@ -180,10 +181,11 @@ class TrainedNetworks(RandomNetworks):
         momentum: Momentum = 0.0,
         weight_decay: NonNegativeFloat = 0.0,
         cutmix: UnitInterval = 0.0,
+        first_epochs: NonNegativeInt = 0,
     ) -> None:
         self.lifetime, self.epochs, self.lr, self.batch_size = lifetime, epochs, lr, batch_size
         self.on, self.real_images, self.cutmix = on, real_images, cutmix
-        self.momentum, self.weight_decay = momentum, weight_decay
+        self.momentum, self.weight_decay, self.first_epochs = momentum, weight_decay, first_epochs
         self._saved: dict[str, Tensor] = {}
         self._next = 0  # the iteration that comes after the last update
 
@@ -197,6 +199,10 @@ class TrainedNetworks(RandomNetworks):
         self._optimizer = torch.optim.SGD(network.parameters(), self.lr, **options)
         if self._saved:
             self._restore(network)
+        elif self.first_epochs:
+            draws = generator(self.context.seed, "first epochs", number)
+            rows = shuffled(len(self.context.data.train_labels), self.batch_size, self.first_epochs, draws)
+            self._train((self._augmented(*self.real_examples(each), draws) for each in rows), draws)
         return network
 
     def start(self, number: int) -> nn.Module:
@@ -209,13 +215,15 @@ class TrainedNetworks(RandomNetworks):
         if self._next % self.lifetime == 0:
             return
         images, labels = self._examples(iteration, synthetic)
-        network, kind = self.network.train(), self.context.device.type
         draws = generator(self.context.seed, "inner training", iteration)
         rows = shuffled(len(images), self.batch_size, self.epochs, draws)
-        batches = mini_batches(images, labels, rows, self.context.augment, draws)
+        self._train(mini_batches(images, labels, rows, self.context.augment, draws), draws)
+
+    def _train(self, batches: Iterator[tuple[Tensor, Tensor]], draws: torch.Generator) -> None:
+        """Train the network on augmented images and labels, some of them mixed."""
         if self.cutmix:
             batches = mix_some(batches, self.cutmix, self.context.num_classes, draws)
-        forward = compiled(network, self.context.compile)
+        kind, forward = self.context.device.type, compiled(self.network.train(), self.context.compile)
         # weights change in place, which a cache of their bf16 copies would not notice
         with torch.autocast(kind, enabled=torch.is_autocast_enabled(kind), cache_enabled=False):
             train_network(forward, batches, self.context.loss, self._optimizer)
@@ -242,6 +250,10 @@ class TrainedNetworks(RandomNetworks):
             weights = {name: tensor for name, tensor in state.items() if not name.startswith(MOMENTUM)}
             check_tensors(weights, network.state_dict())
         self._saved = dict(state)
+
+    def _augmented(self, images: Tensor, labels: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        augment = self.context.augment
+        return images if augment is None else augment(images, draws), labels
 
     def _restore(self, network: nn.Module) -> None:
         for name, weight in network.named_parameters():

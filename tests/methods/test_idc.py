@@ -12,7 +12,7 @@ from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.augmentation.cutmix import cutmix
 from lightning_dd.errors import OptionError
 from lightning_dd.evaluation.protocols import find_protocol
-from lightning_dd.methods import IDC
+from lightning_dd.methods import DREAM, IDC
 from lightning_dd.networks import MLP, build
 from lightning_dd.rng import generator
 from lightning_dd.training.sources import SourceContext, TrainedNetworks
@@ -34,6 +34,17 @@ def test_the_objective_is_the_plain_form(codec, distance, power, part):
     loss, plain = objective(module, real_batch()), sum(idc.losses(network, pairs(module, real_batch()), power))
     assert_same(loss, plain, module)
     torch.testing.assert_close(sum(objective(module, real_batch(part)) for part in ([0, 2], [1], [])), loss)
+
+
+@pytest.mark.parametrize(("distance", "power"), [("conv_mse", 2), ("conv_l1", 1)])
+def test_dream_plus_matches_mean_features_besides(distance, power):
+    module = small(DREAM, distance=distance, plus=True, codec=Tiles, init="noise")
+    network = build(SMALL, SHAPE, CLASSES, generator(7, "network", 0)).double()
+    module.networks.at = lambda iteration: network
+    plain = sum(idc.losses(network, pairs(module, real_batch()), power))
+    for real, ours in pairs(module, real_batch()):
+        plain = plain + (network.features(real).mean(0) - network.features(ours).mean(0)).abs().pow(power).sum()
+    assert_same(objective(module, real_batch()), plain, module)
 
 
 def test_a_part_of_many_images_takes_part():
@@ -85,6 +96,21 @@ def test_networks_learn_real_images_with_momentum_and_cutmix():
     assert any(mixed)
     assert not all(mixed)
     torch.testing.assert_close(list(networks.at(2).parameters()), list(expected.parameters()))
+
+
+def test_a_network_begins_its_life_with_an_epoch_on_all_real_images():
+    networks = _networks(first_epochs=1)
+    expected = build(SMALL, SHAPE, CLASSES, generator(7, "network", 1)).requires_grad_(True)
+    optimizer, draws = torch.optim.SGD(expected.parameters(), 0.1), generator(7, "first epochs", 1)
+    for rows in torch.randperm(60, generator=draws).split(8):
+        optimizer.zero_grad()
+        F.cross_entropy(expected(_augment(_Data.images[rows], draws)), _Data.train_labels[rows]).backward()
+        optimizer.step()
+    torch.testing.assert_close(list(networks.at(3).parameters()), list(expected.parameters()))
+    networks.update(3, None, None)
+    resumed = _networks(first_epochs=1)
+    resumed.load_state_dict(networks.state_dict())
+    assert all(map(torch.equal, resumed.at(4).parameters(), networks.at(4).parameters()))
 
 
 def test_momentum_goes_on_where_it_was_saved_and_ends_with_the_network():
