@@ -39,7 +39,7 @@ class DSDM(DM):
 
     paper = "Diversified Semantic Distribution Matching for Dataset Distillation (ACM MM 2024)"
     published_steps = 10_000
-    protocol = "dm"
+    protocol = "dance"  # 1,500 epochs, else as IDC: the official code of both
 
     def __init__(
         self,
