@@ -20,7 +20,7 @@ from lightning_dd.rng import generator
 from lightning_dd.runtime.options import CheckedOptions, Fraction
 
 MEASURED_BYTES = 2**27  # of images that stay in their files
-MEASURED_AT_ONCE = 2**22  # pixels, which double precision makes eight times as large
+MEASURED_AT_ONCE = 2**24  # pixels, which double precision makes eight times as large
 NamedStatistics = Literal["published", "measured", "frepo", "mtt"]
 
 
@@ -213,13 +213,17 @@ def _measured(images: Images) -> Normalization:
         return measure(images)
     size = images.shape[1:].numel()
     rows = torch.randperm(len(images), generator=generator(0, "statistics"))[: MEASURED_BYTES // size]
-    return measure(images[rows.sort().values], max(1, MEASURED_AT_ONCE // size))
+    return measure(images[rows.sort().values])
 
 
 def measure(images: Tensor, chunk: int = 4096) -> Normalization:
-    """Return each channel's mean and deviation over images `(N, C, H, W)`, uint8 or float, in [0, 1] pixel units."""
+    """Return each channel's mean and deviation over images `(N, C, H, W)`, uint8 or float, in [0, 1] pixel units.
+
+    No more than `chunk` images are looked at together, and fewer large ones.
+    """
     scale = 255 if images.dtype == torch.uint8 else 1
-    count, parts = images.numel() // images.shape[1], images.split(chunk)
+    at_once = max(1, min(chunk, MEASURED_AT_ONCE // max(1, images.shape[1:].numel())))
+    count, parts = images.numel() // images.shape[1], images.split(at_once)
     mean = sum(part.double().sum((0, 2, 3)) for part in parts) / count
     squares = sum((part.double() - mean.view(-1, 1, 1)).square().sum((0, 2, 3)) for part in parts)
     std = (squares / count).sqrt() / scale

@@ -5,7 +5,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from torch.utils.data import TensorDataset
 
 from lightning_dd.artifact.preprocessing import Whitening
-from lightning_dd.data import Digits, FromDataset, ImageData
+from lightning_dd.data import Digits, FromDataset, ImageData, module
 from lightning_dd.data.module import measure
 from lightning_dd.data.sampling import Batch, ClassBalanced, Uniform
 from lightning_dd.errors import UserError
@@ -85,6 +85,17 @@ def test_measured_statistics():
     assert normalization.std[1] == 1.0  # constant channels are not divided by zero
     levels = images.mul(255).round().to(torch.uint8)
     assert measure(levels).mean == pytest.approx(measure(levels / 255).mean, abs=1e-6)
+
+
+def test_large_images_are_measured_a_few_at_a_time(monkeypatch):
+    sizes, split, images = [], torch.Tensor.split, torch.rand(9, 3, 4, 2)
+    whole = measure(images)
+    monkeypatch.setattr(module, "MEASURED_AT_ONCE", 60)
+    monkeypatch.setattr(torch.Tensor, "split", lambda tensor, size: sizes.append(size) or split(tensor, size))
+    few = measure(images)
+    assert sizes == [2]  # of 24 values each
+    assert few.mean == pytest.approx(whole.mean)
+    assert few.std == pytest.approx(whole.std)
 
 
 def test_real_images_are_preprocessed():
