@@ -1,9 +1,10 @@
 """Add a run's result to the list of records beside its config: `python tools/record.py RUN_FOLDER CONFIG`.
 
 The list has one entry for each (options, seed, evaluation, steps, device), which the same run done again replaces. The
-longest run stands first, of equally long ones that with the fewest options changed; the config's first line says what
-it gave, and its distilled set, in half precision, lies beside where it is small. A run measured on held-out images goes
-to a list of its own, `.search.json`. `python tools/results_page.py` brings both into `configs/README.md`.
+longest run stands first, of equally long ones that of the most networks, of these that with the fewest options changed;
+the config's first line says what it gave, and its distilled set, in half precision, lies beside where it is small. A
+run measured on held-out images goes to a list of its own, `.search.json`. `python tools/results_page.py` brings both
+into `configs/README.md`.
 """
 
 import hashlib
@@ -84,8 +85,13 @@ def _written(record: dict[str, Any], path: Path) -> Path:
     return path
 
 
-def _order(record: dict[str, Any]) -> tuple[int, int, int]:
-    return -record["steps"], len(changed_options(commands(record))), record.get("seed", 0)
+def _order(record: dict[str, Any]) -> tuple[int, ...]:
+    networks, options = _networks(record), len(changed_options(commands(record)))
+    return -record["steps"], -networks, options, record.get("seed", 0)
+
+
+def _networks(record: dict[str, Any]) -> int:
+    return record["evaluations"][-1].get("num_networks", 1)
 
 
 def _keep_set(artifact: Path, config: Path, record: dict[str, Any]) -> None:
@@ -117,8 +123,9 @@ def _with_result(line: str, record: dict[str, Any]) -> str:
     last = record["evaluations"][-1]
     steps = f"{record['steps']:,} of {record['published_steps']:,} steps"
     changed = ", ".join([steps, *changed_options(commands(record))]).replace("`", "")
-    figure = f"{last['accuracy_mean']:.1f} +- {last['accuracy_std']:.1f}"
-    before = re.sub(r" (Not run by us yet|Ours [^ ]+ \+- ).*", "", line)
+    spread = f" +- {last['accuracy_std']:.1f}" if _networks(record) > 1 else ""
+    figure = f"{last['accuracy_mean']:.1f}{spread}"
+    before = re.sub(r" (Not run by us yet|Ours \d).*", "", line)
     return f"{before} Ours {figure} ({changed}; {record['environment']['device']})."
 
 

@@ -12,7 +12,7 @@ from lightning_dd.artifact.dataset import DistilledDataset, load
 from lightning_dd.artifact.preprocessing import Normalization
 
 
-def _run(folder: Path, steps: int, accuracy: float, device: str = "cpu", lr: float = 1) -> Path:
+def _run(folder: Path, steps: int, accuracy: float, device: str = "cpu", lr: float = 1, networks: int = 5) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     option = f" --model.lr {lr}" if lr else ""
     result = {
@@ -21,7 +21,7 @@ def _run(folder: Path, steps: int, accuracy: float, device: str = "cpu", lr: flo
         "published_steps": 20_000,
         "command": "python -m lightning_dd fit --config /somewhere/configs/dm/mnist_ipc1.yaml "
         f"--model.experts /somewhere/experts --trainer.default_root_dir /somewhere{option}",
-        "evaluations": [{"accuracy_mean": accuracy, "accuracy_std": 0.5}] if accuracy else [],
+        "evaluations": [{"accuracy_mean": accuracy, "accuracy_std": 0.5, "num_networks": networks}] if accuracy else [],
         "environment": {"device": device},
     }
     (folder / "results.json").write_text(json.dumps(result))
@@ -60,6 +60,14 @@ def test_of_equally_long_runs_the_one_as_configured_is_first(tmp_path):
     assert [found["evaluations"][0]["accuracy_mean"] for found in records] == [89.0, 91.0, 92.0]
     ours = "Ours 89.0 +- 0.5 (300 of 20,000 steps; cpu)."
     assert config.read_text().startswith(f"# DM: published 89.7 (somewhere). {ours}\n")
+
+
+def test_a_run_of_more_networks_is_first_and_that_of_one_has_no_deviation(tmp_path):
+    config = tmp_path / "mnist_ipc1.yaml"
+    config.write_text("# DM: published 89.7 (somewhere). Not run by us yet.\nmodel: DM\n")
+    for lr, accuracy, networks, ours in ((0, 91.0, 1, "91.0 (300"), (2, 89.0, 5, "89.0 +- 0.5 (300")):
+        assert _record(_run(tmp_path / "run", 300, accuracy, lr=lr, networks=networks), config) == 0
+        assert config.read_text().startswith(f"# DM: published 89.7 (somewhere). Ours {ours}")
 
 
 def test_held_out_results_have_a_list_of_their_own(tmp_path):
