@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 from lightning.pytorch import Trainer
+from PIL import Image
 
 from lightning_dd.app.cli import DistillationCLI, main
 
 FOLDER = Path(__file__).parent.parent / "configs"
-FAST = sorted(FOLDER.glob("fast/*.yaml"))
+PHOTOS = FOLDER / "fast" / "own_photos.yaml"
+"""Settings for a folder that the command line names."""
+FAST = sorted({*FOLDER.glob("fast/*.yaml")} - {PHOTOS})
 """Settings over those of a config."""
-CONFIGS = sorted({*FOLDER.glob("**/*.yaml")} - {*FAST})
+CONFIGS = sorted({*FOLDER.glob("**/*.yaml")} - {*FAST, PHOTOS})
 METHODS = {path.parent.name: path for path in CONFIGS}
 """One config of each folder."""
 
@@ -72,6 +75,20 @@ def test_first_lines_are_honest():
             assert "published" in first, path
             recorded = path.with_suffix(".results.json").exists()
             assert recorded != first.endswith("Not run by us yet."), path
+
+
+def test_settings_for_photos_take_any_folder(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(Trainer, "fit", lambda trainer, model, **_: started.append(model))
+    monkeypatch.setattr(DistillationCLI, "after_fit", lambda cli: None)
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (40, 30)).save(tmp_path / "photos" / name / f"{number}.png")
+    data = ["--data", "ImageFolder", "--data.root", str(tmp_path / "photos"), "--data.image_size", "64"]
+    config = ["--config", "fast/own_photos", "--model.ipc", "2", "--trainer.default_root_dir", str(tmp_path)]
+    assert main(["fit", *config, *data]) == 0
+    assert [len(model.synthetic) for model in started] == [2 * 2 * 4]
 
 
 @pytest.mark.parametrize("path", FAST, ids=lambda path: path.stem)
