@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-from costs import cost_table
 from curves import charts, draw
 from method_status import status_table
 from results_table import search_table, table
@@ -11,14 +10,7 @@ from speedrun import speedrun_table
 
 HERE = Path(__file__).resolve().parent.parent
 END = "<!-- end of the table -->"
-TABLES = {
-    "table": table,
-    "status": status_table,
-    "charts": charts,
-    "speedrun": speedrun_table,
-    "costs": cost_table,
-    "search": search_table,
-}
+TABLES = {"table": table, "status": status_table, "charts": charts, "speedrun": speedrun_table, "search": search_table}
 
 
 def main(arguments: list[str]) -> int:

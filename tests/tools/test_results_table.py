@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import costs
 import curves
 import method_status
 import results_page
@@ -182,17 +181,3 @@ def test_a_speedrun_is_the_first_step_at_which_the_mean_of_three_seeds_reaches_t
         f"| 60 % | 1.5 | 60.3 | {method} | 300 | 3 x 5 | `dm` | some device |",
         "| 65 % | - | - | - | - | - | - | - | - |",
     ]
-
-
-def test_costs_are_a_row_for_each_method(tmp_path):
-    assert costs.cost_table(tmp_path) == "Not measured yet."
-    (tmp_path / "configs" / "costs").mkdir(parents=True)
-    (tmp_path / "configs" / "costs" / "cost.csv").write_text(
-        "method,ipc,status,seconds_per_step,seconds_loss,peak_memory_bytes\n"
-        "DM,1,measured,0.5123,0.4987,1073741824\nDM,10,measured,2,,2147483648\n"
-        'MTT,1,failed: a reason,,,\nMTT,10,"would need 40.0 GiB of memory, not tried",,,\n'
-    )
-    lines = costs.cost_table(tmp_path).splitlines()
-    assert lines[0] == "| method | 1 per class | 10 per class |"
-    assert lines[2] == "| DM | 0.512 / 0.499 s, 1.0 GiB | 2 / - s, 2.0 GiB |"
-    assert lines[3] == "| MTT | - | too large |"
