@@ -44,11 +44,11 @@ def train_network(
 def mini_batches(
     images: Tensor,
     labels: Tensor,
-    rows: Iterable[Tensor],
+    rows: Iterable[Tensor | slice],
     augment: Augmentation | None = None,
     generator: torch.Generator | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield a mini-batch for each tensor of row indices, augmented under the generator."""
+    """Yield a mini-batch for each tensor of row indices, or slice, augmented under the generator."""
     for chosen in rows:
         yield images[chosen] if augment is None else augment(images[chosen], generator), labels[chosen]
 

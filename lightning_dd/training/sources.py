@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -202,7 +203,9 @@ class TrainedNetworks(RandomNetworks):
         elif self.first_epochs:
             draws = generator(self.context.seed, "first epochs", number)
             rows = shuffled(len(self.context.data.train_labels), self.batch_size, self.first_epochs, draws)
-            self._train((self._augmented(*self.real_examples(each), draws) for each in rows), draws)
+            whole, augment = [slice(None)], self.context.augment
+            parts = (mini_batches(*self.real_examples(each), whole, augment, draws) for each in rows)
+            self._train(chain.from_iterable(parts), draws)
         return network
 
     def start(self, number: int) -> nn.Module:
@@ -250,10 +253,6 @@ class TrainedNetworks(RandomNetworks):
             weights = {name: tensor for name, tensor in state.items() if not name.startswith(MOMENTUM)}
             check_tensors(weights, network.state_dict())
         self._saved = dict(state)
-
-    def _augmented(self, images: Tensor, labels: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-        augment = self.context.augment
-        return images if augment is None else augment(images, draws), labels
 
     def _restore(self, network: nn.Module) -> None:
         for name, weight in network.named_parameters():
