@@ -21,6 +21,13 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _bf16(monkeypatch):
+    """Let every processor have bf16, if slowly: the tests are the same on all."""
+    monkeypatch.setattr("lightning_dd.app.running.has_bf16", lambda device: True)
+    monkeypatch.setattr("lightning_dd.app.comparing.table.has_bf16", lambda device: True)
+
+
 @pytest.fixture
 def tiny_config() -> Path:
     """A config that runs in seconds."""

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from lightning_dd import methods
 from lightning_dd.comparison.records import TITLES, commands, figure, method_of
 
 MEASURED, SEARCHED = ".results.json", ".search.json"
@@ -74,7 +75,7 @@ def _tried(config: Path, record: dict[str, Any]) -> list[str]:
 def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -> list[str]:
     """Return the cells of one record; `herding` is that of as many images chosen by herding, if there is one."""
     last = record["evaluations"][-1]  # the best founded
-    published = published_number(config)
+    published = rival(config, record)
     short = ["settings scaled down"] if config.stem.endswith("_short") else []
     steps = f"{record['steps']:,} ({record['published_steps']:,})"
     return [
@@ -102,7 +103,7 @@ def status(record: dict[str, Any], published: str) -> str:
     if difference >= -(POINTS + DEVIATIONS * max(last["accuracy_std"], float(found[2] or 0))):
         return f"reproduced, {difference:+.1f}"
     share = 100 * record["steps"] / record["published_steps"]
-    return f"short by {-difference:.1f} at {share:.2g} % of the steps"
+    return f"short by {-difference:.1f} at {share:{'.0f' if share >= 10 else '.2g'}} % of the steps"
 
 
 def linked(config: Path, record: dict[str, Any]) -> str:
@@ -142,6 +143,12 @@ def published_number(config: Path) -> str:
     """Return the published number in a config's first line, with its deviation where it has one; or `-`."""
     found = re.search(r"published (\d+(?:\.\d+)?(?: \+- \d+(?:\.\d+)?)?)", config.read_text().splitlines()[0])
     return found[1] if found else "-"
+
+
+def rival(config: Path, record: dict[str, Any]) -> str:
+    """Return the published number that a record compares with; `-` under another protocol than the method's own."""
+    own = record["evaluations"][-1]["protocol"] == getattr(methods, record["method"]).protocol
+    return published_number(config) if own else "-"
 
 
 def changed_options(commands: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from lightning_dd.artifact.shipped import folders
 from lightning_dd.comparison.records import TITLES, commands
 from lightning_dd.errors import UserError
 from lightning_dd.methods import Distiller
+from lightning_dd.runtime.precision import InPlaceOfBf16
 
 FEW = 10  # a run of so many times fewer steps than published is short
 Record = dict[str, Any]
@@ -23,9 +24,11 @@ def advice(trainer: Trainer, module: LightningModule, spell: Callable[[str], str
         module: the method.
         spell: how the entry point writes the name of an option; None as from Python.
     """
+    emulated = [InPlaceOfBf16.said] if isinstance(trainer.precision_plugin, InPlaceOfBf16) else []
     if not isinstance(module, Distiller):
-        return []
-    found = [_start(trainer.max_steps, module), _shorter(trainer.max_steps, module, trainer.datamodule.name)]
+        return emulated
+    steps = trainer.max_steps
+    found = [*emulated, _start(steps, module), _shorter(steps, module, trainer.datamodule.name)]
     sentences = [UserError(each) for each in found if each]
     return [sentence.worded(spell) if spell else str(sentence) for sentence in sentences]
 

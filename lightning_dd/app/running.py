@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -42,7 +43,9 @@ from lightning_dd.callbacks import (
 from lightning_dd.callbacks.run_paths import CONFIG
 from lightning_dd.callbacks.shutdown import remove_empty_run_dir
 from lightning_dd.errors import OptionError, UserError
+from lightning_dd.runtime.precision import InPlaceOfBf16, has_bf16
 
+CPU = torch.device("cpu")
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": -1,  # the loader is endless: max_steps says when to stop
     "default_root_dir": "runs",
@@ -118,7 +121,7 @@ REFUSED: dict[type[Callback], str] = {
 
 
 def prepare_trainer(trainer: Trainer, spell: Callable[[str], str] | None = None) -> None:
-    """Have checkpoints written whole or not at all, and refuse what Lightning would ignore.
+    """Have checkpoints written whole or not at all, no bf16 emulated, and what Lightning would ignore refused.
 
     Args:
         trainer: of the run.
@@ -129,6 +132,8 @@ def prepare_trainer(trainer: Trainer, spell: Callable[[str], str] | None = None)
     """
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # a user's own plugin stays
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+    if trainer.precision == "bf16-mixed" and isinstance(trainer.accelerator, CPUAccelerator) and not has_bf16(CPU):
+        trainer.strategy.precision_plugin = InPlaceOfBf16()
     for callback in trainer.callbacks:
         if isinstance(callback, RunSummary):
             callback.advice = partial(advice, spell=spell)

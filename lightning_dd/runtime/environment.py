@@ -29,12 +29,16 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def device_name(device: torch.device | None = None) -> str:
-    """Return what a device is called; without one, that of the GPU where there is one; of a CPU the cores in use."""
+    """Return what a device is called; without one, that of the GPU where there is one; of a CPU the cores in use.
+
+    A CPU's instructions are named, for one name may stand for processors of which one is twice as fast.
+    """
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     used, cores = torch.get_num_threads(), os.cpu_count() or 1
-    return f"{_processor()}, {f'{used} of ' if used < cores else ''}{cores} cores"
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f"{_processor()} ({instructions}), {f'{used} of ' if used < cores else ''}{cores} cores"
 
 
 def table(record: dict[str, Any]) -> str:

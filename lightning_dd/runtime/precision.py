@@ -1,9 +1,11 @@
 """Precision: supported settings of the trainer, and contexts for full precision."""
 
+import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
+from lightning.pytorch.plugins import Precision
 from torch import Tensor
 
 from lightning_dd.errors import OptionError
@@ -55,8 +57,16 @@ def has_bf16(device: torch.device) -> bool:
     """Return whether a device computes in bf16 faster than in float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
+    if platform.machine() in ("aarch64", "arm64"):
+        return device.type == "cpu" and getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", bool)()
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # torch says it nowhere else
     return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
+
+
+class InPlaceOfBf16(Precision):
+    """Float32 on a processor that would emulate the bf16 that a trainer asks for, sixty times slower."""
+
+    said = "This processor has no bf16 and would emulate it, sixty times slower: float32 takes its place."
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:

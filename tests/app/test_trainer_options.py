@@ -1,5 +1,7 @@
 """Options of Lightning's trainer: they do what they say, or are refused with the name of ours."""
 
+import json
+
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -64,3 +66,11 @@ def test_lightnings_checkpoints_by_steps_work_from_python(tmp_path):
     settings = {"callbacks": [keep], "accelerator": "cpu", "enable_progress_bar": False}
     dd.distill(data, ipc=1, steps=4, evaluation=False, root=tmp_path, trainer=settings, real_per_class=4)
     assert len(list((tmp_path / "kept").glob("*.ckpt"))) == 2
+
+
+def test_bf16_that_a_processor_would_emulate_gives_way_to_float32(fit, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("lightning_dd.app.running.has_bf16", lambda device: False)
+    assert fit("--trainer.precision", "bf16-mixed", "--trainer.max_steps", "1") == 0
+    assert "This processor has no bf16" in " ".join(capsys.readouterr().out.split())
+    record = json.loads((tmp_path / "dm_digits_ipc1" / "version_0" / "results.json").read_text())
+    assert record["environment"]["precision"] == "32-true"

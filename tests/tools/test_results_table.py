@@ -124,6 +124,15 @@ def test_reproduced_is_within_a_point_and_two_deviations(accuracy, deviation, pu
     assert results_table.status(record, published) == status
 
 
+def test_another_protocol_than_the_methods_own_has_no_published_rival(root):
+    record = _record()
+    record["evaluations"][0]["protocol"] = "common"
+    path = root / "configs" / "dm" / "cifar10_ipc10.results.json"
+    path.write_text(json.dumps([record]))
+    assert "| 31.0 ± 0.5 | - | - | - |" in results_table.table(root)
+    assert method_status.status_table(root).splitlines()[2:] == ["| DM | 1 | 0 | - | 1 |"]
+
+
 def test_what_was_tried_on_held_out_images_has_a_table_of_its_own(root):
     path = root / "configs" / "dm" / "cifar10_ipc10.search.json"
     tried = [_record(steps=steps) for steps in (100, 200)]

@@ -26,7 +26,7 @@ def _main(*arguments: object) -> int:
     return commands.main(["evaluate", *(str(word) for word in arguments)])
 
 
-def test_a_table_of_our_set_a_foreign_one_and_real_images(run, tmp_path, capsys):
+def test_a_table_of_our_set_a_foreign_one_and_real_images(run, tmp_path, capsys, monkeypatch):
     ours, out = load(run), tmp_path / "table"
     torch.save({"data": [[ours.prepared, ours.labels]]}, tmp_path / "res_DC.pt")
     command = [run, tmp_path / "res_DC.pt", *SMALL, "--num_networks", 1, "MLP=2", "--test_images", 50, "--out", out]
@@ -50,6 +50,10 @@ def test_a_table_of_our_set_a_foreign_one_and_real_images(run, tmp_path, capsys)
     assert _main(*command, "--precision", "bf16-mixed") == 0  # other cells
     assert capsys.readouterr().out.count("(finished before)") == 2  # the same images under another name
     assert json.loads((out / "evaluation.json").read_text())["precision"] == "bf16-mixed"
+    monkeypatch.setattr("lightning_dd.app.comparing.table.has_bf16", lambda device: False)
+    assert _main(*command, "--precision", "bf16-mixed") == 0  # those in float32 once more
+    assert capsys.readouterr().out.count("(finished before)") == 6
+    assert json.loads((out / "evaluation.json").read_text())["precision"] == "32-true"
 
 
 def test_coresets_and_soft_labels_beside(run, tmp_path, monkeypatch):
