@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from lightning_dd.comparison.records import TITLES, commands, figure, method_of
 
 MEASURED, SEARCHED = ".results.json", ".search.json"
 """Ends of the names of records beside a config: measured on test images, and on held-out ones."""
-COLUMNS = ["method", "data", "images per class", "network, protocol", "steps (published)"]
+COLUMNS = ["method", "images per class", "network, protocol", "steps (published)"]
 COLUMNS += ["ours", "random real", "herding (`dc`)", "published", "status", "minutes + evaluation, device"]
 PLACES = (
     "--config",
@@ -31,7 +31,8 @@ PLACES = (
     "--ckpt_path",
 )
 """Options that say where a run is made and not what it computes."""
-SILENT = (*PLACES, "--data.held_out", "--trainer.max_steps", "--evaluation.split", "--evaluation.at")
+MEASURING = ("split", "at", "num_networks", "random_real")
+SILENT = (*PLACES, "--data.held_out", "--trainer.max_steps", *(f"--evaluation.{name}" for name in MEASURING))
 """Those that the table has no need to name: other cells do."""
 POINTS, DEVIATIONS = 1, 2
 """A number is reproduced within so many points and deviations, the larger of ours and the published one."""
@@ -43,10 +44,14 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def table(root: Path) -> str:
-    """Return the table of all records under `configs/` as Markdown."""
+    """Return the records under `configs/` as Markdown, a table for each data set."""
     entries = sorted(records(root, MEASURED), key=_place)
     herding = {_task(record): record for config, record in reversed(entries) if config.stem.endswith("_herding")}
-    return markdown(COLUMNS, (_row(*entry, herding.get(_task(entry[1]))) for entry in entries))
+    parts = []
+    for name, group in groupby(entries, key=lambda entry: entry[1]["dataset"]):
+        rows = (_row(*entry, herding.get(_task(entry[1]))) for entry in group)
+        parts.append(f"### {TITLES.get(name, name)}\n\n{markdown(COLUMNS, rows)}")
+    return "\n\n".join(parts)
 
 
 def search_table(root: Path) -> str:
@@ -77,14 +82,15 @@ def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -
     last = record["evaluations"][-1]  # the best founded
     published = rival(config, record)
     short = ["settings scaled down"] if config.stem.endswith("_short") else []
+    departures = record.get("data_departures", []) + short
     steps = f"{record['steps']:,} ({record['published_steps']:,})"
+    shipped = f", [set]({_link(config.with_suffix('.safetensors'))})" if "artifact" in record else ""
     return [
-        linked(config, record),
-        ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("data_departures", [])]),
+        linked(config, record) + shipped,
         str(record["ipc"]),
         f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
-        ", ".join([steps, *short, *changed_options(commands(record))]),
-        figure(last),
+        ", ".join([steps, *departures, *changed_options(commands(record))]),
+        f"[{figure(last)}]({_link(config.with_suffix(MEASURED))})",
         figure(last, "random_real"),
         figure(herding["evaluations"][-1]) if herding and herding is not record else "-",
         published.replace("+-", "±"),
@@ -109,7 +115,11 @@ def status(record: dict[str, Any], published: str) -> str:
 def linked(config: Path, record: dict[str, Any]) -> str:
     """Return the method of a record with a link to its config."""
     recommended = ", recommended" if config.parent.name == "recommended" else ""
-    return f"[{method_of(record)}{recommended}]({config.relative_to(config.parents[1]).as_posix()})"
+    return f"[{method_of(record)}{recommended}]({_link(config)})"
+
+
+def _link(path: Path) -> str:
+    return path.relative_to(path.parents[1]).as_posix()
 
 
 def _minutes(record: dict[str, Any]) -> float:

@@ -55,10 +55,16 @@ def root(tmp_path):
 
 def test_a_row(root):
     assert results_table.table(root).splitlines()[-1] == (
-        "| [DM](dm/cifar10_ipc10.yaml) | CIFAR-10, JPEG copies | 10 | 5 x ConvNet, `dm` "
-        "| 300 (20,000), `real_per_class 64` | 47.9 ± 0.3 "
+        "| [DM](dm/cifar10_ipc10.yaml) | 10 | 5 x ConvNet, `dm` "
+        "| 300 (20,000), JPEG copies, `real_per_class 64` | [47.9 ± 0.3](dm/cifar10_ipc10.results.json) "
         "| 31.0 ± 0.5 | - | 48.9 ± 0.6 | reproduced, -1.0 | 2 + 1, some device |"
     )
+
+
+def test_a_set_beside_its_record_has_a_link(root):
+    (root / "configs" / "dm" / "cifar10_ipc10.results.json").write_text(json.dumps([_record(artifact="0123")]))
+    row = results_table.table(root).splitlines()[-1]
+    assert row.startswith("| [DM](dm/cifar10_ipc10.yaml), [set](dm/cifar10_ipc10.safetensors) |")
 
 
 def test_herding_of_as_many_images_stands_beside(root):
@@ -70,14 +76,14 @@ def test_herding_of_as_many_images_stands_beside(root):
         (folder / f"cifar10_ipc{ipc}_herding.yaml").write_text("# published 31.6 +- 0.7 (somewhere).\n")
         (folder / f"cifar10_ipc{ipc}_herding.results.json").write_text(json.dumps([record]))
     rows = results_table.table(root).splitlines()
-    assert rows[-2].startswith("| [Coreset, herding](coreset/cifar10_ipc10_herding.yaml) | CIFAR-10")
+    assert rows[-2].startswith("| [Coreset, herding](coreset/cifar10_ipc10_herding.yaml) | 10 |")
     assert "| 31.0 ± 0.5 | 33.3 ± 0.3 | 48.9 ± 0.6 |" in rows[-1]
 
 
 def test_a_short_config_says_so(root):
     for path in (root / "configs" / "dm").iterdir():
         path.rename(path.with_name(path.name.replace("ipc10", "ipc10_short")))
-    assert "| 300 (20,000), settings scaled down, `real_per_class 64` |" in results_table.table(root)
+    assert "| 300 (20,000), JPEG copies, settings scaled down, `real_per_class 64` |" in results_table.table(root)
 
 
 def test_a_run_that_went_on_has_the_methods_options_of_its_first_command_and_others_of_its_last():
@@ -99,12 +105,15 @@ def test_a_config_without_a_published_number(root):
 def test_rows_are_sorted_by_data_then_images_then_method(root):
     path = root / "configs" / "dm" / "cifar10_ipc10.results.json"
     path.write_text(json.dumps([_record(), _record(dataset="mnist"), _record(ipc=1), _record(ipc=1, method="DC")]))
-    rows = [line.split(" | ")[:3] for line in results_table.table(root).splitlines()[2:]]
-    assert [(method.strip("| [").split("]")[0], data.split(",")[0], ipc) for method, data, ipc in rows] == [
-        ("DM", "MNIST", "10"),
-        ("DC", "CIFAR-10", "1"),
-        ("DM", "CIFAR-10", "1"),
-        ("DM", "CIFAR-10", "10"),
+    lines = results_table.table(root).splitlines()
+    rows = [line.split(" | ")[:2] for line in lines if line.startswith(("### ", "| ["))]
+    assert [(row[0].strip("| [").split("]")[0], *row[1:]) for row in rows] == [
+        ("### MNIST",),
+        ("DM", "10"),
+        ("### CIFAR-10",),
+        ("DC", "1"),
+        ("DM", "1"),
+        ("DM", "10"),
     ]
 
 
@@ -145,7 +154,7 @@ def test_what_was_tried_on_held_out_images_has_a_table_of_its_own(root):
     spread = tried[0]["evaluations"][0]["random_real_std"]
     best = f"45.0 ± 0.3 | 35.0 ± {spread} | 40.0 ± 1.0", f"40.0 ± 0.3 | 30.0 ± {spread} | 35.0 ± 1.0"
     assert results_table.search_table(root).splitlines()[2:] == [row.format(200, best[0]), row.format(100, best[1])]
-    assert len(results_table.table(root).splitlines()) == 3
+    assert len(results_table.table(root).splitlines()) == 5
 
 
 def test_the_status_of_a_method_counts_its_published_numbers(root):
