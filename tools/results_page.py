@@ -5,12 +5,20 @@ from pathlib import Path
 
 from curves import charts, draw
 from method_status import status_table
+from protocol_table import protocol_table
 from results_table import search_table, table
 from speedrun import speedrun_table
 
 HERE = Path(__file__).resolve().parent.parent
 END = "<!-- end of the table -->"
-TABLES = {"table": table, "status": status_table, "charts": charts, "speedrun": speedrun_table, "search": search_table}
+TABLES = {
+    "table": table,
+    "status": status_table,
+    "charts": charts,
+    "speedrun": speedrun_table,
+    "search": search_table,
+    "protocols": protocol_table,
+}
 
 
 def main(arguments: list[str]) -> int:

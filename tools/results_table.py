@@ -108,6 +108,8 @@ def status(record: dict[str, Any], published: str) -> str:
     difference = last["accuracy_mean"] - float(found[1])
     if difference >= -(POINTS + DEVIATIONS * max(last["accuracy_std"], float(found[2] or 0))):
         return f"reproduced, {difference:+.1f}"
+    if record["published_steps"] == 1:
+        return f"short by {-difference:.1f}"
     share = 100 * record["steps"] / record["published_steps"]
     return f"short by {-difference:.1f} at {share:{'.0f' if share >= 10 else '.2g'}} % of the steps"
 

@@ -11,6 +11,7 @@ from lightning_dd.comparison.records import TITLES, commands
 from lightning_dd.errors import UserError
 from lightning_dd.methods import Distiller
 from lightning_dd.runtime.precision import InPlaceOfBf16
+from lightning_dd.training.data import NOT_MIRRORED
 
 FEW = 10  # a run of so many times fewer steps than published is short
 Record = dict[str, Any]
@@ -27,8 +28,8 @@ def advice(trainer: Trainer, module: LightningModule, spell: Callable[[str], str
     emulated = [InPlaceOfBf16.said] if isinstance(trainer.precision_plugin, InPlaceOfBf16) else []
     if not isinstance(module, Distiller):
         return emulated
-    steps = trainer.max_steps
-    found = [*emulated, _start(steps, module), _shorter(steps, module, trainer.datamodule.name)]
+    steps, data = trainer.max_steps, trainer.datamodule.name
+    found = [*emulated, _start(steps, module), _mirrored(module, data), _shorter(steps, module, data)]
     sentences = [UserError(each) for each in found if each]
     return [sentence.worded(spell) if spell else str(sentence) for sentence in sentences]
 
@@ -39,6 +40,16 @@ def _start(steps: int, module: Distiller) -> str | None:
         return None
     few = f"{steps:,} of the published {module.published_steps:,} steps"
     return f"The images start from noise, which {few} hardly leave: try {{init}} real."
+
+
+def _mirrored(module: Distiller, data: str) -> str | None:
+    """Return how to leave mirror images out where they are others than what they show."""
+    strategy = getattr(getattr(module, "augmentation", None), "strategy", "")
+    if data not in NOT_MIRRORED or "flip" not in strategy:
+        return None
+    chains = ([name for name in chain.split("+") if name != "flip"] for chain in strategy.split("_"))
+    without = "_".join("+".join(chain) for chain in chains if chain) or "null"
+    return f"The augmentation mirrors digits: {{augmentation}} {without} does not."
 
 
 def _shorter(steps: int, module: Distiller, data: str) -> str | None:

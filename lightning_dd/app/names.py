@@ -87,7 +87,7 @@ METHODS = {
         5000,
     ),
     "TESLA": Method(
-        "MTT by the gradient of each step for itself",
+        "MTT with the gradient of each inner step computed for itself, in constant memory",
         "Scaling Up Dataset Distillation to ImageNet-1K with Constant Memory (ICML 2023, arXiv 2211.10586)",
         10_000,
     ),

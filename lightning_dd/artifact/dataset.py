@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -230,8 +231,11 @@ def load(
     if path.is_dir():
         path = newest_run(path, FILE)
     if path is None or not path.is_file():
+        near = get_close_matches(str(given), shipped_sets(), n=1, cutoff=0.8)
+        instead = f"give the folder of a run that has ended, its {FILE}, or the name of a set"
+        instead += f": did you mean {near[0]}" if near else ", as `list sets` has it"
         where = f"The folder {given} holds no distilled set" if path is None else f"There is nothing at {given}"
-        raise UserError(f"{where}; give the folder of a run that has ended, or its {FILE}.")
+        raise UserError(f"{where}; {instead}.")
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

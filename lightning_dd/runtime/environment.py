@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -73,13 +74,17 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
-    """Return the commit of a checkout that this code runs from; None for an installed package."""
-    folder = Path(__file__).resolve().parents[2]
-    if not (folder / ".git").exists():
+    """Return the commit of a checkout that this code runs from, `-dirty` where the package's files differ from it.
+
+    None for an installed package, and where git is not installed.
+    """
+    package = Path(__file__).resolve().parents[1]
+    if not (package.parent / ".git").exists():
         return None
-    command = ["git", "describe", "--always", "--dirty"]
+    run = partial(subprocess.run, cwd=package.parent, capture_output=True, text=True, check=False)
     try:
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    except OSError:  # git is not installed
+        commit = run(["git", "describe", "--always"]).stdout.strip()
+        changed = run(["git", "diff", "--quiet", "HEAD", "--", package.name]).returncode == 1
+    except OSError:
         return None
-    return result.stdout.strip() or None
+    return f"{commit}{'-dirty' * changed}" or None

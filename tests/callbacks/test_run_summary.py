@@ -10,6 +10,7 @@ from PIL import Image
 from lightning_dd.app.advice import advice
 from lightning_dd.app.cli import main
 from lightning_dd.data.decoding import MODES, Decoding, conversions
+from lightning_dd.methods import DM
 
 OPTIONS = """--model.ipc 1 --model.network.width 4 --model.network.depth 1 --model.real_per_class 2
 --trainer.max_steps 3 --evaluation.epochs 1 --evaluation.num_networks 1
@@ -89,7 +90,7 @@ class _Run:
     """What advice looks at."""
 
     def __init__(self, steps, data):
-        self.max_steps = steps
+        self.max_steps, self.precision_plugin = steps, None
         self.datamodule = type("Data", (), {"name": data})
 
 
@@ -103,7 +104,20 @@ class _Run:
     ],
 )
 def test_a_shorter_run_is_told_where_a_record_knows_one(data, steps, words):
-    from lightning_dd.methods import DM
-
-    said = advice(_Run(steps, data), DM(ipc=1, image_shape=(1, 28, 28)))
+    said = advice(_Run(steps, data), DM(ipc=1, augmentation="crop", image_shape=(1, 28, 28)))
     assert said[0].startswith(words) if words else said == []
+
+
+@pytest.mark.parametrize(
+    ("data", "augmentation", "instead"),
+    [
+        ("svhn", "color_flip_rotate", "color_rotate"),
+        ("svhn", "color+flip+crop_flip", "color+crop"),
+        ("svhn", "flip", "null"),
+        ("svhn", "color", None),
+        ("cifar100", "color_flip", None),
+    ],
+)
+def test_mirrored_digits_are_told(data, augmentation, instead):
+    said = advice(_Run(300, data), DM(ipc=1, augmentation=augmentation, image_shape=(1, 28, 28)))
+    assert said == ([f"The augmentation mirrors digits: augmentation {instead} does not."] if instead else [])

@@ -77,14 +77,17 @@ def test_commit(tmp_path, monkeypatch):
     assert records._commit() is None  # installed, not a checkout
     who = ["-c", "user.name=A", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    (tmp_path / "file").write_text("x")
-    subprocess.run(["git", "add", "file"], cwd=tmp_path, check=True)
+    for path in (tmp_path / "notes", package.parent / "file"):
+        path.write_text("x")
+    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
     subprocess.run(["git", *who, "commit", "-qm", "x"], cwd=tmp_path, check=True)
     found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, check=True, capture_output=True, text=True)
     commit = records._commit()
     assert len(commit) >= 7
     assert found.stdout.startswith(commit)
-    (tmp_path / "file").write_text("y")
+    (tmp_path / "notes").write_text("y")
+    assert records._commit() == commit  # the package is as it was
+    (package.parent / "file").write_text("y")
     assert records._commit() == f"{commit}-dirty"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert records._commit() is None  # no git on this machine

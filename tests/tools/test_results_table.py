@@ -133,6 +133,11 @@ def test_reproduced_is_within_a_point_and_two_deviations(accuracy, deviation, pu
     assert results_table.status(record, published) == status
 
 
+def test_one_step_has_no_share_of_the_steps():
+    record = _record(steps=1, published_steps=1)
+    assert results_table.status(record, "60.0 +- 0.2") == "short by 12.1"
+
+
 def test_another_protocol_than_the_methods_own_has_no_published_rival(root):
     record = _record()
     record["evaluations"][0]["protocol"] = "common"

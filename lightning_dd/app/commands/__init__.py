@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 import sys
 from importlib import import_module
 from typing import Any, NoReturn
@@ -65,6 +66,9 @@ def main(words: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `list configs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
+        return 0
     except Exception as error:
         from lightning_dd.app.refusals import refusal  # imports Lightning, which most commands do without
 

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     made = parser("evaluate")
     add = made.add_argument
-    add("artifacts", nargs="+", metavar="ARTIFACT", help="what to evaluate, or NAME=ARTIFACT")
+    add("artifacts", nargs="+", metavar="ARTIFACT", help="a run's folder, a set or its name; or NAME=ARTIFACT")
     add("--networks", nargs="+", default=["ConvNet"], metavar="NETWORK", help="such as ConvNet or AlexNet:norm=batch")
     add("--protocol", default="common", choices=SHARED, metavar="NAME", help=f"one of {', '.join(SHARED)}")
     add("--num_networks", nargs="+", default=["5"], metavar="N", help="fresh networks a cell: 5, or 1 ConvNet=3")

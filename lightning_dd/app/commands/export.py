@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     """
     listed = "\n".join(f"  {name:9}{about}" for name, about in FORMS.items())
     made = parser("export", epilog=f"forms:\n{listed}")
-    made.add_argument("artifact", metavar="ARTIFACT", help="a run's folder, a distilled set, or hf:org/name")
+    made.add_argument("artifact", metavar="ARTIFACT", help="a run's folder, a set or its name, or hf:org/name")
     made.add_argument("--to", required=True, choices=tuple(FORMS), metavar="FORM", help=f"one of {', '.join(FORMS)}")
     made.add_argument("path", metavar="PATH", help="the file or folder to write")
     given = made.parse_args(arguments)

@@ -30,15 +30,19 @@ def main(arguments: list[str]) -> int:
     made.add_argument("--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs went; for sets")
     options = made.parse_args(arguments)
     rows = list(_sets(options.runs)) if options.kind == "sets" else list(KINDS[options.kind]())
-    word = options.word.lower()
-    whole = [row for row in rows if word in re.split(r"[\s/,()]+", " ".join(row).lower())]
-    rows = whole or [row for row in rows if word in " ".join(row).lower()]
+    rows = _with_word(rows, options.word.lower())
     if not rows:
         raise UserError(f"There are no {options.kind}" + (f" with '{options.word}'." if options.word else " yet."))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0
+
+
+def _with_word(rows: list[Row], word: str) -> list[Row]:
+    """Return the rows that have a word, as a whole one where there are such; all for no word."""
+    whole = [row for row in rows if word in re.split(r"[\s/,()_]+", " ".join(row).lower())] if word else []
+    return whole or [row for row in rows if word in " ".join(row).lower()]
 
 
 def _methods() -> Iterable[Row]:

@@ -96,6 +96,8 @@ def snippet(path: str, distilled: Any) -> str:
     train = 'train(protocol="common")  # its own score is a kernel\'s, which trains no network'
     if "kernel" not in distilled.recipe:
         train = 'train()  # as recorded; or train("ConvNet", protocol="common")'
+    if distilled.recipe.get("protocol") == "kd":
+        train = "train()  # the accuracy above is of this: the set's teacher labels every view; the loop ends far below"
     label = "class index" if own == "hard" else "learned label"
     learned = "" if own == "hard" else f".pairs(labels={own!r})"
     return f"""\

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import lightning_dd
-from lightning_dd.app import commands
+from lightning_dd.app import commands, configs, names
 from lightning_dd.artifact.files import save_tensors
+from lightning_dd.artifact.shipped import shipped_sets
 
 
 def _said(capsys, *words: object) -> str:
@@ -52,9 +53,13 @@ def test_unknown_commands(capsys):
 
 
 def test_lists(capsys, fit, tmp_path):
+    assert [line.split()[0] for line in _said(capsys, "list", "methods").splitlines()] == list(names.METHODS)
+    assert len(_said(capsys, "list", "sets", "--runs", tmp_path).splitlines()) == len(shipped_sets())
     assert "20,000 steps" in _said(capsys, "list", "methods", "mean features")
     assert "3x32x32, 10 classes" in _said(capsys, "list", "data", "cifar10")
     assert "published 48.9" in _said(capsys, "list", "configs", "dm/cifar10_ipc10")
+    cifar10 = [name for name in configs.configs() if "cifar10" in name and "cifar100" not in name]
+    assert [line.split()[0] for line in _said(capsys, "list", "configs", "cifar10").splitlines()] == cifar10
     assert _said(capsys, "list", "networks", "vgg").startswith("VGG11 ")
     assert commands.main(["list", "sets", "digits", "--runs", str(tmp_path)]) == 1
     assert "There are no sets with 'digits'" in capsys.readouterr().err
