@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any, ClassVar
 
 import torch
@@ -67,9 +68,10 @@ class Distiller(Preparation):
         self.log("loss", loss.detach(), prog_bar=True, sync_dist=several, reduce_fx="sum" if several else "mean")
 
     def limit_gradients(self, optimizer: Any) -> None:
-        """Make the gradients smaller where the method or its user asks for it."""
+        """Make the gradients smaller where the method or its user asks for it: of the images, of labels, ... each."""
         if self.clip is not None:
-            self.clip_gradients(optimizer, self.clip, "norm")
+            for parameter in self.parameters():
+                torch.nn.utils.clip_grad_norm_([parameter], self.clip)
 
     def accept(self, loss: Tensor) -> Tensor | None:
         """Return whether a step with this loss counts, a boolean scalar on the device; None is always."""
@@ -88,7 +90,8 @@ class Distiller(Preparation):
             return
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
         if torch.stack([loss.isfinite(), *(gradient.isfinite().all() for gradient in gradients)]).all():
-            self._last_finite = [parameter.detach().clone() for parameter in self.parameters()]
+            state = {"optimizer": self._optimizer().state_dict(), "average": self._average}
+            self._last_finite = deepcopy(state | {"learned": [tensor.detach() for tensor in self._learned()]})
             return
         self.restore_last_finite()
         raise NonFiniteLossError(
@@ -96,9 +99,19 @@ class Distiller(Preparation):
         )
 
     def restore_last_finite(self) -> None:
-        """Put what is learned back to where the loss was last seen to be finite."""
-        for parameter, values in zip(self.parameters(), self._last_finite, strict=False):
-            parameter.data.copy_(values)
+        """Put what is learned, and what steps keep of it, back to where the loss was last seen to be finite."""
+        if not self._last_finite:
+            return
+        for tensor, values in zip(self._learned(), self._last_finite["learned"], strict=True):
+            tensor.data.copy_(values)
+        self._optimizer().load_state_dict(self._last_finite["optimizer"])
+        self._average = self._last_finite["average"]
+
+    def _learned(self) -> list[Tensor]:
+        return [*self.parameters(), *self.buffers()]
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        return self.optimizers(use_pl_optimizer=False)
 
     def hint(self) -> str:
         """Return what to do about a loss that is not finite."""

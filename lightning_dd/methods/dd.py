@@ -135,7 +135,7 @@ class DD(Distiller):
     @property
     def sampling(self) -> Uniform:
         """Real images of any class; processes share the batch, or the networks where there are several."""
-        return Uniform(self.real_batch, shared=self.networks_per_step == 1)
+        return Uniform(self.real_batch, shared=self.networks.per_step == 1)
 
     @property
     def step_sizes(self) -> Tensor:
@@ -147,6 +147,8 @@ class DD(Distiller):
         self._steps_per_pass = math.ceil(len(self.trainer.datamodule.train_labels) / self.real_batch)
         self.published_steps = self.published_passes * self._steps_per_pass
         super().setup(stage)
+        if stage != "fit" and self.networks.fixed:  # they belong to the set, which a test makes again
+            self.networks.setup(self.source_context(device=self.trainer.strategy.root_device))
 
     def initialize(self, draws: torch.Generator) -> None:
         """Give the synthetic images their first values."""
@@ -207,7 +209,7 @@ class DD(Distiller):
     def recipe_tensors(self) -> dict[str, Tensor]:
         """Return `step_sizes` `(T,)`, `order` `(T, B)` (rows of the images), and fixed initial weights by name."""
         tensors = {"step_sizes": self.step_sizes, "order": self.schedule.order(0, "order of the artefact")}
-        if self.fixed_weights:
+        if self.networks.fixed:
             (weights,) = self.networks.at(self.iteration)
             tensors |= {f"initial_weights.{name}": part for name, part in self.networks.flat.named(weights).items()}
         return tensors
@@ -227,7 +229,8 @@ class DD(Distiller):
 
     def real_loss(self, weights: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the mean cross-entropy of trained weights on this process's real images."""
-        chunk = chunk_size(self.real_chunk, self.networks.flat.network, images)
+        shared = self.sampling.shared and self.networks.context.world_size > 1
+        chunk = chunk_size(self.real_chunk, self.networks.flat.network, images, shared)
         return sum_in_chunks(self.real_gradient, weights, images, labels, chunk) / self.real_batch
 
     def _augment_real(self, images: Tensor) -> Tensor:

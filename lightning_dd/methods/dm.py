@@ -57,7 +57,8 @@ class DM(ClassBalancedDistiller):
         """Return the distance, summed over the batch's classes, and the synthetic images' features `(K, N, F)`."""
         embed = self.embedding(network)
         draw = self.draw_augmentation(batch.classes)
-        real = self.real_statistics(embed, batch.images, draw, chunk_size(self.real_chunk, network, batch.images))
+        chunk = chunk_size(self.real_chunk, network, batch.images, len(batch.classes) < self.num_classes)
+        real = self.real_statistics(embed, batch.images, draw, chunk)
         features = of_each_class(embed, self.augment(draw, synthetic.of_classes(batch.classes)))
         return self.distance(real, self.statistics(features)), features
 

@@ -28,7 +28,8 @@ class DREAM(IDC):
 
     As `IDC`, but a step's real images are those nearest to the centers of k-means, which clusters the features of each
     class under the network of that time. They are chosen anew every few steps; the images start from such ones too, of
-    a network trained beforehand, where the official code takes a random one.
+    a network trained beforehand, where the official code takes a random one. It departs from that code in this too:
+    batches are loaded ahead, so the first choice for a network is that of the network before it.
 
     DREAM+ (arXiv 2310.15052) matches the mean features of each class besides, as its official code does: with weight 1,
     by squared or absolute differences as the gradients are; and each network begins its life with an epoch on all real

@@ -96,7 +96,10 @@ class DSDM(DM):
             means[self._classes] = self._means.to(means)
         if self.trainer.world_size > 1:
             means = self.trainer.strategy.reduce(means, reduce_op="sum")
-        self._history = means if self._history is None else torch.lerp(means, self._history.to(means), AVERAGE)
+        if self._history is not None:
+            before = self._history.to(means)
+            means = torch.where(means.isfinite().all(), torch.lerp(means, before, AVERAGE), before)
+        self._history = means
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the running mean."""

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from lightning_dd.losses import characteristic_distance, characteristic_function
 from lightning_dd.methods.dance import DANCE
+from lightning_dd.methods.optimizers import AdamWTowards
+from lightning_dd.methods.pixels import pixel_bounds, pixel_std
 from lightning_dd.rng import generator
 from lightning_dd.runtime.options import PositiveFloat, PositiveInt
 from lightning_dd.runtime.precision import at_least_float32
@@ -25,7 +27,8 @@ class NCFM(DANCE):
     Args:
         frequencies: t's, sampled at each step.
         scale: of the distance.
-        weight_decay: of the stored images (AdamW).
+        weight_decay: of the stored images (AdamW), of pixels in [0, 1] towards black; towards zero where they are
+            whitened or stored as frequencies.
         lr: None takes the paper's 0.01 for pixels in [0, 1], divided by their standard deviation.
         **options: those of `DANCE`.
     """
@@ -44,7 +47,8 @@ class NCFM(DANCE):
         num_networks: PositiveInt = 20,
         **options: Any,
     ) -> None:
-        super().__init__(ipc, real_per_class=real_per_class, num_networks=num_networks, **options)
+        shared = {"real_per_class": real_per_class, "num_networks": num_networks}
+        super().__init__(ipc, momentum=0.0, **shared, **options)  # AdamW's takes the place of that option
         self.frequencies, self.scale, self.weight_decay = frequencies, scale, weight_decay
 
     def published_lr(self, std: float) -> float:
@@ -52,8 +56,12 @@ class NCFM(DANCE):
         return self.pixel_lr / std
 
     def build_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Return AdamW."""
-        return torch.optim.AdamW(groups, self.lr, weight_decay=self.weight_decay)
+        """Return AdamW, whose decay is that of pixels in [0, 1]."""
+        preprocessing = self.trainer.datamodule.preprocessing
+        bounds = pixel_bounds(preprocessing, self.synthetic.codec)
+        if bounds is None:
+            return torch.optim.AdamW(groups, self.lr, weight_decay=self.weight_decay)
+        return AdamWTowards(groups, self.lr, self.weight_decay * pixel_std(preprocessing), bounds[0])
 
     def statistics(self, features: Tensor) -> Tensor:
         """Return the characteristic functions `(K, T, 2)` of features `(K, N, F)`, at this step's frequencies."""

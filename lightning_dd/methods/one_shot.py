@@ -33,6 +33,7 @@ class OneShot(Distiller):
             momentum=0.0,
             clip=None,
             lr_decay=1.0,
+            ema=None,
             compile=False,
             **options,
         )

@@ -51,6 +51,29 @@ class LAMB(Optimizer):
         return mean / (square.sqrt() + eps)
 
 
+class AdamWTowards(torch.optim.AdamW):
+    """AdamW whose decay draws a tensor towards some value and not towards zero.
+
+    Args:
+        params: tensors or groups of them.
+        lr: learning rate.
+        decay: times the learning rate, the share of the distance from that value which a step takes away.
+        value: broadcast over each tensor.
+    """
+
+    def __init__(self, params: Iterable[Any], lr: float, decay: float, value: Tensor) -> None:
+        super().__init__(params, lr, weight_decay=0.0)
+        self.decay, self.value = decay, value
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Decay, and make Adam's step."""
+        for group in self.param_groups:
+            for tensor in group["params"]:
+                tensor.lerp_(self.value.to(tensor).expand_as(tensor), group["lr"] * self.decay)
+        return super().step(closure)
+
+
 def _trust_ratio(tensor: Tensor, direction: Tensor) -> Tensor:
     norms = tensor.norm(), direction.norm()
     ratio = norms[0] / norms[1]

@@ -45,7 +45,8 @@ class Preparation(Resumable):
         augmentation: DSA operations joined by `_`, for example `"color_crop_cutout_flip_scale_rotate"`; None for none.
         lr: learning rate of the images (SGD).
         momentum: momentum of the images.
-        clip: largest norm of the gradient of the images in one step; None leaves it as it is.
+        clip: largest norm of the gradient in one step, of the images and of whatever else is learned, each for itself;
+            None leaves it as it is.
         lr_decay: factor on the learning rates at the end, reached along a cosine over `trainer.max_steps`; 1 is
             constant, as published.
         feature_epochs: passes over the training set in which that network is trained; only with `init` of a coreset.
@@ -101,7 +102,7 @@ class Preparation(Resumable):
         self.lr, self.momentum, self.clip, self.lr_decay = lr, momentum, clip, lr_decay
         self.compile_objective = compile
         self.ema = ema
-        self._last_finite: list[Tensor] = []
+        self._last_finite: dict[str, Any] = {}
         self.shrunk: dict[str, int] = {}
         height, width = self.image_shape[1:]
         stored_bytes = 4 * self.num_classes * ipc * self.image_shape[0] * height * width

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from lightning_dd.artifact.schema import not_negative
@@ -59,11 +60,12 @@ class Resumable(Task):
             if theirs != ours:
                 raise UserError(f"The checkpoint was made with {name} {theirs}, but this run has {name} {ours}.")
         self._check_progress(checkpoint)
-        self.networks.load_state_dict(saved["networks"])
-        if self.ema is not None:
-            self._average = saved["average"].to(self.synthetic.codec.images)
         if self.trainer.precision == "64-true":
             self.double()  # Lightning would only after loading, which would have rounded
+        if self.ema is not None:
+            self._average = saved["average"].to(self.synthetic.codec.images)
+        if self.trainer.state.fn == TrainerFn.FITTING:  # a test has no use for them, nor set them up
+            self.networks.load_state_dict(saved["networks"])
 
     def _check_progress(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the state of other steps, or of an optimizer of other parameters: nobody else would notice.

@@ -34,7 +34,7 @@ class TESLA(MTT):
     memory_option = "{synthetic_batch}"
 
     def __init__(self, ipc: PositiveInt, experts: str, half_gradient: bool = True, **options: Any) -> None:
-        super().__init__(ipc, experts, **options)
+        super().__init__(ipc, experts, recompute=False, compile=False, **options)  # no options: there is no graph
         self.half_gradient = half_gradient
 
     def inputs(self, synthetic: SyntheticSet) -> Inputs:

@@ -1,5 +1,6 @@
 """Building a network from a factory without disturbing the global generator."""
 
+import re
 from collections.abc import Callable
 
 import torch
@@ -61,6 +62,15 @@ def sample(
             return factory(image_shape, num_classes)
         except TypeError as error:
             raise UserError(f"{name} cannot be made from these options: {error}.") from None
+
+
+def without_dropout(network: nn.Module) -> nn.Module:
+    """Return the network, in place, without dropout and stochastic depth, which draw from the global generator."""
+    for module in network.modules():
+        if re.search("drop|stochasticdepth", type(module).__name__.lower()):
+            for probability in {"p", "drop_prob"} & vars(module).keys():
+                setattr(module, probability, 0.0)
+    return network
 
 
 def check_features(network: nn.Module) -> Network:

@@ -45,10 +45,10 @@ class NetworkPool(NetworkSource):
         self._state: dict[str, Tensor] = {}
 
     def at(self, iteration: int) -> Network:
-        """Return the network of an iteration, in eval mode, without gradients: one object, a member's weights."""
+        """Return the network of an iteration, in eval mode: one object, a member's weights."""
         self._prepare()
         self._fetch(self._member(iteration))
-        return self._network.eval().requires_grad_(False)
+        return self._network.eval().requires_grad_(self.context.trainable)
 
     def update(self, iteration: int, synthetic: SyntheticSet, batch: Batch) -> None:
         """Train the member of an iteration for one step of Adam, or re-initialize it if it is too old."""

@@ -41,7 +41,7 @@ class SavedNetwork(NetworkSource):
         state = read_weights(Path(self.weights))
         if isinstance(self._network, ExternalNetwork) and state.keys() != self._network.state_dict().keys():
             state = self._network.from_library(state)
-        self._digest = tensor_digest(state)
+        self._state, self._digest = state, tensor_digest(state)
         try:
             self._network.load_state_dict(state)
         except RuntimeError:
@@ -51,8 +51,9 @@ class SavedNetwork(NetworkSource):
             ) from None
 
     def at(self, iteration: int) -> Network:
-        """Return the network."""
-        return self._network
+        """Return the network; methods may have moved the statistics of its batch normalization."""
+        self._network.load_state_dict(self._state)
+        return self._network.eval()
 
     def state_dict(self) -> dict[str, str]:
         """Return a digest of the weights, which are read again."""

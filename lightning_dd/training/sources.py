@@ -13,7 +13,7 @@ from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.augmentation.cutmix import mix_some
 from lightning_dd.data.sampling import Batch
 from lightning_dd.networks import Network, NetworkFactory, build
-from lightning_dd.networks.build import sample
+from lightning_dd.networks.build import sample, without_dropout
 from lightning_dd.rng import generator
 from lightning_dd.runtime.compile import compiled
 from lightning_dd.runtime.options import (
@@ -69,8 +69,8 @@ class SourceContext:
     progress: bool = False
 
     def build(self, weights: torch.Generator) -> nn.Module:
-        """Return a network whose weights depend on the generator alone."""
-        return build(self.factory, self.image_shape, self.num_classes, weights, self.device)
+        """Return a network that depends on the generator alone: nothing drops out, whose draw has no key."""
+        return without_dropout(build(self.factory, self.image_shape, self.num_classes, weights, self.device))
 
     def sample(self) -> nn.Module:
         """Return a network to inspect, on the CPU."""

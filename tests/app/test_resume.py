@@ -28,14 +28,17 @@ def test_resumed_equals_uninterrupted(fit, product, tmp_path):
 
 
 def test_resumed_equals_uninterrupted_in_double_precision(fit, tmp_path):
-    double = ("--trainer.precision", "64-true", "--trainer.max_steps")
+    double = ("--trainer.precision", "64-true", "--model.ema", "0.75", "--trainer.max_steps")
     assert fit(*double, "6", root=tmp_path / "a") == 0
     assert fit(*double, "3", root=tmp_path / "b") == 0
     assert fit(*double, "6", "--ckpt_path", "last", root=tmp_path / "b") == 0
     paths = [next((tmp_path / folder).glob("*/version_0/checkpoints/last.ckpt")) for folder in "ab"]
-    images = [torch.load(path, weights_only=True)["state_dict"]["synthetic.codec.images"] for path in paths]
-    assert images[0].dtype == torch.float64
+    loaded = [torch.load(path, weights_only=True) for path in paths]
+    images = [checkpoint["state_dict"]["synthetic.codec.images"] for checkpoint in loaded]
+    averages = [checkpoint["distiller"]["average"] for checkpoint in loaded]
+    assert images[0].dtype == averages[0].dtype == torch.float64
     assert torch.equal(*images)
+    assert torch.equal(*averages)
 
 
 def test_resumed_keeps_earlier_evaluations(fit, product):

@@ -96,8 +96,9 @@ def test_too_few_images_are_refused_with_what_helps(fit, coreset_config, capsys)
 
 
 def test_has_no_options_that_would_do_nothing():
-    with pytest.raises(TypeError, match="lr"):
-        Coreset(1, lr=1.0)
+    for option in ("lr", "ema"):
+        with pytest.raises(TypeError, match=option):
+            Coreset(1, **{option: 0.5})
     with pytest.raises(UserError, match="at least 1"):
         Coreset(0)
 

@@ -74,10 +74,11 @@ def test_chunks_are_refused_for_batch_normalization():
         _gradient(module, _batch(module))
 
 
-def test_batch_normalization_mixes_the_classes():
+def test_batch_normalization_sees_all_classes_or_refuses():
     module = _module(norm="batch", augmentation=None)
-    both, alone = _gradient(module, _batch(module)), _gradient(module, _batch(module, [0]))
-    assert not torch.allclose(both[:2], alone[:2])
+    assert _gradient(module, _batch(module)).any()
+    with pytest.raises(UserError, match=r"trainer.devices must be 1"):
+        _gradient(module, _batch(module, [0]))  # the share of one of several processes
 
 
 def test_shares_of_classes_add_up():
@@ -138,6 +139,35 @@ def test_bf16_stays_close(fit, product):
     start, full, half = (product(version).images for version in range(3))
     updates = (full - start).flatten(), (half - start).flatten()
     assert torch.cosine_similarity(*updates, dim=0) > 0.99
+
+
+def test_nothing_of_a_step_that_is_not_finite_is_kept_where_looks_are_rare(fit, product, tmp_path, monkeypatch):
+    """As on a GPU, where only every tenth step is looked at."""
+    objective = DM.objective
+
+    def spoiled(self, *given):
+        self.finite_check_interval = 3
+        return objective(self, *given) * (float("nan") if self.iteration == 4 else 1.0)
+
+    monkeypatch.setattr(DM, "objective", spoiled)
+    average = ("--model.ema", "0.5", "--checkpoint.every_n_steps", "1")
+    assert fit("--trainer.max_steps", "9", *average) == 1
+    assert product().images.isfinite().all()
+    checkpoint = torch.load(*tmp_path.glob("*/version_0/checkpoints/last.ckpt"), weights_only=True)
+    (state,) = checkpoint["optimizer_states"][0]["state"].values()
+    assert state["momentum_buffer"].isfinite().all()
+    assert checkpoint["distiller"]["average"].isfinite().all()
+
+
+def test_each_gradient_is_clipped_for_itself(fit, tmp_path):
+    from lightning_dd.methods import MTT
+
+    module = MTT(ipc=1, experts="none", clip=0.5, image_shape=(1, 8, 8), num_classes=10)
+    for parameter, value in ((module.synthetic.codec.images, 0.01), (module.raw_step_size, 100.0)):
+        parameter.grad = torch.full_like(parameter, value)
+    module.limit_gradients(None)
+    assert module.raw_step_size.grad.abs() == pytest.approx(0.5, rel=1e-4)
+    assert (module.synthetic.codec.images.grad == 0.01).all()  # of norm 0.25: below
 
 
 def test_other_options_run(fit, product):

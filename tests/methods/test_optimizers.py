@@ -1,11 +1,11 @@
-"""LAMB against its formula, written out in Python's numbers."""
+"""LAMB against its formula, written out in Python's numbers; AdamW in normalized space against that of pixels."""
 
 import math
 
 import pytest
 import torch
 
-from lightning_dd.methods.optimizers import LAMB
+from lightning_dd.methods.optimizers import LAMB, AdamWTowards
 from lightning_dd.rng import generator
 
 
@@ -104,3 +104,18 @@ def test_state_resumes():
         other.grad = gradient.clone()
         resumed.step()
     assert torch.equal(other.detach(), _run(start, gradients))
+
+
+def test_decay_of_normalized_images_is_that_of_their_pixels():
+    """With x = (p - mean) / std and black at -mean / std, as many steps end at the same pixels."""
+    mean, std, lr, decay = 0.4, 0.25, 0.01, 0.1
+    pixels = torch.rand(3, 4, dtype=torch.float64).requires_grad_()
+    images = ((pixels.detach() - mean) / std).requires_grad_()
+    ours = AdamWTowards([images], lr / std, decay * std, torch.tensor(-mean / std))
+    published = torch.optim.AdamW([pixels], lr, eps=1e-8 / std, weight_decay=decay)
+    for step in range(5):
+        for optimizer, tensor, scale in ((ours, images, 1.0), (published, pixels, 1 / std)):
+            tensor.grad = scale * torch.full_like(tensor, 1.0 - 0.3 * step)
+            optimizer.step()
+    torch.testing.assert_close(images * std + mean, pixels, rtol=1e-9, atol=1e-9)
+    assert (pixels < 1 - 5 * lr).all()

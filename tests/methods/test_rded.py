@@ -265,6 +265,8 @@ def test_weights_as_torchvision_writes_them(tmp_path):
     )
     images = torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(source.at(0)(images), model(images))
+    source.at(1).train()(torch.rand(8, 3, 32, 32))  # moves the statistics of batch normalization
+    torch.testing.assert_close(source.at(2)(images), model(images))
 
 
 def test_the_set_is_compared_under_its_teacher_and_with_hard_and_soft_labels(fit, rded_config, tmp_path):

@@ -110,3 +110,15 @@ def test_on_the_command_line(option, fit, product):
 def test_the_library_s_own_path_is_explained(option, fit, capsys):
     assert fit(option, "torchvision.models.resnet18") == 1
     assert f"{option} Torchvision {option}.name resnet18" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_b0"])
+def test_what_methods_match_on_drops_nothing_out(name):
+    """Dropout and stochastic depth draw from the global generator, which has no key."""
+    networks = RandomNetworks()
+    networks.setup(SourceContext(partial(Torchvision, name=name), (3, 32, 32), 7, seed=0))
+    images = torch.randn(4, 3, 32, 32, generator=_generator(1))
+    before = torch.random.get_rng_state()
+    features = [networks.at(5).features(images) for _ in range(2)]
+    assert torch.equal(*features)
+    assert torch.equal(torch.random.get_rng_state(), before)
