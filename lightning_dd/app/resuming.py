@@ -55,7 +55,8 @@ def with_own_config(words: Sequence[str]) -> list[str]:
     found = [*runs, *(path for folder in list(given.parents)[:2] if (path := folder / CONFIG).is_file())]
     if not any(found) and given.is_dir():
         raise UserError(f"The folder {given} is no run's: it holds no {CONFIG}; give that of one run, `version_N`.")
-    return [command, *next((["--config", str(path)] for path in found if path), []), *rest]
+    own = next((["--config", str(path), "--evaluation.split", "test"] for path in found if path), [])
+    return [command, *own, *rest]
 
 
 def find_checkpoint(given: str, runs: Path) -> tuple[Path, str | None]:

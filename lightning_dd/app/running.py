@@ -99,9 +99,14 @@ class RunConfig(SaveConfigCallback):
         super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file."""
+        """Write the file, without what would lead another run into this one's folder."""
+        config = self.config.clone()
+        config.ckpt_path = None
+        logger = config.trainer.logger
+        if hasattr(logger, "get") and logger.get("class_path", "").endswith(f".{Events.__name__}"):
+            config.trainer.logger = None
         with atomic(self._folder / CONFIG) as temporary:
-            temporary.write_text(self.parser.dump(self.config, skip_none=False), encoding="utf-8")
+            temporary.write_text(self.parser.dump(config, skip_none=False), encoding="utf-8")
 
 
 LEAST_PROCESSES = 8

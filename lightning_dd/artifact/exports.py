@@ -203,5 +203,7 @@ def folder_names(class_names: tuple[str, ...]) -> list[str]:
 
 
 def _save(path: str | os.PathLike, content: Any) -> None:
+    written = io.BytesIO()  # into a file, torch would answer a full disk with an error that does not say so
+    torch.save(content, written)
     with atomic(path) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(written.getbuffer())

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning_dd.artifact.files import write_json
 from lightning_dd.artifact.schema import TESTED, read_json
 from lightning_dd.callbacks.evaluation import Evaluation
-from lightning_dd.callbacks.run_paths import ARTIFACT, PICTURE, RESULTS, TESTS, run_folder
+from lightning_dd.callbacks.run_paths import ARTIFACT, CHECKPOINT, PICTURE, RESULTS, TESTS, run_folder
 from lightning_dd.callbacks.snapshot import credit, distilled_set
 from lightning_dd.callbacks.step_timer import StepTimer
 from lightning_dd.errors import UserError
@@ -68,7 +68,9 @@ class ArtifactWriter(CheckedOptions, Callback):
         """Add the accuracies of a `test` to a list in the folder of the run that the checkpoint is from."""
         if not trainer.is_global_zero or not trainer.ckpt_path:
             return
-        path = Path(trainer.ckpt_path).parents[1] / TESTS
+        checkpoint = Path(trainer.ckpt_path).resolve()
+        in_run = checkpoint.parent.name == CHECKPOINT.parent.name
+        path = checkpoint.parents[1 if in_run else 0] / TESTS
         earlier = read_json(path, TESTED) if path.exists() else []
         write_json(path, [*earlier, run_record(trainer, module)])
         print(f"The record of this test is in {path}.")

@@ -16,6 +16,7 @@ from lightning_dd.artifact.codecs import Pixels
 from lightning_dd.artifact.labels import Labels
 from lightning_dd.artifact.schema import EVALUATION, check_form
 from lightning_dd.callbacks.kept import Kept
+from lightning_dd.callbacks.shutdown import interruptible
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.callbacks.step_timer import StepTimer
 from lightning_dd.coresets import random_real
@@ -179,7 +180,8 @@ class Evaluation(CheckedOptions, Kept):
         self.records = check_form(state, {"records": [EVALUATION]}, "The checkpoint's list of evaluations")["records"]
 
     def _run(self, trainer: Trainer, module: LightningModule) -> None:
-        protocol, accuracies = self._measure(trainer, module)
+        with interruptible(trainer):
+            protocol, accuracies = self._measure(trainer, module)
         record = accuracies.record(module.iteration, protocol, self.split)
         record["num_test_images"] = len(trainer.datamodule.split(self.split)[1])
         timer = next((callback for callback in trainer.callbacks if isinstance(callback, StepTimer)), None)

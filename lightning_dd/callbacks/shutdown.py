@@ -2,7 +2,8 @@
 
 import signal
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -105,6 +106,20 @@ class GracefulShutdown(Callback):
         trainer = self._trainer
         together = together or trainer.world_size == 1
         raise InterruptedRunError(signum, trainer.global_step, trainer.lightning_module.resume_hint, together)
+
+
+@contextmanager
+def interruptible(trainer: Trainer) -> Iterator[None]:
+    """Let a signal stop a run of one process at once, though it is in a step: what is done within changes nothing."""
+    guard = next((callback for callback in trainer.callbacks if isinstance(callback, GracefulShutdown)), None)
+    if guard is None or trainer.world_size > 1:
+        yield
+        return
+    in_step, guard._in_step = guard._in_step, False
+    if guard._received is not None:
+        guard._stop(guard._received)
+    yield
+    guard._in_step = in_step
 
 
 def remove_empty_run_dir(folder: Path) -> None:

@@ -19,6 +19,7 @@ from lightning_dd.evaluation.baseline import shared_recipe
 from lightning_dd.evaluation.kd import teacher_of
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.rng import generator
+from lightning_dd.training.data import content_digest
 from lightning_dd.training.features import TrainedFeatures
 
 AT_ONCE = 256  # images that a teacher labels
@@ -126,7 +127,8 @@ class RealImages:
         return DistilledDataset(images, labels, names, preprocessing, recipe=recipe, tensors=teacher)
 
     def _key(self, kind: str) -> dict[str, Any]:
-        about = [self.data.name, len(self.data.train_labels), self.like.ipc, self.seed]
+        about = [self.data.name, content_digest(self.data.train_images, self.data.train_labels)]
+        about += [self.like.ipc, self.seed]
         numbers = _numbers(self.like)
         more = {} if numbers is None else {"numbers": numbers}
         return {"real": kind, "of": about, "prepared": _preparation(self.like), **more}

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from lightning_dd.evaluation.evaluate import TestSet, evaluate
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.evaluation.protocols import find_protocol
 from lightning_dd.networks.named import named_network, sample_network
+from lightning_dd.training.data import content_digest
 
 
 @dataclass
@@ -78,6 +80,11 @@ class Conditions:
     device: str = "cpu"
     augmented: bool | None = None
     mixed: bool = False
+
+    @cached_property
+    def tested(self) -> str:
+        """A digest of the test images and labels."""
+        return content_digest(self.test_images, self.test_labels)
 
     def protocol_for(self, network: nn.Module) -> Protocol:
         """Return the protocol for a network."""
@@ -145,7 +152,7 @@ def _measure(
 def _what(candidate: Candidate, network: str, protocol: Protocol, conditions: Conditions) -> dict[str, Any]:
     about = {"set": candidate.key, "network": network, "protocol": protocol.describe()}
     precision = {"precision": "bf16-mixed"} if conditions.mixed else {}
-    return {**about, "test": [conditions.data, len(conditions.test_labels)], "seed": conditions.seed, **precision}
+    return {**about, "test": [conditions.data, conditions.tested], "seed": conditions.seed, **precision}
 
 
 class _Prepared:

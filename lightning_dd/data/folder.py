@@ -30,7 +30,8 @@ from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import Fraction, PositiveFloat
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
-TEST_FOLDERS = ("test", "val", "valid", "validation")
+TRAIN_FOLDERS = ("train", "training")
+TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")
 Listing = dict[str, list[Path]]
 
 
@@ -139,19 +140,25 @@ def find_listings(root: Path) -> dict[str, Listing]:
     """
     if not root.is_dir():
         raise UserError(f"there is no folder {root}: check {{data.root}}")
-    train = list_classes(root / "train")
-    # A class may be called "train": only a folder of class folders is a split.
-    if not any(train.values()):
+    train, test = (_split(root, names) for names in (TRAIN_FOLDERS, TEST_FOLDERS))
+    if train is None:
         listings = {"train": list_classes(root)}
     else:
-        tests = (list_classes(root / name) for name in TEST_FOLDERS)
-        test = next((listing for listing in tests if any(listing.values())), None)
         listings = {"train": train} if test is None else {"train": train, "test": test}
     if not any(listings["train"].values()):
         raise UserError(f"{root} has no images in class folders: make it <class>/*.png or train/<class>/*.png")
     if unknown := set(listings.get("test", ())) - set(listings["train"]):
         raise UserError(f"class {min(unknown)!r} in {root} is in the test folder only: add it to train or remove it")
     return listings
+
+
+def _split(root: Path, names: tuple[str, ...]) -> Listing | None:
+    """Return the classes in the first folder with one of some names, in any case; None where there is none.
+
+    A class may be called "train": only a folder of class folders is a split.
+    """
+    found = {folder.lower(): list_classes(root / folder) for folder in class_folders(root) if folder.lower() in names}
+    return next((found[name] for name in names if any(found.get(name, {}).values())), None)
 
 
 def list_classes(folder: Path) -> Listing:

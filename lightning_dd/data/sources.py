@@ -34,6 +34,11 @@ def is_folder(source: Any) -> bool:
     return isinstance(source, str | os.PathLike)
 
 
+def has_names(source: Any) -> bool:
+    """Return whether a source names its classes itself."""
+    return is_folder(source) or _class_names(source) is not None
+
+
 def read_source(
     source: Any,
     part: str,
@@ -59,7 +64,7 @@ def read_source(
     """
     size = as_size(image_size)
     if is_folder(source):
-        return _read_folder(Path(source), part, size, crop)
+        return _read_folder(Path(source), part, size, crop)  # its folders name its classes
     if isinstance(source, Mapping):
         raise UserError(f"the {part} data set has parts ({', '.join(map(str, source))}): give one of them")
     names = class_names or _class_names(source)
@@ -86,6 +91,25 @@ def _read_folder(root: Path, part: str, size: tuple[int, int] | None, crop: bool
     count = sum(len(found) for listing in listings.values() for found in listing.values())
     images, labels, _ = read_files(files, labels, how, True, "error", fits(count, how, LIMIT))
     return Examples(images, labels, names)
+
+
+def by_names(labels: Tensor, names: Sequence[str] | None, known: Sequence[str] | None, whose: str) -> Tensor:
+    """Return labels by other class names than their own, where both are known.
+
+    Args:
+        labels: indices `(N,)` into `names`.
+        names: of the classes of these images.
+        known: the names that count.
+        whose: in a message, what has these.
+
+    Raises:
+        UserError: a class of the images has none of them.
+    """
+    if names is None or known is None or tuple(names) == tuple(known):
+        return labels
+    if unknown := [name for name in names if name not in known]:
+        raise UserError(f"The test images have a class {unknown[0]!r}, which {whose} does not know.")
+    return torch.tensor([list(known).index(name) for name in names])[labels]
 
 
 def _class_names(source: Any) -> Sequence[str] | None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lightning_dd.data.lazy import take
 from lightning_dd.data.module import ImageData
-from lightning_dd.data.sources import read_source
+from lightning_dd.data.sources import by_names, has_names, is_folder, read_source
 from lightning_dd.data.splits import part_rows
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import Fraction
@@ -44,12 +44,17 @@ class FromDataset(ImageData):
         crop: bool = False,
         **options: Any,
     ) -> None:
+        if class_names and is_folder(train):
+            raise UserError("a folder's classes are called as their folders are: leave class_names out")
         images, labels, names = read_source(train, "train", image_size, crop, class_names)
         if test is None:
             rows = {part: part_rows(labels, part, test_fraction) for part in ("train", "test")}
             self._parts = {part: (take(images, chosen), labels[chosen]) for part, chosen in rows.items()}
         else:
-            self._parts = {"train": (images, labels), "test": read_source(test, "test", image_size, crop, names)[:2]}
+            # labels as text need the names of the training part, a folder or a data set with classes has its own
+            tested = read_source(test, "test", image_size, crop, None if has_names(test) else names)
+            test_labels = by_names(tested.labels, tested.class_names, names, "the training part")
+            self._parts = {"train": (images, labels), "test": (tested.images, test_labels)}
         shapes = [tuple(images.shape[1:]) for images, _ in self._parts.values()]
         if shapes[0] != shapes[1]:
             raise UserError(f"training images are {shapes[0]} but test images are {shapes[1]}: make them alike")
@@ -76,6 +81,7 @@ class FromTensors(ImageData):
     name = "tensors"
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
+        images = images if images.dtype == torch.uint8 else images.float()
         self._train = images.detach().cpu(), labels.cpu()
         self.image_shape = tuple(images.shape[1:])
         self.class_names = tuple(map(str, range(int(labels.max()) + 1)))

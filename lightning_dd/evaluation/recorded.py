@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.labels import Labels
-from lightning_dd.data.sources import read_source
+from lightning_dd.data.sources import by_names, read_source
 from lightning_dd.errors import IN_PYTHON, UserError
 from lightning_dd.evaluation.evaluate import fit_network
 from lightning_dd.evaluation.protocol import Protocol
@@ -116,10 +116,7 @@ def _test_images(distilled: DistilledDataset, test: Any) -> tuple[Tensor, Tensor
     images, labels, names = read_source(test, "test", distilled.image_shape[1:], crop)
     if images.shape[1] != distilled.image_shape[0]:
         images = _in_channels(images, distilled.image_shape[0])
-    if names is not None and names != distilled.class_names:
-        if unknown := [name for name in names if name not in distilled.class_names]:
-            raise UserError(f"The test images have a class {unknown[0]!r}, which the distilled set does not know.")
-        labels = torch.tensor([distilled.class_names.index(name) for name in names])[labels]
+    labels = by_names(labels, names, distilled.class_names, "the distilled set")
     if int(labels.max()) >= distilled.num_classes:
         raise UserError(f"The test images have a label {int(labels.max())}, and there are {distilled.num_classes}.")
     return images, labels

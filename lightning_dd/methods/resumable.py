@@ -1,5 +1,6 @@
 """Checkpoints of a method: the networks, the running average of the images, and what a checkpoint belongs to."""
 
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -13,6 +14,11 @@ from lightning_dd.errors import UserError
 from lightning_dd.methods.task import Task
 from lightning_dd.training.sources import NetworkSource
 from lightning_dd.training.states import alike
+
+LATER = ("class names", "normalization", "whitening")
+"""What must agree and is in no checkpoint of the first of this format."""
+DIGITS = 4  # of statistics, which another processor measures otherwise in the last
+LONGEST = 300  # characters of a sentence
 
 
 class Resumable(Task):
@@ -56,9 +62,10 @@ class Resumable(Task):
         super().on_load_checkpoint(checkpoint)
         saved = checkpoint["distiller"]
         for name, ours in self.checkpoint_key().items():
-            theirs = saved["key"].get(name)
+            theirs = saved["key"].get(name, ours if name in LATER else None)
             if theirs != ours:
-                raise UserError(f"The checkpoint was made with {name} {theirs}, but this run has {name} {ours}.")
+                sentence = f"The checkpoint was made with {name} {theirs}, but this run has {name} {ours}."
+                raise UserError(shorten(sentence, LONGEST, placeholder=" ..."))
         self._check_progress(checkpoint)
         if self.trainer.precision == "64-true":
             self.double()  # Lightning would only after loading, which would have rounded
@@ -97,9 +104,14 @@ class Resumable(Task):
 
     def checkpoint_key(self) -> dict[str, Any]:
         """Return what must agree between a checkpoint and a run."""
+        data = self.trainer.datamodule
+        normalization = data.preprocessing.normalization
         return {
             "method": type(self).__name__,
-            "data set": self.trainer.datamodule.name,
+            "data set": data.name,
+            "class names": ", ".join(data.class_names),
+            "normalization": [round(value, DIGITS) for value in (*normalization.mean, *normalization.std)],
+            "whitening": data.zca,
             "number of classes": self.num_classes,
             "image shape": list(self.image_shape),
             "ipc": self.ipc,

@@ -46,9 +46,14 @@ class TrainingSet:
     @cached_property
     def digest(self) -> str:
         """A digest of pixels, or of their files, and labels."""
-        if isinstance(self.images, LazyImages):
-            return f"{self.images.digest} {tensor_digest({'labels': self.labels})}"
-        return tensor_digest({"images": self.images, "labels": self.labels})
+        return content_digest(self.images, self.labels)
+
+
+def content_digest(images: Images, labels: Tensor) -> str:
+    """Return a digest of pixels, or of their files, and labels."""
+    if isinstance(images, LazyImages):
+        return f"{images.digest} {tensor_digest({'labels': labels})}"
+    return tensor_digest({"images": images, "labels": labels})
 
 
 def training_set(data: "ImageData", device: torch.device) -> TrainingSet:

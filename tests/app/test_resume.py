@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lightning_dd.app.cli import main
 from lightning_dd.errors import UserError
 from lightning_dd.methods import DM
 
@@ -206,3 +207,28 @@ def test_a_checkpoint_of_the_older_format_names_the_commit_that_reads_it(fit, tm
     torch.save(checkpoint, path)
     assert fit("--ckpt_path", "last") == 1
     assert "commit 2f27814 is the last that reads it" in capsys.readouterr().err
+
+
+def test_a_checkpoint_belongs_to_its_classes_and_to_their_preprocessing(fit, tmp_path, capsys):
+    assert fit("--trainer.max_steps", "1", "--data.zca", "frepo") == 0
+    assert fit("--ckpt_path", "last") == 1
+    assert "made with whitening frepo, but this run has whitening None" in capsys.readouterr().err
+    (path,) = tmp_path.glob("*/version_0/checkpoints/last.ckpt")
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["distiller"]["key"]["class names"] = "other, names"
+    torch.save(checkpoint, path)
+    assert fit("--ckpt_path", "last", "--data.zca", "frepo") == 1
+    assert "made with class names other, names, but this run has class names" in capsys.readouterr().err
+    del checkpoint["distiller"]["key"]["class names"]  # as earlier ones
+    torch.save(checkpoint, path)
+    assert fit("--ckpt_path", "last", "--data.zca", "frepo") == 0
+
+
+def test_a_runs_config_leads_no_other_run_into_its_folder(fit, tmp_path):
+    assert fit("--trainer.max_steps", "1") == 0
+    assert fit("--trainer.max_steps", "2", "--ckpt_path", "last") == 0
+    folder = tmp_path / "dm_digits_ipc1"
+    before = (folder / "version_0" / "distilled.safetensors").read_bytes()
+    assert main(["fit", "--config", str(folder / "version_0" / "config.yaml"), "--model.lr", "7"]) == 0
+    assert (folder / "version_0" / "distilled.safetensors").read_bytes() == before
+    assert (folder / "version_1" / "distilled.safetensors").is_file()

@@ -1,6 +1,7 @@
 """Sources that `distill` takes: folders, data sets of pairs or dicts, tensors; methods by name, class and path."""
 
 import functools
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 import lightning_dd as dd
+from lightning_dd.data import FromDataset
 from lightning_dd.errors import UserError
 from lightning_dd.methods import DM
 from lightning_dd.networks import ConvNet
@@ -137,3 +139,17 @@ def test_errors_are_in_words_of_python(source, options, words, tmp_path):
 def test_a_folder_takes_no_class_names(folder, tmp_path):
     with pytest.raises(UserError, match="leave class_names out"):
         dd.distill(folder, class_names=["x"], root=tmp_path, **OPTIONS)
+
+
+def test_the_classes_of_a_test_folder_are_those_of_their_names(folder, tmp_path):
+    """It has fewer, so that its own indices are others."""
+    for name in ("b", "c"):
+        (tmp_path / "held" / name).mkdir(parents=True)
+        for path in (folder / name).iterdir():
+            shutil.copy(path, tmp_path / "held" / name / path.name)
+    data = FromDataset(folder, tmp_path / "held", image_size=8)
+    labels = data.load("test")[1]
+    assert set(labels.tolist()) == {1, 2}
+    (tmp_path / "held" / "c").rename(tmp_path / "held" / "z")
+    with pytest.raises(UserError, match="have a class 'z', which the training part does not know"):
+        FromDataset(folder, tmp_path / "held", image_size=8)

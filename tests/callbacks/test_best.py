@@ -62,13 +62,14 @@ def test_counts_on_after_a_resume(fit, folder, accuracies):
 
 
 def test_the_last_set_may_be_the_best_and_can_be_tested(fit, folder, accuracies, tiny_config, tmp_path):
-    accuracies += [50.0, 60.0, 70.0]
+    accuracies += [50.0, 60.0, 70.0, 70.0]
     assert fit(*HELD_OUT, "--trainer.max_steps", "2") == 0
     assert load(folder / "best.safetensors").info["steps"] == 2
     again = ["test", "--config", str(tiny_config), "--trainer.default_root_dir", str(tmp_path), *EVALUATION]
     assert main([*again, "--ckpt_path", str(folder / "checkpoints" / "best.ckpt")]) == 0
-    (record,) = json.loads((folder / "test_results.json").read_text())
-    assert record["evaluations"][-1]["split"] == "test"
+    assert main(["test", "--ckpt_path", str(folder / "checkpoints" / "best.ckpt")]) == 0  # by its own config
+    records = json.loads((folder / "test_results.json").read_text())
+    assert [record["evaluations"][-1]["split"] for record in records] == ["test", "test"]
 
 
 def test_a_final_evaluation_that_was_made_up_for_may_be_the_best(fit, folder, accuracies, capsys):

@@ -1,10 +1,13 @@
 """The end of a run: out of memory names the method's option, and what was learned is kept."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
+from lightning_dd.callbacks import Evaluation
 from lightning_dd.callbacks.shutdown import remove_empty_run_dir
 from lightning_dd.methods import DC, DM
 
@@ -46,3 +49,20 @@ def test_only_what_is_written_before_the_first_step_is_removed(tmp_path):
         remove_empty_run_dir(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
     assert len(list(begun.iterdir())) == 3
+
+
+def test_ctrl_c_stops_an_evaluation_on_the_way_at_once(fit, product, tmp_path, monkeypatch):
+    options = ("--evaluation.enabled", "true", "--evaluation.every_n_steps", "3")
+    assert fit("--evaluation.enabled", "false", root=tmp_path / "whole") == 0
+
+    def interrupted(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the evaluation went on")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluation, "_measure", interrupted)
+        assert fit(*options) == 128 + signal.SIGINT
+    (checkpoint,) = tmp_path.glob("dm_*/version_0/checkpoints/last.ckpt")
+    assert torch.load(checkpoint, weights_only=True)["distiller"]["iteration"] == 3
+    assert fit("--ckpt_path", "last", "--evaluation.enabled", "false") == 0
+    assert torch.equal(product().images, product(root=tmp_path / "whole").images)

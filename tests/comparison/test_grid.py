@@ -44,7 +44,8 @@ def _set(data, per_class=1, **changes):
 
 def _conditions(data, **changes):
     arguments = {"protocol": "dc", "data": "digits", "num_classes": 10, "epochs": 2}
-    return Conditions(test_images=data.test_images, test_labels=data.test_labels, **{**arguments, **changes})
+    tested = {"test_images": data.test_images, "test_labels": data.test_labels}
+    return Conditions(**{**tested, **arguments, **changes})
 
 
 def _soft(data):
@@ -106,6 +107,7 @@ def test_finished_cells_are_not_run_again(data, tmp_path, monkeypatch):
     for changes in (
         {"epochs": 1},
         {"seed": 1},
+        {"test_labels": data.test_labels.flip(0)},
         {"network": "MLP:width=9"},
         {"rows": from_sets("ours", [other], "hard")},
     ):

@@ -50,13 +50,15 @@ def test_class_with_one_image_trains_on_it(tmp_path, write_folder):
     assert data.test_labels.tolist() == [1]
 
 
-@pytest.mark.parametrize("name", ["test", "val", "valid"])
-def test_train_and_test_folders(tmp_path, write_folder, name):
+@pytest.mark.parametrize(
+    ("train", "name"), [("train", "test"), ("train", "val"), ("Train", "Valid"), ("training", "testing")]
+)
+def test_train_and_test_folders(tmp_path, write_folder, train, name):
     files = {
-        "train/a/x.png": rgb(1),
-        "train/b/deeper/y.PNG": rgb(2),
+        f"{train}/a/x.png": rgb(1),
+        f"{train}/b/deeper/y.PNG": rgb(2),
         f"{name}/b/z.png": rgb(3),
-        "train/b/.hidden.png": b"no",
+        f"{train}/b/.hidden.png": b"no",
     }
     data = ImageFolder(str(write_folder(tmp_path, files)))
     data.setup()

@@ -67,6 +67,9 @@ class Source:
                     f"{self.path} has {each.num_classes} classes of {each.image_shape} images, but {data.name} has "
                     f"{data.num_classes} of {tuple(data.image_shape)}."
                 )
+            pairs = zip(each.class_names, data.class_names, strict=True)
+            if other := next(((ours, theirs) for ours, theirs in pairs if ours != theirs), None):
+                raise UserError(f"{self.path} has a class {other[0]!r} where {data.name} has {other[1]!r}.")
         return sets
 
 

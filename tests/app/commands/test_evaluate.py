@@ -56,6 +56,14 @@ def test_a_table_of_our_set_a_foreign_one_and_real_images(run, tmp_path, capsys,
     assert json.loads((out / "evaluation.json").read_text())["precision"] == "32-true"
 
 
+def test_a_set_of_other_classes_is_refused(run, tmp_path, capsys):
+    other = load(run)
+    other.class_names = ("x", *other.class_names[1:])
+    other.save(tmp_path / "other.safetensors")
+    assert _main(tmp_path / "other.safetensors", *SMALL, "--out", tmp_path / "table") == 1
+    assert "has a class 'x' where digits has" in capsys.readouterr().err
+
+
 def test_coresets_and_soft_labels_beside(run, tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTNING_DD_CACHE", str(tmp_path / "cache"))
     beside = ["--coresets", "herding", "--soft_labels", "--feature_epochs", 1, "--num_networks", 1]
