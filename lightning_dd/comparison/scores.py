@@ -106,6 +106,4 @@ def _score(difference: float) -> float:
 def _check(*accuracies: float) -> None:
     for accuracy in accuracies:
         if not 0 <= accuracy <= 1:
-            raise UserError(
-                f"Scores take accuracies as fractions from 0 to 1, not {accuracy:g}; divide percent by 100."
-            )
+            raise UserError(f"Scores take accuracies as fractions from 0 to 1, not {accuracy:g}.")

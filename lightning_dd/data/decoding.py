@@ -209,6 +209,11 @@ def _try(source: Source, how: Decoding) -> tuple[np.ndarray, tuple[int, int, int
         return f"{source.name} cannot be read as an image ({reason})"
 
 
+def skipping(on_unreadable: OnUnreadable) -> dict[str, bool]:
+    """Return what tells decoded images of which some may be left out from others, for the key of the cache."""
+    return {"skip": True} if on_unreadable == "skip" else {}
+
+
 def warn_of_skipped(names: list[str], kept: Tensor) -> None:
     """Warn of how many images were left out, and name the first of them."""
     missing = set(range(len(names))) - set(kept.tolist())

@@ -21,6 +21,7 @@ from lightning_dd.data.decoding import (
     as_size,
     decode_all,
     read_header,
+    skipping,
     warn_of_skipped,
 )
 from lightning_dd.data.lazy import LIMIT, Images, LazyImages, fits
@@ -118,7 +119,7 @@ def read_files(
         return *_lazy(files, labels, how, on_unreadable), torch.empty(0, 3, dtype=torch.int32)
     sources = [Source(str(file), file) for file in files]
     build = partial(decode_all, sources, len(files), how, on_unreadable)
-    decoded = cached(files, {"how": vars(how)}, build, cache)
+    decoded = cached(files, {"how": vars(how)} | skipping(on_unreadable), build, cache)
     warn_of_skipped([source.name for source in sources], decoded["kept"])
     return decoded["images"], labels[decoded["kept"]], decoded["originals"]
 

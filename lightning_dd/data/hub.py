@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lightning_dd.artifact.schema import misfit, text
 from lightning_dd.data.cache import cached
-from lightning_dd.data.decoding import Decoding, OnUnreadable, Source, decode_all, warn_of_skipped
+from lightning_dd.data.decoding import Decoding, OnUnreadable, Source, decode_all, skipping, warn_of_skipped
 from lightning_dd.errors import UserError
 
 # In order of preference: a test part before a validation part (the literature tests on the latter where it must).
@@ -76,7 +76,7 @@ class HubSet:
         self, split: str, how: Decoding, cache: bool = True, on_unreadable: OnUnreadable = "error"
     ) -> dict[str, Tensor]:
         """Decode a split; see `decode_all`."""
-        key = {"how": vars(how), "column": self.image_column}
+        key = {"how": vars(how), "column": self.image_column} | skipping(on_unreadable)
         build = partial(decode_all, self.sources(split), self.num_rows(split), how, on_unreadable)
         decoded = cached(self.splits[split], key, build, cache)
         if on_unreadable == "skip":

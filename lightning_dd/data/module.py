@@ -1,5 +1,6 @@
 """`ImageData`: the base of all data modules, from the split to the preprocessed batch on the device."""
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -171,7 +172,8 @@ class ImageData(CheckedOptions, LightningDataModule):
         wanted, channels = self.normalization, self.image_shape[0]
         if isinstance(wanted, dict):
             right = set(wanted) == {"mean", "std"} and len(wanted["mean"]) == len(wanted["std"]) == channels
-            if not right or min(wanted["std"]) <= 0:
+            finite = right and all(map(math.isfinite, (*wanted["mean"], *wanted["std"])))
+            if not finite or min(wanted["std"]) <= 0:
                 numbers = f"{channels} numbers each for {self.name}, std above 0"
                 raise UserError(f"normalization is {wanted}: give mean and std, {numbers}")
             return Normalization(**wanted)

@@ -211,7 +211,7 @@ def _as_indices(labels: list[Any], names: Sequence[str] | None, part: str) -> tu
 def _as_label(label: Any, where: str) -> int:
     try:
         number = int(label)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise UserError(f"the label of {where} is {label!r}: give class indices from 0 on, or names") from None
     if number < 0 or number != label:
         raise UserError(f"the label of {where} is {label}: give class indices from 0 on, or names")

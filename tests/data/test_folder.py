@@ -159,6 +159,8 @@ def test_unreadable_file(tmp_path, write_folder, picture):
             data.setup()
         assert data.train_labels.tolist() == [0, 1]
         assert data.train_images[:, 0, 0, 0].tolist() == [1, 2]
+    with pytest.raises(UserError, match="2 images cannot be read"):  # the cache of the other policy is its own
+        ImageFolder(root, test_fraction=0).setup()
 
 
 def test_nothing_readable(tmp_path, write_folder):

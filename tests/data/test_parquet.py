@@ -84,6 +84,8 @@ def test_unreadable_rows(tmp_path, write_parquet, picture):
         data.setup()
     assert data.train_labels.tolist() == [0, 1]
     assert data.train_images[:, 0, 0, 0].tolist() == [1, 4]
+    with pytest.raises(UserError, match="2 images cannot be read"):  # the cache of the other policy is its own
+        Parquet(root).setup()
 
 
 def test_columns_that_are_not_there(tmp_path, write_parquet, picture):

@@ -92,6 +92,8 @@ def settings_of(words: list[str]) -> dict[str, dict[str, Any]]:
         method, dot, option = name.partition(".")
         if not equals or not dot:
             raise UserError(f"--options takes METHOD.OPTION=VALUE, such as DC.class_chunk=2, not '{word}'.")
+        if method not in names.METHODS:
+            raise UserError(f"There is no method '{method}', as '{word}' has it; `list methods` has their names.")
         try:
             settings.setdefault(method, {})[option] = yaml.safe_load(value)
         except yaml.YAMLError:

@@ -69,7 +69,7 @@ def _sets(runs: Path = Path("runs")) -> Iterable[Row]:
         info = description(path).get("info")
         if info is not None:
             made = f"{info.get('method', '?')}, {info.get('dataset', '?')}, {info.get('ipc', '?')} per class"
-            yield name, made, accuracy(info)
+            yield name, made, "" if "selected" in info else accuracy(info)
 
 
 def accuracy(info: dict) -> str:

@@ -31,6 +31,10 @@ def evaluate(options: argparse.Namespace) -> tuple[list[Cell], list[dict[str, An
     counts = counts_of(options.networks, options.num_networks)
     if options.real_accuracy is not None and options.no_random_real:
         raise UserError("--real_accuracy asks for scores, which compare with random real images: leave these in.")
+    if options.real_accuracy is not None and not 1 < options.real_accuracy <= 100:
+        raise UserError(
+            f"--real_accuracy is in percent, above 1 and at most 100, and cannot be {options.real_accuracy:g}."
+        )
     find_protocol(options.protocol, options.epochs)
     sources = [Source.parse(text) for text in options.artifacts]
     data = find_data([source.info for source in sources], options.data, options.root, options.zca)

@@ -100,6 +100,7 @@ def test_mistakes_are_sentences(run, tmp_path, capsys):
         "not among --networks": [run, "--num_networks", "LeNet=3"],
         "cannot be 0": [run, "--test_images", "0"],
         "leave these in": [run, "--real_accuracy", "90", "--no_random_real"],
+        "in percent, above 1 and at most 100": [run, "--real_accuracy", "0.9"],
         "got -1": [run, "--epochs", "-1"],
         "name the data set with --data": [tmp_path / "small.pt"],
         "has 10 classes of (1, 4, 4) images": [tmp_path / "small.pt", "--data", "Digits"],
