@@ -31,6 +31,8 @@ def train_recorded(
     """Train a network on a set; see `DistilledDataset.train`."""
     with _python_words():
         record = (distilled.info.get("evaluations") or [{}])[-1]
+        if isinstance(network, nn.Module):
+            _check_outputs(network, distilled)
         factory = _factory(distilled, network, record)
         found = _protocol(distilled, protocol, epochs, record, factory)
         examples = distilled.prepared, Labels(distilled.labels, distilled.label_kind)
@@ -45,6 +47,7 @@ def measure_accuracy(distilled: DistilledDataset, test: Any, network: Classifier
     with _python_words():
         images, labels = _test_images(distilled, test)
         network = train_recorded(distilled) if network is None else network
+        _check_outputs(network, distilled)
         place = next(network.parameters(), images) if isinstance(network, nn.Module) else images
 
         def classify(pixels: Tensor) -> Tensor:
@@ -52,6 +55,21 @@ def measure_accuracy(distilled: DistilledDataset, test: Any, network: Classifier
 
         with _in_eval_mode(network):
             return round(accuracy(classify, images, labels), 3)
+
+
+def _check_outputs(network: Classifier, distilled: DistilledDataset) -> None:
+    """Raise a `UserError` where a network does not give a logit for each class of one of the set's images."""
+    image = distilled.prepared[:1]
+    place = next(network.parameters(), image) if isinstance(network, nn.Module) else image
+    with _in_eval_mode(network), torch.no_grad():
+        try:
+            logits = network(image.to(place.device))
+        except RuntimeError as error:
+            shape, reason = "x".join(map(str, distilled.image_shape)), str(error).split("\n")[0].rstrip(".")
+            raise UserError(f"The network does not take images of {shape} ({reason}).") from None
+    if logits.ndim != 2 or logits.shape[1] < distilled.num_classes:
+        found = tuple(logits.shape)
+        raise UserError(f"The network gives {found} for one image: the set needs (1, {distilled.num_classes}).")
 
 
 @contextmanager

@@ -93,3 +93,22 @@ def test_test_images_are_matched_by_name_resized_and_checked():
         _sides().evaluate("nowhere", always_bright)
     with pytest.raises(UserError, match="label 7, and there are 2"):
         _sides().evaluate((bright, torch.full((3,), 7)), always_bright)
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.LazyLinear(1)), r"gives \(1, 1\) for one image: the set needs \(1, 2\)"),
+        (nn.Conv2d(1, 2, 1), r"gives \(1, 2, 1, 1\)|gives \(1, 2, "),
+        (nn.Linear(999, 2), "does not take images of"),
+    ],
+)
+def test_a_network_of_other_outputs_or_inputs_is_refused(network, words):
+    distilled = _sides()
+    images = distilled.images, distilled.labels
+    for use in (
+        lambda: distilled.train(network, protocol="common", epochs=1),
+        lambda: distilled.evaluate(images, network),
+    ):
+        with pytest.raises(UserError, match=words):
+            use()
