@@ -34,11 +34,6 @@ def is_folder(source: Any) -> bool:
     return isinstance(source, str | os.PathLike)
 
 
-def has_names(source: Any) -> bool:
-    """Return whether a source names its classes itself."""
-    return is_folder(source) or _class_names(source) is not None
-
-
 def read_source(
     source: Any,
     part: str,
@@ -67,7 +62,7 @@ def read_source(
         return _read_folder(Path(source), part, size, crop)  # its folders name its classes
     if isinstance(source, Mapping):
         raise UserError(f"the {part} data set has parts ({', '.join(map(str, source))}): give one of them")
-    names = class_names or _class_names(source)
+    names = class_names or own_names(source)
     if _is_pair_of_arrays(source):
         source = list(zip(*_checked_arrays(*source, part), strict=True))
     if not hasattr(source, "__len__") or not len(source):
@@ -112,8 +107,8 @@ def by_names(labels: Tensor, names: Sequence[str] | None, known: Sequence[str] |
     return torch.tensor([list(known).index(name) for name in names])[labels]
 
 
-def _class_names(source: Any) -> Sequence[str] | None:
-    """Return the class names that a torch or a Hugging Face data set brings."""
+def own_names(source: Any) -> Sequence[str] | None:
+    """Return the class names that a torch or a Hugging Face data set brings; None for any other, a folder too."""
     features = getattr(source, "features", None)
     if isinstance(features, Mapping):
         label = _column(features, LABEL_NAMES)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lightning_dd.data.lazy import take
 from lightning_dd.data.module import ImageData
-from lightning_dd.data.sources import by_names, has_names, is_folder, read_source
+from lightning_dd.data.sources import by_names, is_folder, own_names, read_source
 from lightning_dd.data.splits import part_rows
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import Fraction
@@ -51,9 +51,10 @@ class FromDataset(ImageData):
             rows = {part: part_rows(labels, part, test_fraction) for part in ("train", "test")}
             self._parts = {part: (take(images, chosen), labels[chosen]) for part, chosen in rows.items()}
         else:
-            # labels as text need the names of the training part, a folder or a data set with classes has its own
-            tested = read_source(test, "test", image_size, crop, None if has_names(test) else names)
-            test_labels = by_names(tested.labels, tested.class_names, names, "the training part")
+            named = is_folder(test) or own_names(test) is not None  # else its labels are those of the training part
+            tested = read_source(test, "test", image_size, crop, None if named else names)
+            known = own_names(train) or names  # a user may call them otherwise
+            test_labels = by_names(tested.labels, tested.class_names, known, "the training part")
             self._parts = {"train": (images, labels), "test": (tested.images, test_labels)}
         shapes = [tuple(images.shape[1:]) for images, _ in self._parts.values()]
         if shapes[0] != shapes[1]:

@@ -153,3 +153,23 @@ def test_the_classes_of_a_test_folder_are_those_of_their_names(folder, tmp_path)
     (tmp_path / "held" / "c").rename(tmp_path / "held" / "z")
     with pytest.raises(UserError, match="have a class 'z', which the training part does not know"):
         FromDataset(folder, tmp_path / "held", image_size=8)
+
+
+class _Named:
+    """A torch data set of two classes that has names for them."""
+
+    def __init__(self, classes):
+        self.classes = classes
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return torch.full((1, 8, 8), 100, dtype=torch.uint8), (0, 0, 1)[index]
+
+
+def test_a_user_may_call_the_classes_of_both_parts_otherwise():
+    data = FromDataset(_Named(["x", "y"]), _Named(["y", "x"]), class_names=["cat", "dog"])
+    assert data.class_names == ("cat", "dog")
+    assert data.load("train")[1].tolist() == [0, 0, 1]
+    assert data.load("test")[1].tolist() == [1, 1, 0]
