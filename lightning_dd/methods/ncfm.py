@@ -50,6 +50,15 @@ class NCFM(DANCE):
         shared = {"real_per_class": real_per_class, "num_networks": num_networks}
         super().__init__(ipc, momentum=0.0, **shared, **options)  # AdamW's takes the place of that option
         self.frequencies, self.scale, self.weight_decay = frequencies, scale, weight_decay
+        self._black: Tensor | None = None
+
+    def setup(self, stage: str) -> None:
+        """Prepare, and find what black is in the space of the stored images."""
+        super().setup(stage)
+        if stage == "fit":
+            preprocessing = self.trainer.datamodule.preprocessing
+            bounds = pixel_bounds(preprocessing, self.synthetic.codec)
+            self._black, self._std = bounds and bounds[0], pixel_std(preprocessing)
 
     def published_lr(self, std: float) -> float:
         """Return the published learning rate in a space whose pixels were divided by `std`."""
@@ -57,11 +66,9 @@ class NCFM(DANCE):
 
     def build_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return AdamW, whose decay is that of pixels in [0, 1]."""
-        preprocessing = self.trainer.datamodule.preprocessing
-        bounds = pixel_bounds(preprocessing, self.synthetic.codec)
-        if bounds is None:
+        if self._black is None:
             return torch.optim.AdamW(groups, self.lr, weight_decay=self.weight_decay)
-        return AdamWTowards(groups, self.lr, self.weight_decay * pixel_std(preprocessing), bounds[0])
+        return AdamWTowards(groups, self.lr, self.weight_decay * self._std, self._black)
 
     def statistics(self, features: Tensor) -> Tensor:
         """Return the characteristic functions `(K, T, 2)` of features `(K, N, F)`, at this step's frequencies."""
