@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from lightning_dd.comparison.records import TITLES
-from results_table import MEASURED, markdown, published_number, records, rival, status
+from results_table import MEASURED, comparable_number, markdown, published_number, records, status
 
 COLUMNS = ["method", "published numbers", "reproduced", "short", "not run"]
 
@@ -18,7 +18,7 @@ def status_table(root: Path) -> str:
     for config in sorted(root.glob("configs/*/*.yaml")):
         published = published_number(config)
         if published != "-":
-            outcomes = [status(record, rival(config, record)) for record in measured[config]]
+            outcomes = [status(record, comparable_number(config, record)) for record in measured[config]]
             found[_method(config)].append(_best([outcome for outcome in outcomes if outcome != "-"], config))
     return markdown(COLUMNS, (_row(method, outcomes) for method, outcomes in sorted(found.items())))
 

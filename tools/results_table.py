@@ -80,7 +80,7 @@ def _tried(config: Path, record: dict[str, Any]) -> list[str]:
 def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -> list[str]:
     """Return the cells of one record; `herding` is that of as many images chosen by herding, if there is one."""
     last = record["evaluations"][-1]  # the best founded
-    published = rival(config, record)
+    published = comparable_number(config, record)
     short = ["settings scaled down"] if config.stem.endswith("_short") else []
     departures = record.get("data_departures", []) + short
     steps = f"{record['steps']:,} ({record['published_steps']:,})"
@@ -157,7 +157,7 @@ def published_number(config: Path) -> str:
     return found[1] if found else "-"
 
 
-def rival(config: Path, record: dict[str, Any]) -> str:
+def comparable_number(config: Path, record: dict[str, Any]) -> str:
     """Return the published number that a record compares with; `-` under another protocol than the method's own."""
     own = record["evaluations"][-1]["protocol"] == getattr(methods, record["method"]).protocol
     return published_number(config) if own else "-"

@@ -10,7 +10,7 @@ from lightning_dd.artifact.shipped import folders
 from lightning_dd.comparison.records import TITLES, commands
 from lightning_dd.errors import UserError
 from lightning_dd.methods import Distiller
-from lightning_dd.runtime.precision import InPlaceOfBf16
+from lightning_dd.runtime.precision import Float32Fallback
 from lightning_dd.training.data import NOT_MIRRORED
 
 FEW = 10  # a run of so many times fewer steps than published is short
@@ -25,7 +25,7 @@ def advice(trainer: Trainer, module: LightningModule, spell: Callable[[str], str
         module: the method.
         spell: how the entry point writes the name of an option; None as from Python.
     """
-    emulated = [InPlaceOfBf16.said] if isinstance(trainer.precision_plugin, InPlaceOfBf16) else []
+    emulated = [Float32Fallback.message] if isinstance(trainer.precision_plugin, Float32Fallback) else []
     if not isinstance(module, Distiller):
         return emulated
     steps, data = trainer.max_steps, trainer.datamodule.name

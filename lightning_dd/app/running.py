@@ -43,7 +43,7 @@ from lightning_dd.callbacks import (
 from lightning_dd.callbacks.run_paths import CONFIG
 from lightning_dd.callbacks.shutdown import remove_empty_run_dir
 from lightning_dd.errors import OptionError, UserError
-from lightning_dd.runtime.precision import InPlaceOfBf16, has_bf16
+from lightning_dd.runtime.precision import Float32Fallback, has_bf16
 
 CPU = torch.device("cpu")
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -138,7 +138,7 @@ def prepare_trainer(trainer: Trainer, spell: Callable[[str], str] | None = None)
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # a user's own plugin stays
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     if trainer.precision == "bf16-mixed" and isinstance(trainer.accelerator, CPUAccelerator) and not has_bf16(CPU):
-        trainer.strategy.precision_plugin = InPlaceOfBf16()
+        trainer.strategy.precision_plugin = Float32Fallback()
     for callback in trainer.callbacks:
         if isinstance(callback, RunSummary):
             callback.advice = partial(advice, spell=spell)

@@ -16,7 +16,7 @@ from lightning_dd.training.sources import NetworkSource
 from lightning_dd.training.states import alike
 
 LATER = ("class names", "normalization", "whitening")
-"""What must agree and is in no checkpoint of the first of this format."""
+"""Entries of the key that earlier checkpoints of this format lack."""
 DIGITS = 4  # of statistics, which another processor measures otherwise in the last
 LONGEST = 300  # characters of a sentence
 

@@ -63,10 +63,10 @@ def has_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
 
 
-class InPlaceOfBf16(Precision):
+class Float32Fallback(Precision):
     """Float32 on a processor that would emulate the bf16 that a trainer asks for, sixty times slower."""
 
-    said = "This processor has no bf16 and would emulate it, sixty times slower: float32 takes its place."
+    message = "This processor has no bf16 and would emulate it, sixty times slower: float32 takes its place."
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:

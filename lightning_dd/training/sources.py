@@ -69,7 +69,7 @@ class SourceContext:
     progress: bool = False
 
     def build(self, weights: torch.Generator) -> nn.Module:
-        """Return a network that depends on the generator alone: nothing drops out, whose draw has no key."""
+        """Return a network that depends on the generator alone: no dropout, whose draws are not keyed."""
         return without_dropout(build(self.factory, self.image_shape, self.num_classes, weights, self.device))
 
     def sample(self) -> nn.Module:

@@ -21,7 +21,7 @@ from lightning_dd.evaluation import find_protocol
 from lightning_dd.networks import ConvNet
 from lightning_dd.networks.named import sample_network
 from lightning_dd.rng import generator
-from lightning_dd.runtime.precision import InPlaceOfBf16, has_bf16
+from lightning_dd.runtime.precision import Float32Fallback, has_bf16
 from lightning_dd.training.data import training_set
 from lightning_dd.training.features import TrainedFeatures, train_features
 
@@ -108,7 +108,7 @@ def _conditions(options: argparse.Namespace, data: ImageData) -> Conditions:
         images, labels = images[rows], labels[rows]
     about = {"epochs": options.epochs, "seed": options.seed, "device": device()}
     if options.precision == "bf16-mixed" and not has_bf16(torch.device(device())):
-        print(InPlaceOfBf16.said, flush=True)
+        print(Float32Fallback.message, flush=True)
         options.precision = "32-true"
     about["mixed"] = options.precision == "bf16-mixed"
     return Conditions(options.protocol, data.name, images, labels, data.num_classes, **about)
