@@ -8,6 +8,7 @@ What comes after the grid's options, such as `--data.root FOLDER`, is added to e
 """
 
 import argparse
+import hashlib
 import json
 import shlex
 import signal
@@ -29,6 +30,7 @@ from results_table import MEASURED, PLACES, SEARCHED, options_but
 HERE = Path(__file__).resolve().parent.parent
 GRACE = 60  # seconds that an interrupted cell has to save
 HELD_OUT = "--evaluation.split", "held_out"
+LONGEST = 200  # letters of a folder's name; file systems take 255 bytes
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -49,9 +51,10 @@ class Cell:
 
     @property
     def folder(self) -> str:
-        """Name of the folder of its runs."""
-        kept = "_".join(word.removeprefix("--").replace("/", "-") for word in (Path(self.config).stem, *self.options))
-        return f"{Path(self.config).parent.name}_{kept}"
+        """Name of the folder of its runs, told apart by a digest where the options are too long for a file system."""
+        words = (Path(self.config).parent.name, Path(self.config).stem, *self.options)
+        name = "_".join(word.removeprefix("--").replace("/", "-") for word in words)
+        return name if len(name) <= LONGEST else f"{name[:LONGEST]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def main(arguments: list[str]) -> int:

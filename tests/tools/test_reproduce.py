@@ -55,6 +55,13 @@ def test_cells_are_shared_out_among_processes():
             reproduce.share(text, cells)
 
 
+def test_cells_have_folders_of_their_own_that_file_systems_can_name(tmp_path):
+    cells = [_cell(options=(*["--model.real_per_class", "64"] * 20, "--model.lr", rate)) for rate in ("0.1", "0.2")]
+    assert _cell(options=("--model.lr", "0.1")).folder == "dm_x_ipc1_model.lr_0.1"
+    for cell in cells:
+        (tmp_path / cell.folder).mkdir()  # fails where the name is too long or taken
+
+
 def test_what_does_not_fit_into_the_budget_is_left_out(monkeypatch, tmp_path, capsys):
     ran, now = [], [0.0]
 
