@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer, seed_everything
 
 from lightning_dd.app.python_methods import Method, data_facts, find_method, make_method, plain
-from lightning_dd.app.python_options import data_from, evaluation_options, trainer_options
+from lightning_dd.app.python_options import Seed, data_from, evaluation_options, trainer_options, whole_number
 from lightning_dd.app.running import (
     CALLBACKS,
     TRAINER_DEFAULTS,
@@ -19,9 +19,10 @@ from lightning_dd.app.running import (
 from lightning_dd.artifact.dataset import DistilledDataset, load
 from lightning_dd.callbacks import ProgressBar
 from lightning_dd.callbacks.run_paths import ARTIFACT, run_folder
-from lightning_dd.errors import OptionError, UserError
+from lightning_dd.errors import UserError
 from lightning_dd.runtime import processes
 from lightning_dd.runtime.memory import keep_freed_memory
+from lightning_dd.runtime.options import PositiveInt
 from lightning_dd.runtime.precision import check_precision
 
 
@@ -78,13 +79,15 @@ def distill(
         >>> images, labels = torch.rand(40, 1, 8, 8), torch.arange(40) % 2
         >>> distilled = dd.distill((images, labels), ipc=1, steps=1, evaluation=False)  # doctest: +SKIP
     """
-    if steps is not None and steps < 1:
-        raise OptionError("steps", f"must be at least 1, got {steps}")
+    steps = None if steps is None else whole_number("steps", steps, PositiveInt)
+    seed = whole_number("seed", seed, Seed)
     processes.exit_with_parent()
     silence_third_party_warnings()
     keep_freed_memory()
     seed_everything(seed, verbose=False)
     method = find_method(method)
+    if not isinstance(data, dict | None):
+        raise UserError(f"data is a dict of options such as zca, not {data!r}.")
     given = {"image_size": image_size, "crop": crop, **(data or {})}
     images = data_from(source, test_dataset, class_names, name, given)
     evaluation = evaluation_options(evaluation, data_facts(images))

@@ -11,13 +11,29 @@ from lightning_dd.app.cli_errors import PlainParser, nearest
 from lightning_dd.callbacks import Evaluation
 from lightning_dd.data import FromDataset, ImageData, ImageFolder
 from lightning_dd.data.sources import is_folder
-from lightning_dd.errors import UserError
+from lightning_dd.errors import OptionError, UserError
 from lightning_dd.methods import Distiller
 from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.named import named_network, sample_network
+from lightning_dd.runtime.options import refusal, restricted_number_type
 
 OURS = {"max_steps": "steps=", "default_root_dir": "root=", "logger": "root= and name="}
 """Arguments of Lightning's trainer that `distill` gives itself, and those of `distill` in their place."""
+
+Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
+"""What NumPy's generator takes."""
+
+
+def whole_number(argument: str, value: Any, kind: type) -> int:
+    """Return an argument of `distill` as a number of a restricted type, such as `PositiveInt`.
+
+    Raises:
+        OptionError: it is none.
+    """
+    try:
+        return int(kind(plain_number(value)))
+    except (TypeError, ValueError, OverflowError):
+        raise OptionError(argument, refusal(kind, value)) from None
 
 
 def method_options(method: type[Distiller], options: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
@@ -59,6 +75,10 @@ def data_from(
     Raises:
         UserError: the source or an option cannot be used.
     """
+    if not isinstance(name, str | None):
+        raise UserError(f"name is a text, not {name!r}.")
+    if isinstance(class_names, str):
+        raise UserError(f"class_names is a list of names, not the text {class_names!r}.")
     whole_folder = is_folder(source) and test is None
     kind = ImageFolder if whole_folder else FromDataset
     known = [name for each in (kind, ImageData) for name in inspect.signature(each.__init__).parameters]
@@ -99,8 +119,10 @@ def trainer_options(options: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of Lightning's trainer.
 
     Raises:
-        UserError: there is no such argument, or `distill` gives it itself.
+        UserError: it is no dict, there is no such argument, or `distill` gives it itself.
     """
+    if not isinstance(options, dict):
+        raise UserError(f"trainer is a dict of options such as max_time, not {options!r}.")
     known = inspect.signature(Trainer).parameters
     for name in options:
         if name in OURS:

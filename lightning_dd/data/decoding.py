@@ -76,10 +76,10 @@ def as_size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     """
     if image_size is None:
         return None
-    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(size) != 2 or min(size) < 1:
+    size = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size, image_size)
+    if len(size) != 2 or not all(isinstance(length, int) and length >= 1 for length in size):
         limits = "must be one positive number of pixels, or height and width"
-        raise OptionError("data.image_size", f"{limits}, got {image_size}")
+        raise OptionError("data.image_size", f"{limits}, got {image_size!r}")
     return size
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "UnitInterval",
     "refusal",
     "requirement",
+    "restricted_number_type",
 ]
 
 UnitInterval = ClosedUnitInterval
