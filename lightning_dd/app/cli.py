@@ -17,7 +17,13 @@ from lightning_dd.app.config_files import check_configs
 from lightning_dd.app.configs import with_paths
 from lightning_dd.app.recorded import command_line
 from lightning_dd.app.refusals import refusal
-from lightning_dd.app.resuming import apply_checkpoint, find_checkpoint, run_name, with_own_config
+from lightning_dd.app.resuming import (
+    apply_checkpoint,
+    find_checkpoint,
+    refuse_overwriting,
+    run_name,
+    with_own_config,
+)
 from lightning_dd.app.running import (
     CALLBACKS,
     DISTILLER_CALLBACKS,
@@ -96,6 +102,8 @@ class DistillationCLI(LightningCLI):
         if self.subcommand == "test":  # its result goes into the folder of the run that it tests
             config.trainer.logger = False
             self.save_config_callback = None
+        elif config.trainer.logger is False:
+            refuse_overwriting(config)
         elif config.trainer.logger in (None, True):
             config.trainer.logger = {
                 "class_path": "lightning_dd.app.running.Events",

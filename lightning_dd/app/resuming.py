@@ -9,7 +9,7 @@ from jsonargparse import dict_to_namespace
 
 from lightning_dd.artifact.checkpoint import read_checkpoint
 from lightning_dd.artifact.files import newest_run
-from lightning_dd.callbacks.run_paths import CHECKPOINT, CONFIG
+from lightning_dd.callbacks.run_paths import ARTIFACT, CHECKPOINT, CONFIG
 from lightning_dd.errors import UserError
 
 
@@ -78,6 +78,20 @@ def find_checkpoint(given: str, runs: Path) -> tuple[Path, str | None]:
         remedy = "start without {ckpt_path}" if given == "last" else folders
         raise UserError(f"There is no checkpoint in {folder}; {remedy}.")
     return path, path.parents[1].name if path.parents[2].resolve() == runs.resolve() else None
+
+
+def refuse_overwriting(config: Any) -> None:
+    """Refuse to write over what an earlier run learned.
+
+    Args:
+        config: of a `fit` without a logger, which has no folder of its own.
+
+    Raises:
+        UserError: that of all runs has a distilled set already.
+    """
+    found = Path(config.trainer.default_root_dir) / ARTIFACT
+    if config.get("ckpt_path") is None and found.exists():
+        raise UserError(f"Without a logger, this would write over {found}: set another {{trainer.default_root_dir}}.")
 
 
 def apply_checkpoint(config: Any) -> None:

@@ -164,6 +164,16 @@ def test_killed_and_resumed_equals_uninterrupted(method, signum, code, fit, prod
     assert torch.equal(resumed.images, whole.images)
 
 
+def test_a_run_without_a_logger_writes_over_no_other_and_can_go_on(fit, tmp_path, capsys):
+    plain = ("--trainer.logger", "false", "--trainer.max_steps")
+    assert fit(*plain, "3") == 0
+    learned = (tmp_path / "distilled.safetensors").read_bytes()
+    assert fit(*plain, "3") == 1
+    assert "this would write over" in capsys.readouterr().err
+    assert (tmp_path / "distilled.safetensors").read_bytes() == learned
+    assert fit(*plain, "6", "--ckpt_path", str(tmp_path / "checkpoints" / "last.ckpt")) == 0
+
+
 def test_last_without_a_run_fails_plainly(fit, capsys):
     assert fit("--ckpt_path", "last") == 1
     assert "start without --ckpt_path" in capsys.readouterr().err
