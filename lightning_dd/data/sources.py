@@ -1,6 +1,7 @@
 """Images and labels from what people have: a folder, a torch data set, a Hugging Face data set, dicts, or tensors."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,9 +103,22 @@ def by_names(labels: Tensor, names: Sequence[str] | None, known: Sequence[str] |
     """
     if names is None or known is None or tuple(names) == tuple(known):
         return labels
-    if unknown := [name for name in names if name not in known]:
+    spell = str if set(names) <= set(known) else plain_name
+    theirs, ours = [[spell(name) for name in each] for each in (names, known)]
+    if unknown := [name for name, spelled in zip(names, theirs, strict=True) if ours.count(spelled) != 1]:
         raise UserError(f"The test images have a class {unknown[0]!r}, which {whose} does not know.")
-    return torch.tensor([list(known).index(name) for name in names])[labels]
+    return torch.tensor([ours.index(name) for name in theirs])[labels]
+
+
+def plain_name(name: str) -> str:
+    """Return a class name as it is the same for all libraries: letters and digits alone, and torchvision's digits.
+
+    Example:
+        >>> plain_name("7 - seven"), plain_name("T - shirt / top")
+        ('7', 'tshirttop')
+    """
+    digit = re.fullmatch(r"(\d) - [a-z]+", str(name))
+    return digit[1] if digit else re.sub(r"[\W_]+", "", str(name)).casefold()
 
 
 def own_names(source: Any) -> Sequence[str] | None:

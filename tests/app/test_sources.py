@@ -12,6 +12,7 @@ from PIL import Image
 
 import lightning_dd as dd
 from lightning_dd.data import FromDataset
+from lightning_dd.data.sources import by_names
 from lightning_dd.errors import UserError
 from lightning_dd.methods import DM
 from lightning_dd.networks import ConvNet
@@ -153,6 +154,15 @@ def test_the_classes_of_a_test_folder_are_those_of_their_names(folder, tmp_path)
     (tmp_path / "held" / "c").rename(tmp_path / "held" / "z")
     with pytest.raises(UserError, match="have a class 'z', which the training part does not know"):
         FromDataset(folder, tmp_path / "held", image_size=8)
+
+
+def test_class_names_are_the_same_as_other_libraries_spell_them():
+    labels = torch.tensor([0, 1, 1])
+    assert by_names(labels, ["1 - one", "0 - zero"], ["0", "1"], "the set").tolist() == [1, 0, 0]
+    assert by_names(labels, ["T - shirt / top", "Ankle boot"], ["Ankle_Boot", "T-shirt/top"], "").tolist() == [1, 0, 0]
+    assert by_names(labels, ["A", "a"], ["a", "A"], "the set").tolist() == [1, 0, 0]  # told apart where they can be
+    with pytest.raises(UserError, match="a class 'a ', which the set does not know"):
+        by_names(labels, ["a ", "b"], ["a", "A", "b"], "the set")
 
 
 class _Named:
