@@ -1,6 +1,7 @@
 """The output files of a run: `distilled.safetensors`, `distilled.png`, `results.json`."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from lightning_dd.artifact.files import write_json
 from lightning_dd.artifact.schema import TESTED, read_json
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.run_paths import ARTIFACT, CHECKPOINT, PICTURE, RESULTS, TESTS, run_folder
-from lightning_dd.callbacks.snapshot import credit, distilled_set
+from lightning_dd.callbacks.snapshot import credit, distilled_set, settle
 from lightning_dd.callbacks.step_timer import StepTimer
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.environment import environment
@@ -45,6 +46,7 @@ class ArtifactWriter(CheckedOptions, Callback):
         """Write the distilled set at every n-th step, and all at the last one, before an evaluation that takes long."""
         last = trainer.global_step == trainer.max_steps
         if last or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
+            settle(module)
             self._write(trainer, module, picture=last)
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -57,6 +59,8 @@ class ArtifactWriter(CheckedOptions, Callback):
         """Write what was learned before something went wrong; of several processes the others may be gone."""
         if self._folder is None or not trainer.is_global_zero or not trainer.global_step:
             return
+        with suppress(UserError):
+            settle(module)
         try:
             self._write_into(self._folder, trainer, module)
         except UserError as error:  # the first error is the one to report

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lightning_dd.artifact.checkpoint import read_checkpoint
 from lightning_dd.artifact.files import atomic, remove_abandoned
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.run_paths import CHECKPOINT, run_folder
+from lightning_dd.callbacks.snapshot import settle
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
@@ -75,9 +77,10 @@ class LastCheckpoint(CheckedOptions, ModelCheckpoint):
                 remove_abandoned(place)
         super().setup(trainer, module, stage)
 
-    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
         """Save at every n-th step, and at the last one: the evaluation after it may take long."""
         if trainer.global_step % self.every_n_steps == 0 or trainer.global_step == trainer.max_steps:
+            settle(module)
             self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, *_: object) -> None:
@@ -94,6 +97,8 @@ class LastCheckpoint(CheckedOptions, ModelCheckpoint):
         alone = trainer.world_size > 1 and not getattr(exception, "together", False)
         if alone or trainer.state.fn != "fit" or not trainer.global_step:
             return
+        with suppress(UserError):
+            settle(module)
         try:
             self._save(trainer)
         except UserError as error:  # the first error is the one to report

@@ -81,12 +81,14 @@ class Distiller(Preparation):
         """Look after what was updated; nothing by default."""
 
     def check_finite(self, loss: Tensor) -> None:
-        """Refuse an update that would spoil the images, every few steps on a GPU, where looking makes the host wait.
+        """Refuse an update that would spoil the images; on a GPU, where looking makes the host wait, every few steps.
+
+        It looks before the first update too: that of a resumed run, which shall not lose what it resumed from.
 
         Raises:
             NonFiniteLossError: the loss or the gradient is not finite; what is learned is that of the last finite look.
         """
-        if self.iteration % self.finite_check_interval:
+        if self._last_finite and self.iteration % self.finite_check_interval:
             return
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
         if torch.stack([loss.isfinite(), *(gradient.isfinite().all() for gradient in gradients)]).all():
@@ -97,6 +99,23 @@ class Distiller(Preparation):
         raise NonFiniteLossError(
             f"The loss is not finite at step {self.trainer.global_step}; the images before it are kept: {self.hint()}"
         )
+
+    def settle(self) -> None:
+        """See that what is learned can be handed on, as before it is written: the last update may have spoilt it.
+
+        Raises:
+            NonFiniteLossError: it cannot be; it is again that of the last finite look.
+        """
+        if not self.sound():
+            self.restore_last_finite()
+            raise NonFiniteLossError(
+                f"What was learned in {self.trainer.global_step} steps is not finite; what it was before is kept: "
+                f"{self.hint()}"
+            )
+
+    def sound(self) -> bool:
+        """Return whether all that is learned has values that can be used."""
+        return bool(torch.stack([tensor.isfinite().all() for tensor in self._learned()]).all())
 
     def restore_last_finite(self) -> None:
         """Put what is learned, and what steps keep of it, back to where the loss was last seen to be finite."""

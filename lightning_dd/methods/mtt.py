@@ -163,6 +163,10 @@ class MTT(Distiller):
                 " or set {log_step_size} true."
             )
 
+    def sound(self) -> bool:
+        """Return whether all that is learned is finite, and the step size positive."""
+        return super().sound() and self.step_size.item() > 0
+
     def hint(self) -> str:
         """Return what to do about a loss that is not finite."""
         return (

@@ -159,6 +159,22 @@ def test_nothing_of_a_step_that_is_not_finite_is_kept_where_looks_are_rare(fit, 
     assert checkpoint["distiller"]["average"].isfinite().all()
 
 
+@pytest.mark.parametrize("kept_before", [False, True])
+def test_a_bad_step_between_looks_is_not_written(kept_before, fit, product, tmp_path, monkeypatch):
+    """Neither after the last look of a run nor before the first of a resumed one."""
+    if kept_before:
+        assert fit("--trainer.max_steps", "4") == 0
+    monkeypatch.setattr(DM, "finite_check_interval", property(lambda _: 100, lambda *_: None))
+    objective = DM.objective
+    spoiled = lambda self, *given: objective(self, *given) * (float("nan") if self.iteration == 5 else 1.0)  # noqa: E731
+    monkeypatch.setattr(DM, "objective", spoiled)
+    resumed = ("--ckpt_path", "last") if kept_before else ()
+    assert fit("--trainer.max_steps", "7", *resumed) == 1
+    assert product().images.isfinite().all()
+    checkpoint = torch.load(*tmp_path.glob("*/version_0/checkpoints/last.ckpt"), weights_only=True)
+    assert checkpoint["state_dict"]["synthetic.codec.images"].isfinite().all()
+
+
 def test_each_gradient_is_clipped_for_itself(fit, tmp_path):
     from lightning_dd.methods import MTT
 
