@@ -8,7 +8,7 @@ class CropFlip:
     """A crop of the image's own size out of the image with a reflected border, mirrored with probability 0.5.
 
     Args:
-        padding: width of the border in pixels.
+        padding: width of the border in pixels; less on a side that has no more to reflect.
     """
 
     def __init__(self, padding: int = 4) -> None:
@@ -37,5 +37,6 @@ class CropFlip:
 def _reflected(shift: Tensor, side: int) -> Tensor:
     """Return `(N, side)` source positions for shifts `(N, 1)`; beyond an edge they go back, the edge shown once."""
     last = side - 1
+    shift = shift.clamp(-last, last)
     positions = (torch.arange(side, device=shift.device) + shift).abs()
     return last - (last - positions).abs()

@@ -77,6 +77,6 @@ def _too_few(name: str, size: int, ipc: int, noise: bool) -> str:
         return f'Class "{name}" has no images to start from: use {"{init} noise" if noise else "other data"}.'
     images = "training image" if size == 1 else "training images"
     return (
-        f'Class "{name}" has only {size} {images}, fewer than the {ipc} per class asked for: '
-        f"use {'{init} noise, ' if noise else ''}{{repeat_images}} true, or {{ipc}} {size} or smaller."
+        f'Class "{name}" has only {size} {images}, fewer than the {ipc} to start from: '
+        f"use {'{init} noise, ' if noise else ''}{{repeat_images}} true, or a smaller {{ipc}}."
     )

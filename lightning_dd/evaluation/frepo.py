@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lightning_dd.artifact.labels import Regime
 from lightning_dd.evaluation.protocol import Protocol
+from lightning_dd.training.data import NOT_MIRRORED
 
 FREPO_STEPS = {10: 1000, 100: 2000, 200: 20_000, 400: 5000, 500: 5000, 1000: 10_000, 2000: 40_000, 5000: 40_000}
 """By number of images: those of the paper's sets. Another number takes the next larger's, or else the last."""
@@ -35,8 +36,8 @@ class FRePoProtocol(Protocol):
     """Steps; no more than half of all."""
 
     def for_data(self, data: str, batch_norm: bool) -> "FRePoProtocol":
-        """Return the protocol for a data set: neither MNIST nor Fashion-MNIST is mirrored."""
-        if data in ("mnist", "fashion_mnist"):
+        """Return the protocol for a data set: neither digits nor Fashion-MNIST are mirrored."""
+        if data in (*NOT_MIRRORED, "fashion_mnist"):
             return replace(self, augmentation=self.augmentation.replace("flip_", ""))
         return self
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lightning_dd.errors import OptionError
 from lightning_dd.experts.trajectories import Trajectories
 from lightning_dd.unroll.functional import FlatNetwork
 
@@ -44,17 +43,13 @@ def rows_that_experts_get_right(
     """Return random rows of images that an expert classifies correctly after its last epoch, class-major.
 
     Where the first expert has fewer than `ipc` of a class, those of the next ones are added, and then the class's other
-    images. `images` gives preprocessed images `(n, C, H, W)` of rows `(n,)`; labels `(N,)` are those of all rows.
-
-    Raises:
-        UserError: a class has fewer than `ipc` images.
+    images, again and again where it has fewer. `images` gives preprocessed images `(n, C, H, W)` of rows `(n,)`; labels
+    `(N,)` are those of all rows.
     """
     shuffled = torch.randperm(len(labels), generator=generator)
     chosen = []
     for label in range(int(labels.max()) + 1):
         rows = shuffled[labels[shuffled] == label]
-        if len(rows) < ipc:
-            raise OptionError("ipc", f"must be at most {len(rows)}, the images of class {label}, got {ipc}")
         found = rows[:0]
         for index in range(len(trajectories)):
             weights = trajectories.final(index).to(device)
@@ -65,7 +60,8 @@ def rows_that_experts_get_right(
                 found = torch.cat([found, part[correct]])
             if len(found) >= ipc:
                 break
-        chosen.append(torch.cat([found, rows[~torch.isin(rows, found)]])[:ipc])
+        found = torch.cat([found, rows[~torch.isin(rows, found)]])
+        chosen.append(found[torch.arange(ipc) % len(rows)])
     return torch.cat(chosen)
 
 

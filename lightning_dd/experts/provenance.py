@@ -44,8 +44,9 @@ def describe_preprocessing(preprocessing: Preprocessing, image_shape: tuple[int,
 
 def same_preprocessing(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
     """Whether two descriptions are of the same preprocessing, up to rounding."""
-    probes = torch.tensor(ours["probe"]), torch.tensor(theirs["probe"])
-    return ours["kind"] == theirs["kind"] and torch.allclose(*probes, atol=TOLERANCE)
+    pairs = [(torch.tensor(ours[part]), torch.tensor(theirs[part])) for part in ("probe", "mean", "std")]
+    alike = all(our.shape == their.shape and torch.allclose(our, their, atol=TOLERANCE) for our, their in pairs)
+    return ours["kind"] == theirs["kind"] and alike
 
 
 def read_description(folder: Path) -> dict[str, Any] | None:

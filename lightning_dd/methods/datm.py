@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_dd.artifact.labels import Labels
+from lightning_dd.coresets.random_real import check_sizes
 from lightning_dd.experts.labels import expert_logits, rows_that_experts_get_right
 from lightning_dd.experts.segments import ExpertSegments
 from lightning_dd.methods.mtt import MTT
@@ -87,6 +88,7 @@ class DATM(MTT):
             return super().initial_rows(draws)
         data, experts = self.trainer.datamodule, (self.networks.trajectories, self.networks.flat)
         wanted, device = self.synthetic.images_per_class, self.trainer.strategy.root_device
+        check_sizes(data.train_labels, self.num_classes, wanted, data.class_names, self.repeat_images)
         return rows_that_experts_get_right(*experts, data.real_images, data.train_labels, wanted, draws, device)
 
     def build_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

@@ -114,7 +114,7 @@ class DD(Distiller):
         self.step_size, self.inner = step_size, Adam() if optimizer == "adam" else SGD(inner_momentum)
         self.crop_flip = CropFlip() if real_augmentation else None
         self.halve_every, self.clip_to_average = halve_every, clip_to_average
-        raw = torch.full((unroll,) if step_sizes == "per_step" else (), math.log(math.expm1(step_size)))
+        raw = torch.full((unroll,) if step_sizes == "per_step" else (), step_size + math.log(-math.expm1(-step_size)))
         if step_sizes == "fixed":
             self.register_buffer("raw_step_sizes", raw)
         else:

@@ -18,6 +18,7 @@ from lightning_dd.methods.summary import network_text
 from lightning_dd.methods.task import Task
 from lightning_dd.networks import ConvNet, NetworkFactory, build
 from lightning_dd.networks.base import has_batch_norm
+from lightning_dd.networks.build import without_dropout
 from lightning_dd.rng import generator
 from lightning_dd.runtime.options import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from lightning_dd.training.loop import accuracy
@@ -82,7 +83,8 @@ class Experts(Task):
         self.augmentation = DSA(augmentation) if augmentation else None
         self.lr, self.batch_size = lr, batch_size
         self.gsam = gsam_rho, gsam_alpha
-        self._flat = FlatNetwork(build(network, self.image_shape, self.num_classes, generator(self.seed, "network")))
+        network = build(network, self.image_shape, self.num_classes, generator(self.seed, "network"))
+        self._flat = FlatNetwork(without_dropout(network))  # as where its segments are matched
         if has_batch_norm(self._flat.network):
             raise UserError(
                 "Batch normalization has statistics that no trajectory holds; use {model.network.norm} instance."

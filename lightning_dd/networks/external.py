@@ -79,8 +79,9 @@ class ExternalNetwork(Network, ABC):
         """Return a new module without its last linear layer, and that layer."""
         try:
             model = self.construct()
-        except TypeError as error:
-            raise UserError(f"{self.description} cannot be made from these options: {error}.") from None
+        except (TypeError, ValueError, AssertionError, RuntimeError) as error:  # each library's own refusals
+            reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
+            raise UserError(f"{self.description} cannot be made from these options: {reason}.") from None
         paths = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
         if not paths or (last := model.get_submodule(paths[-1])).out_features != self.num_classes:
             raise UserError(f"{self.description} does not end in a linear layer; choose another network.")
@@ -103,7 +104,7 @@ class Torchvision(ExternalNetwork):
 
     Args:
         name: as in `torchvision.models`, for example `resnet18`.
-        options: more arguments of its constructor, for example `{image_size: 32, patch_size: 4}` of a transformer.
+        options: more arguments of its constructor, for example `{image_size: 32}` of a transformer.
 
     Raises:
         UserError: there is no such network, or it does not take images of this shape.

@@ -24,6 +24,13 @@ def test_equals_padding_cropping_and_flipping(size):
         assert torch.equal(ours, crop.flip(2) if mirrored else crop)
 
 
+def test_a_side_gives_no_more_border_than_it_has():
+    images = torch.randn(50, 1, 3, 1, generator=_generator())
+    draw = CropFlip(4).draw(50, _generator(1))
+    less = torch.cat([draw[:, :1].clamp(-2, 2), draw[:, 1:]], 1)
+    assert torch.equal(CropFlip(4).apply(draw, images), CropFlip(2).apply(less, images))
+
+
 def test_every_shift_and_both_sides_occur():
     draw = CropFlip(4).draw(2000, _generator())
     assert draw[:, 0].unique().tolist() == draw[:, 1].unique().tolist() == list(range(-4, 5))

@@ -44,7 +44,7 @@ def test_short_class_is_refused_by_name():
     with pytest.raises(UserError) as error:
         random_real(LABELS, 3, 4, _generator(), class_names=["cat", "dog", "owl"])
     message = str(error.value)
-    for part in ('"dog"', "3 training images", "init noise", "repeat_images true", "ipc 3"):
+    for part in ('"dog"', "3 training images", "init noise", "repeat_images true", "smaller ipc"):
         assert part in message
     with pytest.raises(UserError, match='Class "1"'):
         random_real(LABELS, 3, 4, _generator())

@@ -124,7 +124,7 @@ def test_frepo():
     assert {size: frepo.num_steps(size) for size in steps} == steps
     assert [frepo.num_steps(size) for size in (2, 20, 300, 501, 9000)] == [1000, 2000, 5000, 10_000, 40_000]
     assert (frepo.learning_rate, frepo.batch_size, frepo.labels) == (3e-4, 500, "targets")
-    for data in ("mnist", "fashion_mnist"):
+    for data in ("mnist", "fashion_mnist", "svhn", "digits"):
         assert find_protocol("frepo", data=data).augmentation == "frepo_color_crop_rotate_translate_cutout"
     assert frepo.length(10) == "1000 steps"
     assert find_protocol("frepo", epochs=7).num_steps(1001) == 21

@@ -89,7 +89,7 @@ def test_resumes_and_tests(fit, product, coreset_config, tmp_path, capsys):
 def test_too_few_images_are_refused_with_what_helps(fit, coreset_config, capsys):
     assert fit("--model.ipc", "1000", "--model.selection", "herding", config=coreset_config) == 1
     error = capsys.readouterr().err
-    assert "use --model.repeat_images true, or --model.ipc" in error
+    assert "fewer than the 1000 to start from: use --model.repeat_images true, or a smaller --model.ipc." in error
     assert "noise" not in error
     assert fit("--model.feature_epochs", "0", "--model.selection", "herding", config=coreset_config) == 1
     assert "--model.feature_epochs must be at least 1" in capsys.readouterr().err

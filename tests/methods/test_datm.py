@@ -107,15 +107,14 @@ def test_images_start_from_those_that_experts_get_right():
             experts, _adds, lambda rows: scores[rows], labels, ipc, draws, torch.device("cpu")
         )
         assert (labels[found].view(2, ipc) == torch.tensor([[0], [1]])).all()
-        assert len(set(found.tolist())) == 2 * ipc
+        assert len(set(found.tolist())) == 2 * min(ipc, 10)
         return found.tolist()
 
     assert set(rows(3)[:3]) == {0, 2, 4}  # right by the first expert
     assert set(rows(4)[:3]) == {0, 2, 4}  # and one by the second
     assert not set(rows(3)[3:]) & {1, 3, 5}
     assert len(rows(10)) == 20  # in the end whoever there is
-    with pytest.raises(OptionError, match=r"ipc must be at most 10"):
-        rows(11)
+    assert rows(12)[10:12] == rows(10)[:2]  # and again
 
 
 def _fit(root: Path, experts: Path, *options: str) -> int:
@@ -125,6 +124,14 @@ def _fit(root: Path, experts: Path, *options: str) -> int:
 
 def _product(root: Path):
     return load(root / "datm_digits_ipc2" / "version_0")
+
+
+def test_images_may_be_repeated_where_a_class_has_too_few(experts, tmp_path, capsys):
+    assert _fit(tmp_path, experts, "--model.ipc", "40", "--trainer.max_steps", "1") == 1
+    assert "fewer than the 40 to start from: use --model.init noise" in capsys.readouterr().err
+    assert (
+        _fit(tmp_path, experts, "--model.ipc", "40", "--trainer.max_steps", "1", "--model.repeat_images", "true") == 0
+    )
 
 
 def test_resumed_equals_uninterrupted_and_the_artifact_has_the_labels(experts, tmp_path):

@@ -65,6 +65,7 @@ def test_loss_and_gradients_are_those_of_a_naive_training(recompute, ipc):
 
 
 def test_step_sizes_start_where_they_are_told_to():
+    torch.testing.assert_close(_module(step_size=1000.0).step_sizes, torch.full((3,), 1000.0).double())
     for kind, shape in (("per_step", (3,)), ("scalar", ()), ("fixed", ())):
         module = _module(step_sizes=kind, step_size=0.02)
         assert module.raw_step_sizes.shape == shape

@@ -1,5 +1,6 @@
 """Experts: their training against a plain one, their files, and runs that are interrupted."""
 
+import copy
 import functools
 import json
 import shutil
@@ -9,11 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from lightning_dd.app.cli import main
+from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.augmentation import DSA
 from lightning_dd.data import Digits
 from lightning_dd.experts.gradient import gsam
+from lightning_dd.experts.provenance import describe_preprocessing, same_preprocessing
 from lightning_dd.experts.trajectories import Trajectories
 from lightning_dd.methods import Experts
 from lightning_dd.networks import ConvNet, build
@@ -144,6 +148,27 @@ def test_mistakes_are_one_sentence(options, words, whole, capsys):
     error = capsys.readouterr().err
     assert words in error
     assert "Traceback" not in error
+
+
+def test_experts_learn_without_dropout():
+    """Its draws are not keyed, and the networks that follow an expert's way have none."""
+    network = lambda shape, classes: nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, classes))  # noqa: E731
+    experts = Experts(folder="none", network=network, image_shape=(1, 8, 8), num_classes=10)
+    images = torch.ones(4, 1, 8, 8)
+    flat = experts._flat
+    assert flat.network.training
+    assert torch.equal(flat(flat.weights(), images), flat(flat.weights(), images))
+
+
+@pytest.mark.parametrize(("part", "place"), [("mean", 2), ("std", 1), ("probe", 0)])
+def test_inputs_are_told_apart_by_every_channel(part, place):
+    normalization = Normalization((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+    ours = describe_preprocessing(normalization, (3, 8, 8))
+    theirs = copy.deepcopy(ours)
+    theirs[part] = list(theirs[part])
+    assert same_preprocessing(ours, theirs)
+    theirs[part][place] += 0.1
+    assert not same_preprocessing(ours, theirs)
 
 
 def test_gsam_is_its_formula():

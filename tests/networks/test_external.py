@@ -64,6 +64,8 @@ def test_options_reach_the_constructor():
     assert _weights(half).numel() < _weights(whole).numel()
     with pytest.raises(UserError, match=r"cannot be made from these options.*colour"):
         Torchvision((3, 32, 32), 7, options={"colour": 1})
+    with pytest.raises(UserError, match=r"cannot be made from these options: BasicBlock only supports groups=1"):
+        Torchvision((3, 32, 32), 7, options={"width_per_group": 128})
 
 
 def test_what_cannot_be():
