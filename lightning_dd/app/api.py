@@ -1,5 +1,6 @@
 """Distillation from Python: the code path of the command line, with a source of images in place of a config."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def distill(
         >>> distilled = dd.distill((images, labels), ipc=1, steps=1, evaluation=False)  # doctest: +SKIP
     """
     steps = None if steps is None else whole_number("steps", steps, PositiveInt)
-    seed = whole_number("seed", seed, Seed)
+    seed, root = whole_number("seed", seed, Seed), os.path.expanduser(str(root))
     processes.exit_with_parent()
     silence_third_party_warnings()
     keep_freed_memory()
@@ -91,7 +92,7 @@ def distill(
     given = {"image_size": image_size, "crop": crop, **(data or {})}
     images = data_from(source, test_dataset, class_names, name, given)
     evaluation = evaluation_options(evaluation, data_facts(images))
-    settings = {**TRAINER_DEFAULTS, **trainer_options(trainer or {}), "default_root_dir": str(root)}
+    settings = {**TRAINER_DEFAULTS, **trainer_options(trainer or {}), "default_root_dir": root}
     module = make_method(method, {"ipc": ipc, **options}, images, seed)
     module.options["data"] = {"class_path": type(images).__name__, "init_args": plain(given)}
     said = {"method": method, "ipc": ipc, "steps": steps, "seed": seed, **options}
@@ -99,7 +100,7 @@ def distill(
     module.command = f"lightning_dd.distill(..., {', '.join(f'{key}={_said(value)}' for key, value in said.items())})"
     check_precision(settings.get("precision"))
     settings["callbacks"] = _callbacks(evaluation, settings)
-    logger = Events(str(root), f"{method.__name__.lower()}_{images.name}_ipc{ipc}")
+    logger = Events(root, f"{method.__name__.lower()}_{images.name}_ipc{ipc}")
     with quiet_trainer():
         run = Trainer(**settings, max_steps=-1 if steps is None else steps, logger=logger)
         prepare_trainer(run)

@@ -81,6 +81,7 @@ class DistillationCLI(LightningCLI):
         refuse_bases(config)
         if "://" in str(config.trainer.default_root_dir):
             raise OptionError("trainer.default_root_dir", "must be a folder of this machine")
+        config.trainer.default_root_dir = os.path.expanduser(config.trainer.default_root_dir)
         self.run_name = run_name(config)
         self.version = None
         if self.config.subcommand == "test" and not config.get("ckpt_path"):
@@ -152,6 +153,10 @@ def main(args: Sequence[str] | None = None) -> int:
         _run(args)
     except KeyboardInterrupt:
         return _fail("Interrupted before the run had started.", 130)
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        return _fail("Interrupted before the first step.", 130)  # Lightning made an exit of it
     except Exception as error:
         return _explain(error)
     return 0

@@ -10,6 +10,7 @@ from lightning_dd.app.python_options import method_options, plain_number
 from lightning_dd.coresets import Selection
 from lightning_dd.data import ImageData
 from lightning_dd.errors import UserError
+from lightning_dd.networks.named import named_network
 
 RESUME_HINT = "lightning_dd.load reads what was learned so far"
 Method = str | type[methods.Distiller]
@@ -68,10 +69,26 @@ def data_facts(data: ImageData) -> dict[str, Any]:
 
 
 def plain(options: dict[str, Any]) -> dict[str, Any]:
-    """Return options as plain values; others as text."""
-    values = {name: plain_number(value) for name, value in options.items()}
-    kept = (int, float, str, bool, type(None))
-    return {name: value if isinstance(value, kept) else str(value) for name, value in values.items()}
+    """Return options as plain values, as a config has them; what is none, such as a function, as text."""
+    return {name: _plain(_network(value) if name == "network" else value) for name, value in options.items()}
+
+
+def _network(given: Any) -> Any:
+    """Return a network of this package, or its compact name, as a config has it; another as it is."""
+    made = named_network(given) if isinstance(given, str) else given
+    kind = getattr(made, "func", made)  # of a `functools.partial`
+    if not inspect.isclass(kind) or not kind.__module__.startswith("lightning_dd.") or getattr(made, "args", ()):
+        return given
+    return {"class_path": f"lightning_dd.networks.{kind.__name__}", "init_args": getattr(made, "keywords", {})}
+
+
+def _plain(value: Any) -> Any:
+    value = plain_number(value)
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, int | float | str | bool | None) else str(value)
 
 
 def _of_path(path: str) -> type[methods.Distiller]:

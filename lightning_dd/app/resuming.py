@@ -48,11 +48,11 @@ def with_own_config(words: Sequence[str]) -> list[str]:
     if command != "test" or "--ckpt_path" not in names or {"-c", "--config", "--model", "--data"} & set(names):
         return list(words)
     place = names.index("--ckpt_path")
-    given = Path(rest[place].partition("=")[2] or "".join(rest[place + 1 : place + 2]))
+    given = Path(rest[place].partition("=")[2] or "".join(rest[place + 1 : place + 2])).expanduser()
     if not given.exists() and str(given) != "last":
         raise UserError(f"There is no checkpoint {given}; give a run's folder, or `last` for the newest run.")
     runs = [newest_run(given, CONFIG)] if given.is_dir() else []
-    found = [*runs, *(path for folder in list(given.parents)[:2] if (path := folder / CONFIG).is_file())]
+    found = [*runs, *(path for folder in list(given.resolve().parents)[:2] if (path := folder / CONFIG).is_file())]
     if not any(found) and given.is_dir():
         raise UserError(f"The folder {given} is no run's: it holds no {CONFIG}; give that of one run, `version_N`.")
     own = next((["--config", str(path), "--evaluation.split", "test"] for path in found if path), [])
@@ -69,7 +69,7 @@ def find_checkpoint(given: str, runs: Path) -> tuple[Path, str | None]:
     Raises:
         UserError: there is none.
     """
-    folder = runs if given == "last" else Path(given)
+    folder = runs if given == "last" else Path(given).expanduser()
     if given != "last" and not folder.is_dir():
         return folder, None
     path = newest_run(folder, str(CHECKPOINT))
@@ -77,7 +77,8 @@ def find_checkpoint(given: str, runs: Path) -> tuple[Path, str | None]:
         folders = f"give the folder of a run, which holds {CHECKPOINT}"
         remedy = "start without {ckpt_path}" if given == "last" else folders
         raise UserError(f"There is no checkpoint in {folder}; {remedy}.")
-    return path, path.parents[1].name if path.parents[2].resolve() == runs.resolve() else None
+    run = path.resolve().parents[1]
+    return path, run.name if run.parent == runs.resolve() else None
 
 
 def refuse_overwriting(config: Any) -> None:

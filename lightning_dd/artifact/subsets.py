@@ -44,8 +44,10 @@ class Subsets:
         """Return the images of some classes, by index or name.
 
         Raises:
-            UserError: there is no such class.
+            UserError: there is no such class, or none is given.
         """
+        if not len(classes):
+            raise UserError("There are no classes to select.")
         return _part(self, torch.isin(self.hard_labels, torch.tensor(sorted(_index(self, each) for each in classes))))
 
     def subset(self: "DistilledDataset", ipc: int) -> "DistilledDataset":
@@ -116,8 +118,8 @@ def _part(distilled: "DistilledDataset", rows: Tensor) -> "DistilledDataset":
 def _index(distilled: "DistilledDataset", given: int | str) -> int:
     if isinstance(given, str) and given in distilled.class_names:
         return distilled.class_names.index(given)
-    if isinstance(given, int) and 0 <= given < distilled.num_classes:
-        return given
+    if hasattr(given, "__index__") and 0 <= int(given) < distilled.num_classes:  # NumPy's numbers too
+        return int(given)
     raise UserError(f"There is no class {given!r}; there are {', '.join(distilled.class_names)}.")
 
 

@@ -65,10 +65,11 @@ class BestCheckpoint(CheckedOptions, Callback):
         accuracies, steps = self._accuracies(trainer)
         if trainer.is_global_zero and len(steps) > 1:
             step = steps[accuracies.index(max(accuracies))]
-            print(
-                f"The best held-out accuracy was {max(accuracies):.2f} % at step {step}: that set is in "
-                f"{run_folder(trainer) / BEST}; `test` takes its checkpoint, {BEST_CHECKPOINT} beside it."
-            )
+            best = run_folder(trainer) / BEST
+            there = f"that set is in {best}; `test` takes its checkpoint, {BEST_CHECKPOINT} beside it."
+            earlier = "that set is in the folder of the run that this one went on from."
+            where = there if best.exists() else earlier
+            print(f"The best held-out accuracy was {max(accuracies):.2f} % at step {step}: {where}")
 
     def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Consider a final evaluation that was made up for; no step was made."""

@@ -91,7 +91,7 @@ class GracefulShutdown(Callback):
         self._in_step = False
         self.teardown(trainer, module, "fit")
         folder = getattr(trainer.logger, "log_dir", None)
-        if folder and trainer.state.fn == "fit" and trainer.is_global_zero:
+        if folder and trainer.state.fn == "fit" and trainer.is_global_zero and not trainer.global_step:
             remove_empty_run_dir(Path(folder))
         if out_of_memory(exception):
             raise UserError(f"Out of memory; make {module.memory_option} smaller.") from exception

@@ -23,6 +23,16 @@ from lightning_dd.runtime.folders import cache_folder
 FORMAT = 2
 
 
+def version_of(file: Path) -> bytes:
+    """Return a file's path, size and time of change; a file that cannot be seen is for its reader to refuse or skip."""
+    try:
+        stat = file.stat()
+        size, changed = stat.st_size, stat.st_mtime_ns
+    except OSError:
+        size = changed = -1
+    return os.fsencode(f"{os.path.abspath(file)}|{size}|{changed}\n")
+
+
 def cached(
     files: Iterable[Path], options: dict, build: Callable[[], dict[str, Tensor]], keep: bool = True
 ) -> dict[str, Tensor]:
@@ -38,8 +48,7 @@ def cached(
         return build()
     digest = hashlib.blake2b(json.dumps([FORMAT, options], sort_keys=True).encode(), digest_size=16)
     for file in files:
-        stat = file.stat()
-        digest.update(os.fsencode(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n"))
+        digest.update(version_of(file))
     path = cache_folder() / f"{digest.hexdigest()}.safetensors"
     try:
         return load_file(path)

@@ -69,7 +69,7 @@ class ImageFolder(ImageData):
         max_memory: PositiveFloat = LIMIT,
         **options: Any,
     ) -> None:
-        folder = Path(root)
+        folder = Path(root).expanduser()
         self._listings = find_listings(folder)
         paths = [path for listing in self._listings.values() for files in listing.values() for path in files]
         found_size, found_channels = survey(paths, folder, as_size(image_size), channels)

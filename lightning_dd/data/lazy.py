@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lightning_dd.data.cache import version_of
 from lightning_dd.data.decoding import Decoding, Source, decode_all
 
 CPU = torch.device("cpu")
@@ -77,8 +77,7 @@ class LazyImages:
         """A digest of the files' paths, sizes and times of change, and of the form."""
         found = hashlib.blake2b(repr(self.how).encode(), digest_size=8)
         for file in self.files:
-            stat = file.stat()
-            found.update(os.fsencode(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n"))
+            found.update(version_of(file))
         return found.hexdigest()
 
     def _decoded(self, files: list[Path]) -> Tensor:

@@ -1,6 +1,7 @@
 """`ImageData`: the base of all data modules, from the split to the preprocessed batch on the device."""
 
 import math
+import os
 from typing import Any, Literal
 
 import torch
@@ -77,7 +78,7 @@ class ImageData(CheckedOptions, LightningDataModule):
             self.name, self.image_shape = self.facts.name, self.facts.image_shape
             self.class_names = self.facts.class_names
             self.num_classes = len(self.class_names)
-        self.root, self.normalization, self.zca = root, normalization, zca
+        self.root, self.normalization, self.zca = os.path.expanduser(root), normalization, zca
         self.held_out, self.cache = held_out, cache
         self._statistics = self._known_statistics()
         self.originals: list[Tensor] = []  # of the images that were decoded, as `decode_all` gives them

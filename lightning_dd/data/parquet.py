@@ -50,7 +50,7 @@ class Parquet(ImageData):
         test_fraction: Fraction = 0.2,
         **options: Any,
     ) -> None:
-        self.hub_set = hub_set = open_hub_set(Path(root), image_column, label_column)
+        self.hub_set = hub_set = open_hub_set(Path(root).expanduser(), image_column, label_column)
         looked_at = (read_header(source.content) for source in islice(hub_set.sources("train"), LOOKED_AT))
         first = [header for header in looked_at if header]
         if not first:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.labels import Labels
+from lightning_dd.data.lazy import prepared
 from lightning_dd.data.sources import by_names, read_source
 from lightning_dd.errors import IN_PYTHON, UserError
 from lightning_dd.evaluation.evaluate import fit_network
@@ -133,7 +134,7 @@ def _test_images(distilled: DistilledDataset, test: Any) -> tuple[Tensor, Tensor
     crop = bool(distilled.info.get("config", {}).get("data", {}).get("init_args", {}).get("crop"))
     images, labels, names = read_source(test, "test", distilled.image_shape[1:], crop)
     if images.shape[1] != distilled.image_shape[0]:
-        images = _in_channels(images, distilled.image_shape[0])
+        images = prepared(images, partial(_in_channels, channels=distilled.image_shape[0]))
     labels = by_names(labels, names, distilled.class_names, "the distilled set")
     if int(labels.max()) >= distilled.num_classes:
         raise UserError(f"The test images have a label {int(labels.max())}, and there are {distilled.num_classes}.")

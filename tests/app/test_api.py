@@ -132,7 +132,8 @@ def test_networks_by_name_and_numbers_of_numpy(tmp_path):
     distilled = _distill(tmp_path, network="ConvNet:width=4,depth=2", evaluation=evaluation, **numbers)
     assert distilled.info["evaluations"][0]["network"] == "MLP"
     options = distilled.info["config"]["model"]["init_args"]
-    assert (options["network"], options["ipc"], options["lr"]) == ("ConvNet:width=4,depth=2", 1, 0.5)
+    network = {"class_path": "lightning_dd.networks.ConvNet", "init_args": {"width": 4, "depth": 2}}
+    assert (options["network"], options["ipc"], options["lr"]) == (network, 1, 0.5)
 
 
 def test_importing_costs_nothing():

@@ -1,5 +1,6 @@
 """A run that was interrupted and resumed equals the uninterrupted one, bit for bit."""
 
+import json
 import os
 import signal
 import subprocess
@@ -162,6 +163,19 @@ def test_killed_and_resumed_equals_uninterrupted(method, signum, code, fit, prod
     assert fit(*total, config=config, root=tmp_path / "b") == 0
     resumed, whole = (product(name=folder.parent.name, root=root) for root in (tmp_path, tmp_path / "b"))
     assert torch.equal(resumed.images, whole.images)
+
+
+def test_a_run_is_named_from_within_its_folder_or_from_home(fit, tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert fit("--trainer.max_steps", "1", root="~/runs") == 0
+    run = tmp_path / "runs" / "dm_digits_ipc1" / "version_0"
+    assert fit("--trainer.max_steps", "2", "--ckpt_path", "last", root="~/runs") == 0
+    assert fit("--trainer.max_steps", "3", "--ckpt_path", "~/runs/dm_digits_ipc1", root="~/runs") == 0
+    evaluation = ["--evaluation.num_networks", "1", "--evaluation.epochs", "1", "--evaluation.enabled", "true"]
+    for folder, name in ((run, "."), (run / "checkpoints", "last.ckpt")):
+        monkeypatch.chdir(folder)
+        assert main(["test", "--ckpt_path", name, *evaluation]) == 0
+    assert len(json.loads((run / "test_results.json").read_text())) == 2
 
 
 def test_a_run_without_a_logger_writes_over_no_other_and_can_go_on(fit, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Parts of distilled sets, and several as one: what stays, what is converted, what is refused."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,11 +43,16 @@ def test_a_subset_takes_the_first_images_of_each_class():
 
 def test_parts_that_are_merged_are_the_whole():
     whole = _distilled(("cat", "dog", "owl"), (2, 3, 1), info={"method": "DM", "evaluations": [], "seed": 3})
-    again = dd.merge([whole.select(["owl"]), whole.select([0, 1])])
+    again = dd.merge([whole.select(["owl"]), whole.select(np.arange(2))])
     assert torch.equal(again.images, whole.images)
     assert torch.equal(again.labels, whole.labels)
     assert again.class_names == whole.class_names
     assert again.info == {"method": "DM", "selected": ["cat", "dog", "owl"]}
+
+
+def test_no_classes_are_refused():
+    with pytest.raises(UserError, match="no classes to select"):
+        _distilled().select([])
 
 
 def test_merging_joins_classes_by_name_and_decodes_codecs():

@@ -61,6 +61,14 @@ def test_counts_on_after_a_resume(fit, folder, accuracies):
     assert _steps(folder) == [1, 2, 3, 4]
 
 
+def test_a_run_that_went_on_elsewhere_says_that_the_best_set_is_in_the_earlier_one(fit, folder, accuracies, capsys):
+    accuracies += [60.0, 50.0, 50.0]
+    assert fit(*HELD_OUT, "--trainer.max_steps", "2") == 0
+    last = str(folder / "checkpoints" / "last.ckpt")
+    assert fit(*HELD_OUT, "--trainer.max_steps", "3", "--ckpt_path", last) == 0
+    assert "at step 1: that set is in the folder of the run that this one went on from" in capsys.readouterr().out
+
+
 def test_the_last_set_may_be_the_best_and_can_be_tested(fit, folder, accuracies, tiny_config, tmp_path):
     accuracies += [50.0, 60.0, 70.0, 70.0]
     assert fit(*HELD_OUT, "--trainer.max_steps", "2") == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_dd.callbacks import Evaluation
+from lightning_dd.callbacks import ArtifactWriter, Evaluation
 from lightning_dd.callbacks.shutdown import remove_empty_run_dir
 from lightning_dd.methods import DC, DM
 
@@ -49,6 +49,30 @@ def test_only_what_is_written_before_the_first_step_is_removed(tmp_path):
         remove_empty_run_dir(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
     assert len(list(begun.iterdir())) == 3
+
+
+def test_a_second_ctrl_c_while_the_first_saves_leaves_a_run_that_can_go_on(fit, tmp_path, monkeypatch):
+    def interrupted(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the run went on")
+
+    monkeypatch.setattr(DM, "after_update", lambda self: self.iteration == 2 and os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(ArtifactWriter, "_write_into", interrupted)
+    assert fit("--checkpoint.every_n_steps", "100") == 128 + signal.SIGINT
+    (run,) = tmp_path.glob("dm_*/version_0")
+    assert (run / "config.yaml").exists()
+    assert (run / "checkpoints" / "last.ckpt").exists()
+
+
+def test_ctrl_c_before_the_first_step_is_said_in_a_sentence(fit, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(DM, "setup", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        assert fit() == 128 + signal.SIGINT
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning ignores the signal from then on
+    assert "Interrupted before the first step." in capsys.readouterr().err
+    assert not list(tmp_path.glob("dm_*"))
 
 
 def test_ctrl_c_stops_an_evaluation_on_the_way_at_once(fit, product, tmp_path, monkeypatch):

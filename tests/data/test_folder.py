@@ -145,6 +145,17 @@ def test_exif_orientation(tmp_path):
     assert data.train_images[0, 0, :, :-1].sum() == 0
 
 
+def test_a_link_that_leads_nowhere_can_be_skipped(tmp_path, write_folder):
+    root = write_folder(tmp_path, {"a/1.png": rgb(1), "b/1.png": rgb(2)})
+    (root / "a" / "2.png").symlink_to(root / "nowhere.png")
+    with pytest.raises(UserError, match=r"2\.png cannot be read as an image .*on_unreadable"):
+        ImageFolder(str(root), test_fraction=0).setup()
+    data = ImageFolder(str(root), test_fraction=0, on_unreadable="skip")
+    with pytest.warns(UserWarning, match=r"1 of 3 images .*left out: .*2\.png"):
+        data.setup()
+    assert data.train_labels.tolist() == [0, 1]
+
+
 def test_unreadable_file(tmp_path, write_folder, picture):
     cut = picture(5)[:-30]
     files = {"a/1.png": rgb(1), "a/2_none.png": b"not an image", "a/3_cut.png": cut, "b/1.png": rgb(2)}

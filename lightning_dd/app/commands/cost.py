@@ -68,6 +68,8 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--data is one of {', '.join(NAMED)}, not {options.data}.")
     if min(options.ipc) < 1 or options.steps < 1:
         raise UserError("--ipc and --steps are numbers above 0.")
+    if not options.minutes > 0 or not math.isfinite(options.minutes) or not (options.memory or 1) > 0:
+        raise UserError("--minutes and --memory are numbers above 0.")
     data, limit = names.DATA[options.data], free_memory()
     smallest = 4 * min(options.ipc) * data.classes * math.prod(data.shape)
     if limit and smallest > limit:

@@ -16,7 +16,7 @@ from lightning_dd.comparison.grid import Cell, Conditions, fill
 from lightning_dd.comparison.scores import Tables
 from lightning_dd.data import ImageData
 from lightning_dd.data.splits import stratified_sample
-from lightning_dd.errors import UserError
+from lightning_dd.errors import UserError, check_number
 from lightning_dd.evaluation import find_protocol
 from lightning_dd.networks import ConvNet
 from lightning_dd.networks.named import sample_network
@@ -35,7 +35,10 @@ def evaluate(options: argparse.Namespace) -> tuple[list[Cell], list[dict[str, An
         raise UserError(
             f"--real_accuracy is in percent, above 1 and at most 100, and cannot be {options.real_accuracy:g}."
         )
-    find_protocol(options.protocol, options.epochs)
+    check_number("feature_epochs", options.feature_epochs)
+    labels = find_protocol(options.protocol, options.epochs).labels
+    if options.real_accuracy is not None and labels != "hard":
+        raise UserError(f"--real_accuracy asks for scores, which are of hard labels, not of {labels}: use common.")
     sources = [Source.parse(text) for text in options.artifacts]
     data = find_data([source.info for source in sources], options.data, options.root, options.zca)
     _check_networks(counts, data)

@@ -145,6 +145,8 @@ def test_settings():
         (["--methods", "Coreset"], "There is no method 'Coreset'"),
         (["--data", "ImageFolder"], "--data is one of"),
         (["--ipc", "0"], "above 0"),
+        (["--minutes", "nan"], "above 0"),
+        (["--memory", "-1"], "above 0"),
     ],
 )
 def test_mistakes_are_sentences(arguments, words, tmp_path, capsys):

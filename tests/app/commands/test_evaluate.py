@@ -101,6 +101,8 @@ def test_mistakes_are_sentences(run, tmp_path, capsys):
         "cannot be 0": [run, "--test_images", "0"],
         "leave these in": [run, "--real_accuracy", "90", "--no_random_real"],
         "in percent, above 1 and at most 100": [run, "--real_accuracy", "0.9"],
+        "of hard labels, not of targets: use common": [run, "--real_accuracy", "90", "--protocol", "frepo"],
+        "feature_epochs must be at least 1, got 0": [run, "--feature_epochs", "0"],
         "got -1": [run, "--epochs", "-1"],
         "name the data set with --data": [tmp_path / "small.pt"],
         "has 10 classes of (1, 4, 4) images": [tmp_path / "small.pt", "--data", "Digits"],
