@@ -97,9 +97,9 @@ def test_fast_settings_go_over_a_config(path, tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "fit", lambda trainer, model, **_: started.append((trainer, model)))
     monkeypatch.setattr(DistillationCLI, "after_fit", lambda cli: None)
     method, ipc = path.stem.split("_")
-    configs = ["--config", f"{method}/cifar100_{ipc}", "--config", f"fast/{path.stem}"]
+    configs = ["--config", f"{method}/mnist_{ipc}", "--config", f"fast/{path.stem}"]
     assert main(["fit", *configs, "--trainer.default_root_dir", str(tmp_path)]) == 0
     ((trainer, model),) = started
     assert type(model).__name__.lower() == method
-    assert (f"ipc{model.ipc}", model.num_classes) == (ipc, 100)
+    assert (f"ipc{model.ipc}", model.image_shape) == (ipc, (1, 28, 28))
     assert trainer.max_steps < model.published_steps
