@@ -97,6 +97,9 @@ class LastCheckpoint(CheckedOptions, ModelCheckpoint):
         alone = trainer.world_size > 1 and not getattr(exception, "together", False)
         if alone or trainer.state.fn != "fit" or not trainer.global_step:
             return
+        if getattr(module, "iteration", trainer.global_step) != trainer.global_step:
+            print("The step was half done: the checkpoint is the one before it.", file=sys.stderr)
+            return
         with suppress(UserError):
             settle(module)
         try:

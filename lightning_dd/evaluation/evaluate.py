@@ -17,7 +17,7 @@ from lightning_dd.evaluation.baseline import conditions, measured_once
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.evaluation.protocols import find_protocol
 from lightning_dd.networks import NetworkFactory, build
-from lightning_dd.rng import generator
+from lightning_dd.rng import generator, key
 from lightning_dd.training.loop import Classifier, accuracy
 
 RandomReal = Callable[[int], tuple[Tensor, Tensor | Labels]]
@@ -148,7 +148,10 @@ def fit_network(
     targets = labels.as_(protocol.labels, distilled.num_classes, place[1])
     weights = generator(seed, "evaluation/weights", index, place[0])
     fresh = partial(build, network, distilled.image_shape, distilled.num_classes, weights, place[0])
-    return protocol.fit(fresh, images, targets, distilled, generator(seed, "evaluation/training", index))
+    draws = generator(seed, "evaluation/training", index)
+    with torch.random.fork_rng(devices=[place[0]] if place[0].type == "cuda" else []):
+        torch.manual_seed(key(seed, "evaluation/dropout", index))  # layers that drop know the global generator alone
+        return protocol.fit(fresh, images, targets, distilled, draws)
 
 
 def _mean(values: list[float]) -> float | None:

@@ -17,6 +17,7 @@ from lightning_dd.augmentation.resized_crop import crop_boxes, draw_boxes, mirro
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.networks import Network
+from lightning_dd.networks.build import sample
 from lightning_dd.networks.named import recorded_network
 from lightning_dd.training.data import NOT_MIRRORED
 from lightning_dd.training.loop import Augmentation, mini_batches
@@ -182,8 +183,15 @@ def teacher_of(distilled: DistilledDataset) -> nn.Module | None:
     if not tensors or "teacher" not in distilled.recipe:
         return None
     factory = recorded_network(distilled.recipe["teacher"]["network"])
-    with torch.random.fork_rng(devices=[]):
-        network = factory(distilled.image_shape, distilled.num_classes)
+    return with_weights(sample(factory, distilled.image_shape, distilled.num_classes), tensors)
+
+
+def with_weights(network: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
+    """Return the network with a teacher's weights, as `teacher_tensors` gave them, in eval mode.
+
+    Raises:
+        UserError: they are another network's.
+    """
     try:
         network.load_state_dict({name.removeprefix(TEACHER): tensor for name, tensor in tensors.items()})
     except RuntimeError:

@@ -10,7 +10,7 @@ from lightning_dd.artifact.labels import Labels
 from lightning_dd.augmentation.resized_crop import crop_boxes, draw_boxes
 from lightning_dd.coresets.random_real import check_sizes
 from lightning_dd.errors import OptionError, UserError
-from lightning_dd.evaluation.kd import teacher_recipe, teacher_tensors
+from lightning_dd.evaluation.kd import teacher_recipe, teacher_tensors, with_weights
 from lightning_dd.methods.one_shot import OneShot
 from lightning_dd.methods.summary import network_text
 from lightning_dd.networks import Network
@@ -138,12 +138,17 @@ class RDED(OneShot):
 
     def _answers(self, images: Tensor) -> Tensor:
         """Return the teacher's logits `(n, num_classes)` on the CPU, of images `(n, C, H, W)` of any number."""
-        teacher, device = self._network(), self.networks.context.device
+        teacher, context = self._network(), getattr(self.networks, "context", None)
+        device = self.device if context is None else context.device
         parts = images.split(chunk_size(None, teacher, images))
         return torch.cat([teacher(part.to(device)).float().cpu() for part in parts])
 
     def _network(self) -> Network:
-        return self.networks.at(0).eval()
+        """Return the teacher: that of the checkpoint where a run is tested, for which no source was set up."""
+        if hasattr(self.networks, "context"):
+            return self.networks.at(0).eval()
+        network = sample(self.network, self.image_shape, self.num_classes)
+        return with_weights(network, self._teacher).to(self.device)
 
     def _check_teacher(self) -> None:
         """Measure the teacher on the held-out images, where there are some, or else on the test images."""

@@ -12,7 +12,7 @@ from lightning_dd.data.cache import cached
 from lightning_dd.errors import OptionError, UserError
 from lightning_dd.networks import Network, NetworkFactory, build
 from lightning_dd.networks.base import has_batch_norm
-from lightning_dd.networks.build import sample
+from lightning_dd.networks.build import sample, without_dropout
 from lightning_dd.rng import generator, key
 from lightning_dd.runtime.bars import tqdm
 from lightning_dd.runtime.flops import forward_operations
@@ -49,7 +49,8 @@ def trained_network(
     Raises:
         UserError: the network has no features.
     """
-    network = build(factory, tuple(data.images.shape[1:]), data.num_classes, initial_weights(seed, device), device)
+    shape, weights = tuple(data.images.shape[1:]), initial_weights(seed, device)
+    network = without_dropout(build(factory, shape, data.num_classes, weights, device))
     if not isinstance(network, Network):
         raise UserError(f"A network with features is needed, and {type(network).__name__} has none; use ConvNet.")
 
@@ -129,6 +130,8 @@ class PretrainedNetworks(NetworkSource):
             state.update((name, tensor.to(context.device)) for name, tensor in state.items())
         seconds = sum(float(state.pop("seconds", 0)) for state in states.values())
         self._states = [states[index] for index in range(self.number)]
+        # in the precision that networks were trained in, whatever that of the steps: others draw other weights
+        self._initial = context.build(initial_weights(self._seed(0), context.device)).eval()
         network = sample(context.factory, context.image_shape, context.num_classes)
         epoch = recipes.steps_per_epoch(self.recipe, data) * recipes.batch_size(self.recipe, data)
         operations = 3 * self.number * self.epochs * epoch * forward_operations(network.eval(), context.image_shape)
@@ -140,12 +143,13 @@ class PretrainedNetworks(NetworkSource):
         index, draw = self._drawn(iteration)
         trained, start = self._states[index], initial_weights(self._seed(index), context.device)
         if self._network is None:
-            self._network = context.build(start).eval().requires_grad_(context.trainable)
-        elif self.mix:
-            self._network.initialize(start)
+            weights = initial_weights(context.seed, context.device)  # replaced below
+            self._network = context.build(weights).eval().requires_grad_(context.trainable)
+        initial = self._initial.initialize(start).state_dict() if self.mix else {}
         share = 1 - torch.rand((), generator=draw).item() if self.mix else 1
         for name, tensor in self._network.state_dict().items():
-            tensor.copy_(torch.lerp(tensor, trained[name].to(tensor), share) if self.mix else trained[name])
+            last = trained[name].to(tensor)
+            tensor.copy_(torch.lerp(initial[name].to(tensor), last, share) if self.mix else last)
         return self._network
 
     def trained(self, iteration: int) -> Network:

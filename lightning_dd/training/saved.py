@@ -8,12 +8,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lightning_dd.artifact.files import tensor_digest
+from lightning_dd.artifact.schema import digest
 from lightning_dd.artifact.unpickle import read_pickled
 from lightning_dd.errors import UserError
 from lightning_dd.networks import Network
 from lightning_dd.networks.build import check_features
 from lightning_dd.networks.external import ExternalNetwork
 from lightning_dd.training.sources import NetworkSource, SourceContext
+from lightning_dd.training.states import check_networks
 
 
 class SavedNetwork(NetworkSource):
@@ -53,7 +55,7 @@ class SavedNetwork(NetworkSource):
     def at(self, iteration: int) -> Network:
         """Return the network; methods may have moved the statistics of its batch normalization."""
         self._network.load_state_dict(self._state)
-        return self._network.eval()
+        return self._network.to(torch.get_default_dtype()).eval()
 
     def state_dict(self) -> dict[str, str]:
         """Return a digest of the weights, which are read again."""
@@ -61,6 +63,7 @@ class SavedNetwork(NetworkSource):
 
     def load_state_dict(self, state: dict[str, str]) -> None:
         """Raise a `UserError` where the weights of the checkpoint were others."""
+        check_networks(digest(state.get("digest")), "their digest")
         if hasattr(self, "_digest") and state["digest"] != self._digest:
             raise UserError(
                 f"The weights in {self.weights} are not those of the checkpoint: give the file of that run."

@@ -9,7 +9,9 @@ import torch
 
 from lightning_dd.callbacks import ArtifactWriter, Evaluation
 from lightning_dd.callbacks.shutdown import remove_empty_run_dir
+from lightning_dd.errors import UserError
 from lightning_dd.methods import DC, DM
+from lightning_dd.training.sources import TrainedNetworks
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -64,9 +66,26 @@ def test_a_second_ctrl_c_while_the_first_saves_leaves_a_run_that_can_go_on(fit, 
     assert (run / "checkpoints" / "last.ckpt").exists()
 
 
+def test_an_error_while_networks_learn_leaves_a_checkpoint_that_can_be_resumed(fit, product, tmp_path, monkeypatch):
+    assert fit(config=CONF / "dc_digits.yaml", root=tmp_path / "whole") == 0
+    update = TrainedNetworks.update
+
+    def fails(self, iteration, *given):
+        if iteration == 3:
+            raise UserError("no more")
+        update(self, iteration, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainedNetworks, "update", fails)
+        assert fit("--checkpoint.every_n_steps", "1", config=CONF / "dc_digits.yaml") == 1
+    assert fit("--ckpt_path", "last", config=CONF / "dc_digits.yaml") == 0
+    name = "dc_digits_ipc2"
+    assert torch.equal(product(name=name).images, product(name=name, root=tmp_path / "whole").images)
+
+
 def test_ctrl_c_before_the_first_step_is_said_in_a_sentence(fit, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(DM, "setup", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
-    handler = signal.getsignal(signal.SIGINT)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background the signal may be ignored
     try:
         assert fit() == 128 + signal.SIGINT
     finally:

@@ -1,5 +1,6 @@
 """The command `test`, on the checkpoint of every kind of method: in the middle of a network's life too."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,14 @@ def test_every_method_is_tested_again(config, options, fit, tmp_path, capsys):
     assert main(["test", "--ckpt_path", str(run), "--evaluation.enabled", "true", *SHORT]) == 0
     assert "distilled" in capsys.readouterr().out
     assert (run / "test_results.json").is_file()
+
+
+def test_random_images_have_the_labels_of_the_checkpoints_teacher(fit, tmp_path):
+    options = ["--model", "RDED", "--model.labels", "soft", "--model.network_epochs", "1", "--evaluation.epochs", "2"]
+    assert fit(*options, "--evaluation.enabled", "true", "--evaluation.num_networks", "1") == 0
+    (run,) = tmp_path.glob("*/version_0")
+    assert main(["test", "--ckpt_path", str(run)]) == 0
+    records = [json.loads((run / name).read_text()) for name in ("results.json", "test_results.json")]
+    first, again = records[0]["evaluations"][-1], records[1][0]["evaluations"][-1]
+    assert again["random_real_mean"] == first["random_real_mean"]
+    assert again["accuracies"] == first["accuracies"]

@@ -52,6 +52,17 @@ def _source(factory=NETWORK, seed=0, rank=0, world_size=1, data=None, **options)
     return source
 
 
+class Torn(ConvNet):
+    """A network with dropout."""
+
+    def __init__(self, image_shape, num_classes):
+        super().__init__(image_shape, num_classes, width=8, depth=2)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return super().forward(self.drop(x))
+
+
 def _state(network):
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
@@ -140,6 +151,27 @@ def test_mixed_weights_lie_between_the_start_and_the_trained():
             torch.testing.assert_close(tensor, start[other] + share * (end[other] - start[other]), rtol=0, atol=1e-5)
         shares.append(share.item())
     assert 0 < min(shares) < 0.5 < max(shares) <= 1
+
+
+def test_mixed_weights_start_as_the_training_did_in_double_precision_too():
+    source = _source(mix=True, number=1)
+    single = {name: tensor.clone() for name, tensor in source.at(0).state_dict().items()}
+    source = _source(mix=True, number=1)
+    torch.set_default_dtype(torch.float64)
+    try:
+        double = source.at(0).state_dict()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for name, tensor in double.items():
+        assert tensor.dtype == torch.float64
+        torch.testing.assert_close(tensor.float(), single[name])
+
+
+def test_no_dropout_draws_while_they_are_trained():
+    state = torch.get_rng_state()
+    first, second = (_state(_source(Torn, number=1, data=_data(cache=False)).at(0)) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert _equal(first, second)
 
 
 def test_processes_share_the_training(monkeypatch):
