@@ -146,7 +146,7 @@ class PretrainedNetworks(NetworkSource):
             weights = initial_weights(context.seed, context.device)  # replaced below
             self._network = context.build(weights).eval().requires_grad_(context.trainable)
         initial = self._initial.initialize(start).state_dict() if self.mix else {}
-        share = 1 - torch.rand((), generator=draw).item() if self.mix else 1
+        share = 1 - torch.rand((), generator=draw, dtype=torch.float32).item() if self.mix else 1
         for name, tensor in self._network.state_dict().items():
             last = trained[name].to(tensor)
             tensor.copy_(torch.lerp(initial[name].to(tensor), last, share) if self.mix else last)
