@@ -244,6 +244,10 @@ def test_the_teacher_may_be_read_from_a_file(fit, product, rded_config, tmp_path
     torch.save(teacher.state_dict(), tmp_path / "teacher.pt")
     assert fit("--model.weights", str(tmp_path / "teacher.pt"), config=rded_config) == 0
     assert torch.equal(product(name=NAME).tensors["teacher.classifier.weight"], teacher.classifier.weight)
+    half = {name: tensor.bfloat16() for name, tensor in teacher.state_dict().items()}
+    torch.save(half, tmp_path / "half.pt")
+    double = ("--trainer.precision", "64-true", "--model.weights", str(tmp_path / "half.pt"))
+    assert fit(*double, config=rded_config) == 0
 
 
 @pytest.mark.parametrize("content", [{"classifier.weight": torch.zeros(1)}, {"epoch": 3}, "text"])
