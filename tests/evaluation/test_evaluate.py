@@ -85,6 +85,17 @@ def test_a_network_depends_on_seed_and_index_alone():
     assert [real[index] for index in range(4)] == whole.random_real
 
 
+def test_layers_that_drop_depend_on_seed_and_index_too():
+    def network(shape, classes):
+        return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, classes))
+
+    state = torch.get_rng_state()
+    both = _evaluate([0, 1], network=network)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(5)
+    assert _evaluate([1], network=network).distilled == both.distilled[1:]
+
+
 def test_order_and_augmentation_differ_between_networks(monkeypatch):
     draws = []
     monkeypatch.setattr(Protocol, "train", lambda *arguments: draws.append(arguments[-1].initial_seed()))
