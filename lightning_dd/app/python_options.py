@@ -21,7 +21,7 @@ OURS = {"max_steps": "steps=", "default_root_dir": "root=", "logger": "root= and
 """Arguments of Lightning's trainer that `distill` gives itself, and those of `distill` in their place."""
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
-"""What NumPy's generator takes."""
+"""A seed that NumPy accepts: Lightning seeds it too."""
 
 
 def whole_number(argument: str, value: Any, kind: type) -> int:

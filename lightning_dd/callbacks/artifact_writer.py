@@ -11,7 +11,7 @@ from lightning_dd.artifact.files import write_json
 from lightning_dd.artifact.schema import TESTED, read_json
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.run_paths import ARTIFACT, CHECKPOINT, PICTURE, RESULTS, TESTS, run_folder
-from lightning_dd.callbacks.snapshot import credit, distilled_set, settle
+from lightning_dd.callbacks.snapshot import credit, distilled_set
 from lightning_dd.callbacks.step_timer import StepTimer
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.environment import environment
@@ -46,7 +46,7 @@ class ArtifactWriter(CheckedOptions, Callback):
         """Write the distilled set at every n-th step, and all at the last one, before an evaluation that takes long."""
         last = trainer.global_step == trainer.max_steps
         if last or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
-            settle(module)
+            module.ensure_valid()
             self._write(trainer, module, picture=last)
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -60,7 +60,7 @@ class ArtifactWriter(CheckedOptions, Callback):
         if self._folder is None or not trainer.is_global_zero or not trainer.global_step:
             return
         with suppress(UserError):
-            settle(module)
+            module.ensure_valid()
         try:
             self._write_into(self._folder, trainer, module)
         except UserError as error:  # the first error is the one to report

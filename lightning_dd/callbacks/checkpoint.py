@@ -15,7 +15,6 @@ from lightning_dd.artifact.checkpoint import read_checkpoint
 from lightning_dd.artifact.files import atomic, remove_abandoned
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.run_paths import CHECKPOINT, run_folder
-from lightning_dd.callbacks.snapshot import settle
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
@@ -80,7 +79,7 @@ class LastCheckpoint(CheckedOptions, ModelCheckpoint):
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
         """Save at every n-th step, and at the last one: the evaluation after it may take long."""
         if trainer.global_step % self.every_n_steps == 0 or trainer.global_step == trainer.max_steps:
-            settle(module)
+            module.ensure_valid()
             self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, *_: object) -> None:
@@ -97,11 +96,11 @@ class LastCheckpoint(CheckedOptions, ModelCheckpoint):
         alone = trainer.world_size > 1 and not getattr(exception, "together", False)
         if alone or trainer.state.fn != "fit" or not trainer.global_step:
             return
-        if getattr(module, "iteration", trainer.global_step) != trainer.global_step:
+        if module.iteration != trainer.global_step:
             print("The step was half done: the checkpoint is the one before it.", file=sys.stderr)
             return
         with suppress(UserError):
-            settle(module)
+            module.ensure_valid()
         try:
             self._save(trainer)
         except UserError as error:  # the first error is the one to report

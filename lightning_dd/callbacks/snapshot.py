@@ -37,16 +37,6 @@ def distilled_set(trainer: Trainer, module: LightningModule, info: dict[str, Any
     )
 
 
-def settle(module: LightningModule) -> None:
-    """See that what a method learned can be written, in every process.
-
-    Raises:
-        UserError: it cannot be; the method has gone back to what it last saw to be finite.
-    """
-    if hasattr(module, "settle"):
-        module.settle()
-
-
 def credit(module: LightningModule) -> dict[str, str]:
     """Return the paper of a method; of one that is derived from a published method, what that is and no paper."""
     kind = type(module)

@@ -23,8 +23,8 @@ from lightning_dd.runtime.folders import cache_folder
 FORMAT = 2
 
 
-def version_of(file: Path) -> bytes:
-    """Return a file's path, size and time of change; a file that cannot be seen is for its reader to refuse or skip."""
+def file_key(file: Path) -> bytes:
+    """Return a file's path, size and time of change; of a missing file -1 for both."""
     try:
         stat = file.stat()
         size, changed = stat.st_size, stat.st_mtime_ns
@@ -48,7 +48,7 @@ def cached(
         return build()
     digest = hashlib.blake2b(json.dumps([FORMAT, options], sort_keys=True).encode(), digest_size=16)
     for file in files:
-        digest.update(version_of(file))
+        digest.update(file_key(file))
     path = cache_folder() / f"{digest.hexdigest()}.safetensors"
     try:
         return load_file(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lightning_dd.data.cache import version_of
+from lightning_dd.data.cache import file_key
 from lightning_dd.data.decoding import Decoding, Source, decode_all
 
 CPU = torch.device("cpu")
@@ -77,7 +77,7 @@ class LazyImages:
         """A digest of the files' paths, sizes and times of change, and of the form."""
         found = hashlib.blake2b(repr(self.how).encode(), digest_size=8)
         for file in self.files:
-            found.update(version_of(file))
+            found.update(file_key(file))
         return found.hexdigest()
 
     def _decoded(self, files: list[Path]) -> Tensor:

@@ -103,18 +103,18 @@ def by_names(labels: Tensor, names: Sequence[str] | None, known: Sequence[str] |
     """
     if names is None or known is None or tuple(names) == tuple(known):
         return labels
-    spell = str if set(names) <= set(known) else plain_name
+    spell = str if set(names) <= set(known) else normalized_name
     theirs, ours = [[spell(name) for name in each] for each in (names, known)]
     if unknown := [name for name, spelled in zip(names, theirs, strict=True) if ours.count(spelled) != 1]:
         raise UserError(f"The test images have a class {unknown[0]!r}, which {whose} does not know.")
     return torch.tensor([ours.index(name) for name in theirs])[labels]
 
 
-def plain_name(name: str) -> str:
+def normalized_name(name: str) -> str:
     """Return a class name as it is the same for all libraries: letters and digits alone, and torchvision's digits.
 
     Example:
-        >>> plain_name("7 - seven"), plain_name("T - shirt / top")
+        >>> normalized_name("7 - seven"), normalized_name("T - shirt / top")
         ('7', 'tshirttop')
     """
     digit = re.fullmatch(r"(\d) - [a-z]+", str(name))

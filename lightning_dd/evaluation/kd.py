@@ -183,10 +183,10 @@ def teacher_of(distilled: DistilledDataset) -> nn.Module | None:
     if not tensors or "teacher" not in distilled.recipe:
         return None
     factory = recorded_network(distilled.recipe["teacher"]["network"])
-    return with_weights(sample(factory, distilled.image_shape, distilled.num_classes), tensors)
+    return load_teacher(sample(factory, distilled.image_shape, distilled.num_classes), tensors)
 
 
-def with_weights(network: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
+def load_teacher(network: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
     """Return the network with a teacher's weights, as `teacher_tensors` gave them, in eval mode.
 
     Raises:

@@ -100,21 +100,21 @@ class Distiller(Preparation):
             f"The loss is not finite at step {self.trainer.global_step}; the images before it are kept: {self.hint()}"
         )
 
-    def settle(self) -> None:
-        """See that what is learned can be handed on, as before it is written: the last update may have spoilt it.
+    def ensure_valid(self) -> None:
+        """Check what is learned before it is written: on a GPU not every update was checked.
 
         Raises:
-            NonFiniteLossError: it cannot be; it is again that of the last finite look.
+            NonFiniteLossError: it is not valid; the state of the last finite check is restored.
         """
-        if not self.sound():
+        if not self.is_valid():
             self.restore_last_finite()
             raise NonFiniteLossError(
                 f"What was learned in {self.trainer.global_step} steps is not finite; what it was before is kept: "
                 f"{self.hint()}"
             )
 
-    def sound(self) -> bool:
-        """Return whether all that is learned has values that can be used."""
+    def is_valid(self) -> bool:
+        """Return whether all learned tensors are finite."""
         return bool(torch.stack([tensor.isfinite().all() for tensor in self._learned()]).all())
 
     def restore_last_finite(self) -> None:

@@ -163,9 +163,9 @@ class MTT(Distiller):
                 " or set {log_step_size} true."
             )
 
-    def sound(self) -> bool:
-        """Return whether all that is learned is finite, and the step size positive."""
-        return super().sound() and self.step_size.item() > 0
+    def is_valid(self) -> bool:
+        """Return whether all learned tensors are finite and the step size is positive."""
+        return super().is_valid() and self.step_size.item() > 0
 
     def hint(self) -> str:
         """Return what to do about a loss that is not finite."""

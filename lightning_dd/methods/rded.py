@@ -10,7 +10,7 @@ from lightning_dd.artifact.labels import Labels
 from lightning_dd.augmentation.resized_crop import crop_boxes, draw_boxes
 from lightning_dd.coresets.random_real import check_sizes
 from lightning_dd.errors import OptionError, UserError
-from lightning_dd.evaluation.kd import teacher_recipe, teacher_tensors, with_weights
+from lightning_dd.evaluation.kd import load_teacher, teacher_recipe, teacher_tensors
 from lightning_dd.methods.one_shot import OneShot
 from lightning_dd.methods.summary import network_text
 from lightning_dd.networks import Network
@@ -148,7 +148,7 @@ class RDED(OneShot):
         if hasattr(self.networks, "context"):
             return self.networks.at(0).eval()
         network = sample(self.network, self.image_shape, self.num_classes)
-        return with_weights(network, self._teacher).to(self.device)
+        return load_teacher(network, self._teacher).to(self.device)
 
     def _check_teacher(self) -> None:
         """Measure the teacher on the held-out images, where there are some, or else on the test images."""

@@ -131,7 +131,8 @@ def test_after_an_error_only_a_step_that_all_processes_can_save(world_size, toge
     callback.dirpath = str(tmp_path)
     error = UserError("something")
     error.together = together
-    callback.on_exception(trainer, None, error)
+    module = SimpleNamespace(iteration=step, ensure_valid=lambda: None)
+    callback.on_exception(trainer, module, error)
     assert written == [tmp_path / "last.ckpt"] * saves
 
 

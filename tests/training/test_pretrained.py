@@ -52,7 +52,7 @@ def _source(factory=NETWORK, seed=0, rank=0, world_size=1, data=None, **options)
     return source
 
 
-class Torn(ConvNet):
+class WithDropout(ConvNet):
     """A network with dropout."""
 
     def __init__(self, image_shape, num_classes):
@@ -169,7 +169,7 @@ def test_mixed_weights_start_as_the_training_did_in_double_precision_too():
 
 def test_no_dropout_draws_while_they_are_trained():
     state = torch.get_rng_state()
-    first, second = (_state(_source(Torn, number=1, data=_data(cache=False)).at(0)) for _ in range(2))
+    first, second = (_state(_source(WithDropout, number=1, data=_data(cache=False)).at(0)) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), state)
     assert _equal(first, second)
 
