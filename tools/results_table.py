@@ -16,8 +16,8 @@ from lightning_dd.comparison.records import TITLES, commands, figure, method_of
 
 MEASURED, SEARCHED = ".results.json", ".search.json"
 """Ends of the names of records beside a config: measured on test images, and on held-out ones."""
-COLUMNS = ["method", "images per class", "network, protocol", "steps (published)"]
-COLUMNS += ["ours", "random real", "herding (`dc`)", "published", "status", "minutes + evaluation, device"]
+COLUMNS = ["method", "images per class", "ours", "random real", "herding (`dc`)", "published", "status"]
+COLUMNS += ["network, protocol", "steps (published)", "minutes + evaluation, device"]
 PLACES = (
     "--config",
     "--data.root",
@@ -34,6 +34,9 @@ PLACES = (
 MEASURING = ("split", "at", "num_networks", "random_real")
 SILENT = (*PLACES, "--data.held_out", "--trainer.max_steps", *(f"--evaluation.{name}" for name in MEASURING))
 """Those that the table has no need to name: other cells do."""
+Entry = tuple[Path, dict[str, Any]]
+"""A config and one of its records."""
+FOLDED = "<details><summary>Other runs of these configs</summary>\n\n{}\n\n</details>"
 POINTS, DEVIATIONS = 1, 2
 """A number is reproduced within so many points and deviations, the larger of ours and the published one."""
 
@@ -44,14 +47,34 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def table(root: Path) -> str:
-    """Return the records under `configs/` as Markdown, a table for each data set."""
+    """Return the records under `configs/` as Markdown, a table for each data set: a row a config, folded the others."""
     entries = sorted(records(root, MEASURED), key=_place)
-    herding = {_task(record): record for config, record in reversed(entries) if config.stem.endswith("_herding")}
+    chosen = ((config, record) for config, record in _foremost(entries)[0] if config.stem.endswith("_herding"))
+    herding = {_task(record): record for _, record in chosen}
     parts = []
     for name, group in groupby(entries, key=lambda entry: entry[1]["dataset"]):
-        rows = (_row(*entry, herding.get(_task(entry[1]))) for entry in group)
-        parts.append(f"### {TITLES.get(name, name)}\n\n{markdown(COLUMNS, rows)}")
+        parts.append(f"### {TITLES.get(name, name)}")
+        first, others = _foremost(list(group))
+        for part, form in ((first, "{}"), (others, FOLDED)):
+            rows = [_row(*entry, herding.get(_task(entry[1]))) for entry in part]
+            parts += [form.format(markdown(COLUMNS, rows))] if rows else []
     return "\n\n".join(parts)
+
+
+def _foremost(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Return of each config the record that stands for it, and all others, in their order.
+
+    It is of the method's own protocol, of most steps, of most networks, and the last of those: never the most accurate.
+    """
+
+    def founded(entry: Entry) -> tuple[bool, int, int]:
+        last = entry[1]["evaluations"][-1]
+        return last["protocol"] == _own_protocol(entry[1]), entry[1]["steps"], last["num_networks"]
+
+    first = []
+    for _, group in groupby(entries, key=lambda entry: _place(entry)[:-1]):
+        first.append(max(reversed(list(group)), key=founded))  # of equals max takes the first
+    return first, [entry for entry in entries if not any(entry is each for each in first)]
 
 
 def search_table(root: Path) -> str:
@@ -88,13 +111,13 @@ def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -
     return [
         linked(config, record) + shipped,
         str(record["ipc"]),
-        f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
-        ", ".join([steps, *departures, *changed_options(commands(record))]),
         f"[{figure(last)}]({_link(config.with_suffix(MEASURED))})",
         figure(last, "random_real"),
         figure(herding["evaluations"][-1]) if herding and herding is not record else "-",
         published.replace("+-", "±"),
         status(record, published),
+        f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
+        ", ".join([steps, *departures, *changed_options(commands(record))]),
         f"{_minutes(record):.0f} + {last['seconds'] / 60:.0f}, {record['environment']['device']}",
     ]
 
@@ -134,17 +157,17 @@ def _accuracy(record: dict[str, Any]) -> float:
     return record["evaluations"][-1]["accuracy_mean"]
 
 
-def records(root: Path, kind: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+def records(root: Path, kind: str) -> Iterator[Entry]:
     """Yield each record of a kind with its config."""
     for path in root.glob(f"configs/*/*{kind}"):
         config = path.with_name(path.name.replace(kind, ".yaml"))
         yield from ((config, record) for record in json.loads(path.read_text()))
 
 
-def _place(entry: tuple[Path, dict[str, Any]]) -> tuple[Any, ...]:
+def _place(entry: Entry) -> tuple[Any, ...]:
     config, record = entry
     datasets = [*TITLES, record["dataset"]]
-    return datasets.index(record["dataset"]), record["ipc"], record["method"], config.name, -record["steps"]
+    return datasets.index(record["dataset"]), record["ipc"], record["method"], str(config), -record["steps"]
 
 
 def _task(record: dict[str, Any]) -> tuple[str, int]:
@@ -159,8 +182,12 @@ def published_number(config: Path) -> str:
 
 def comparable_number(config: Path, record: dict[str, Any]) -> str:
     """Return the published number that a record compares with; `-` under another protocol than the method's own."""
-    own = record["evaluations"][-1]["protocol"] == getattr(methods, record["method"]).protocol
+    own = record["evaluations"][-1]["protocol"] == _own_protocol(record)
     return published_number(config) if own else "-"
+
+
+def _own_protocol(record: dict[str, Any]) -> str:
+    return getattr(methods, record["method"]).protocol
 
 
 def changed_options(commands: list[str]) -> list[str]:

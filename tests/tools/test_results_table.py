@@ -55,10 +55,21 @@ def root(tmp_path):
 
 def test_a_row(root):
     assert results_table.table(root).splitlines()[-1] == (
-        "| [DM](dm/cifar10_ipc10.yaml) | 10 | 5 x ConvNet, `dm` "
-        "| 300 (20,000), JPEG copies, `real_per_class 64` | [47.9 ± 0.3](dm/cifar10_ipc10.results.json) "
-        "| 31.0 ± 0.5 | - | 48.9 ± 0.6 | reproduced, -1.0 | 2 + 1, some device |"
+        "| [DM](dm/cifar10_ipc10.yaml) | 10 | [47.9 ± 0.3](dm/cifar10_ipc10.results.json) "
+        "| 31.0 ± 0.5 | - | 48.9 ± 0.6 | reproduced, -1.0 | 5 x ConvNet, `dm` "
+        "| 300 (20,000), JPEG copies, `real_per_class 64` | 2 + 1, some device |"
     )
+
+
+def test_a_row_stands_for_each_config_and_it_is_not_the_most_accurate(root):
+    many = [_record(steps=steps, command=f"fit --model.lr {lr}") for lr, steps in enumerate((300, 300, 200))]
+    for record, accuracy in zip(many, (48.0, 47.0, 49.0), strict=True):
+        record["evaluations"] = [{**record["evaluations"][0], "accuracy_mean": accuracy}]
+    (root / "configs" / "dm" / "cifar10_ipc10.results.json").write_text(json.dumps(many))
+    shown, others = results_table.table(root).split("<details>")
+    assert "`lr 1`" in shown  # of as many steps the last
+    assert "`lr 0`" not in shown
+    assert others.index("`lr 0`") < others.index("`lr 2`")
 
 
 def test_a_set_beside_its_record_has_a_link(root):
