@@ -31,6 +31,7 @@ HERE = Path(__file__).resolve().parent.parent
 GRACE = 60  # seconds that an interrupted cell has to save
 HELD_OUT = "--evaluation.split", "held_out"
 LONGEST = 200  # letters of a folder's name; file systems take 255 bytes
+LOG = "output.txt"
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -162,16 +163,20 @@ def _fit(arguments: list[str], folder: Path, seconds: float) -> int:
     """Run the program on a config with options, say why it did not come to its end, and return its exit code."""
     command = [sys.executable, "-m", "lightning_dd", "fit", "--config", *arguments]
     command += ["--trainer.default_root_dir", str(folder), "--trainer.enable_progress_bar", "false"]
-    process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        output, _ = process.communicate(timeout=max(1, seconds - GRACE))
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate()
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / LOG
+    print(f"  its output is in {log}", flush=True)
+    with log.open("a") as output:
+        process = subprocess.Popen(command, cwd=HERE, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            process.wait(max(1, seconds - GRACE))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            process.wait()
     if process.returncode == INTERRUPTED:
         print("  interrupted; it goes on where it was next time")
     elif process.returncode:
-        print("  failed: " + " ".join(output.strip().splitlines()[-1:]))
+        print("  failed: " + " ".join(log.read_text().strip().splitlines()[-1:]))
     return process.returncode
 
 
