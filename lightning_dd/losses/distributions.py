@@ -1,5 +1,7 @@
 """Distances of feature distributions beyond their means: second moments (DSDM) and characteristic functions (NCFM)."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,8 +13,8 @@ SMALLEST = 1e-12
 def covariance_distance(real: Tensor, synthetic: Tensor) -> Tensor:
     """Return the squared Frobenius distance of covariance matrices, summed over classes (DSDM).
 
-    `L = sum_c || Cov(T_c) - Cov(S_c) ||²`, each covariance a mean over images (divided by their number). It is taken
-    from inner products of images, so that no `(F, F)` matrix is formed.
+    `L = sum_c || Cov(T_c) - Cov(S_c) ||²`, each covariance a sum over images divided by their number less one; that of
+    one image is 0. It is taken from inner products of images, so that no `(F, F)` matrix is formed.
 
     Args:
         real: features of each class's real images, `(K, B, F)`; without a graph.
@@ -22,13 +24,14 @@ def covariance_distance(real: Tensor, synthetic: Tensor) -> Tensor:
         A scalar.
 
     Example:
-        >>> covariance_distance(torch.tensor([[[0.0], [2.0]]]), torch.tensor([[[1.0], [5.0]]]))  # (1 - 4)²
-        tensor(9.)
+        >>> covariance_distance(torch.tensor([[[0.0], [2.0]]]), torch.tensor([[[1.0], [5.0]]]))  # (2 - 8)²
+        tensor(36.)
     """
     real, synthetic = (part - part.mean(1, keepdim=True) for part in (real, synthetic))
 
     def product(one: Tensor, other: Tensor) -> Tensor:
-        return (one @ other.mT).square().sum() / (one.shape[1] * other.shape[1])
+        counts = (max(1, part.shape[1] - 1) for part in (one, other))
+        return (one @ other.mT).square().sum() / math.prod(counts)
 
     return product(real, real) - 2 * product(real, synthetic) + product(synthetic, synthetic)
 

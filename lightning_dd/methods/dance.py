@@ -13,6 +13,7 @@ from lightning_dd.methods.pixels import clamp_stored, pixel_bounds, pixel_std
 from lightning_dd.networks import Network
 from lightning_dd.runtime.options import NonNegativeFloat, PositiveFloat, PositiveInt
 from lightning_dd.training.pretrained import PretrainedNetworks
+from lightning_dd.training.recipes import Recipe
 
 
 class DANCE(DM):
@@ -23,8 +24,8 @@ class DANCE(DM):
     images must also be classified rightly: `loss = sum_c || mean f(T_c) - mean f(S_c) ||² + w sum_c CE(S_c)`.
 
     It departs from the official code in this: all classes make one step together, which is a step for each class with
-    a momentum of its own; stored images are clamped to pixel values in [0, 1], as there, but not where they are
-    whitened or stored as frequencies.
+    a momentum of its own; tiles start as means of areas, there as nearest pixels; stored images are clamped to pixel
+    values in [0, 1], as there, but not where they are whitened or stored as frequencies.
 
     Args:
         real_per_class: real images of each class in a step.
@@ -44,6 +45,8 @@ class DANCE(DM):
     protocol = "dance"
     pixel_lr = 0.01
     """The paper's learning rate of pixels in [0, 1], for each image of a class."""
+    pretraining: Recipe = "dance"
+    """How the official code trains its networks; see `lightning_dd.training.recipes`."""
 
     def __init__(
         self,
@@ -65,7 +68,7 @@ class DANCE(DM):
 
     def own_networks(self) -> PretrainedNetworks:
         """Return a few networks trained on the real images, each at weights between its first and its last."""
-        return PretrainedNetworks(self.num_networks, self.network_epochs, "cutmix", mix=True)
+        return PretrainedNetworks(self.num_networks, self.network_epochs, self.pretraining, mix=True)
 
     def setup(self, stage: str) -> None:
         """Prepare, and find the learning rate and the bounds of pixels."""

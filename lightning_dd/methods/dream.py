@@ -39,6 +39,7 @@ class DREAM(IDC):
         real_per_class: real images of each class in a step, and clusters of each class.
         every: steps after which images are chosen anew.
         init: how the images start.
+        batch_size: images in a mini-batch of the networks' training.
         plus: DREAM+.
         **options: those of `IDC`.
 
@@ -54,10 +55,11 @@ class DREAM(IDC):
         real_per_class: PositiveInt = 128,
         every: PositiveInt = 10,
         init: Init = "k_means",
+        batch_size: PositiveInt = 128,
         plus: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(ipc, real_per_class=real_per_class, init=init, **options)
+        super().__init__(ipc, real_per_class=real_per_class, init=init, batch_size=batch_size, **options)
         self.every, self.plus = every, plus
         self._absolute = self.distance is DISTANCES["conv_l1"]
         self._chosen: dict[int, Tensor] = {}

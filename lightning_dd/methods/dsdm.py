@@ -5,41 +5,39 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_dd.artifact.codecs import CodecFactory, Tiles
 from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.data.sampling import Batch
 from lightning_dd.losses import covariance_distance, feature_mean_distance
-from lightning_dd.methods.dm import DM
+from lightning_dd.methods.dance import DANCE
 from lightning_dd.networks import Network
-from lightning_dd.runtime.options import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from lightning_dd.runtime.options import NonNegativeFloat, NonNegativeInt, PositiveInt
 from lightning_dd.training.pretrained import PretrainedNetworks
 
 AVERAGE = 0.99
 
 
-class DSDM(DM):
+class DSDM(DANCE):
     """Diversified Semantic Distribution Matching for Dataset Distillation (Li et al., ACM MM 2024).
 
     Each step takes one of a few networks that were trained on the real images and matches the mean features of each
     class, their covariance, and, later on, the mean that the synthetic features had over the steps before (F features):
     `sum_c ||mean_T - mean_S||² + 50/F ||Cov_T - Cov_S||² + 0.2/F ||average of mean_S - mean_S||²`.
 
-    All classes make one step together, which is a step for each class with a momentum of its own.
+    Augmentation, storage, learning rate and clamping are those of `DANCE`, and so are the departures; there is no
+    cross-entropy, and networks stay at their last weights.
 
     Args:
         covariance: weight of the second term, times F.
         history: weight of the third, times F.
         history_from: the first step that has it.
-        codec: the paper stores four images in one.
+        real_per_class: real images of each class in a step.
         num_networks: networks that are trained first, where `networks` names no source.
         network_epochs: epochs of each, likewise.
-        lr: learning rate of the stored images.
-        **options: those of `DM`.
+        **options: those of `DANCE`.
     """
 
     paper = "Diversified Semantic Distribution Matching for Dataset Distillation (ACM MM 2024)"
     published_steps = 10_000
-    protocol = "dance"  # 1,500 epochs, else as IDC: the official code of both
 
     def __init__(
         self,
@@ -47,21 +45,20 @@ class DSDM(DM):
         covariance: NonNegativeFloat = 50.0,
         history: NonNegativeFloat = 0.2,
         history_from: NonNegativeInt = 2000,
-        codec: CodecFactory = Tiles,
+        real_per_class: PositiveInt = 256,
         num_networks: PositiveInt = 10,
         network_epochs: PositiveInt = 20,
-        lr: PositiveFloat = 0.1,
         **options: Any,
     ) -> None:
-        super().__init__(ipc, codec=codec, lr=lr, **options)
+        networks = {"num_networks": num_networks, "network_epochs": network_epochs}
+        super().__init__(ipc, real_per_class=real_per_class, calibration=0.0, **networks, **options)
         self.covariance, self.history, self.history_from = covariance, history, history_from
-        self.num_networks, self.network_epochs = num_networks, network_epochs
         self._history: Tensor | None = None
         """Running mean of every class's mean synthetic features, `(num_classes, F)`."""
 
     def own_networks(self) -> PretrainedNetworks:
         """Return a few networks trained on the real images."""
-        return PretrainedNetworks(self.num_networks, self.network_epochs, "cutmix")
+        return PretrainedNetworks(self.num_networks, self.network_epochs, "dsdm")
 
     def objective(self, network: Network, synthetic: SyntheticSet, batch: Batch) -> Tensor:
         """Return the distance of features, summed over the batch's classes, and keep their running mean."""

@@ -32,7 +32,7 @@ class EarlyNetworks(TrainedNetworks):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.perturbation, self._pretrained = perturbation, PretrainedNetworks(number, early_epochs, "cutmix")
+        self.perturbation, self._pretrained = perturbation, PretrainedNetworks(number, early_epochs, "accdd")
 
     def setup(self, context: SourceContext) -> None:
         """Train the early networks."""

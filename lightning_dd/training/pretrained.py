@@ -1,7 +1,7 @@
 """Networks trained on the whole training set before the run: one mechanism for coresets' features and for methods."""
 
 import time
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,10 +19,9 @@ from lightning_dd.runtime.flops import forward_operations
 from lightning_dd.runtime.options import PositiveInt
 from lightning_dd.training import recipes
 from lightning_dd.training.data import TrainingSet, training_set
+from lightning_dd.training.recipes import Recipe
 from lightning_dd.training.sources import NetworkSource, SourceContext
 from lightning_dd.training.states import check_networks
-
-Recipe = Literal["fast", "plain", "cutmix"]
 
 
 def trained_network(
@@ -60,8 +59,11 @@ def trained_network(
             if recipe == "plain":
                 found["history"] = recipes.train_plain(network, data, epochs, seed, tick)
             else:
-                train = recipes.train_fast if recipe == "fast" else recipes.train_cutmix
-                train(network, data, epochs, seed, tick, compile)
+                training = epochs, seed, tick, compile
+                if recipe == "fast":
+                    recipes.train_fast(network, data, *training)
+                else:
+                    recipes.train_cutmix(network, data, recipe, *training)
         found |= {name: tensor.cpu() for name, tensor in network.state_dict().items()}
         return found | {"seconds": torch.tensor(time.perf_counter() - start)}
 
@@ -94,7 +96,8 @@ class PretrainedNetworks(NetworkSource):
         number: of networks.
         epochs: passes over the training set of each.
         recipe: `fast` (one-cycle SGD with crops and mirror images, in bf16 where the processor has it, compiled where
-            the method is), `cutmix` (that of IDC, NCFM and DANCE) or `plain` (that of the coresets' network).
+            the method is), `dance`, `ncfm`, `dsdm` or `accdd` (those of the methods' official code), or `plain` (that
+            of the coresets' network).
         mix: give each iteration's network the weights `u initial + (1 - u) trained`, u uniform in [0, 1), as DANCE and
             NCFM (arXiv 2502.20653) do.
 

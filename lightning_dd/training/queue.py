@@ -27,10 +27,10 @@ class NetworkQueue(RandomNetworks):
     """Networks of different ages: one serves the objective, some are then trained on real images.
 
     Args:
-        start: networks at first, with random weights.
+        start: networks at first, with random weights: IDM's three, and the one that joins at once.
         every: updates of the images after which a new network with random weights joins.
         largest: networks at most; the oldest leaves.
-        per_step: networks, drawn with replacement, that are trained after each update of the images.
+        per_step: networks that are trained after each update of the images, without augmentation.
         steps: of that training.
         lr: learning rate of that training (SGD with momentum 0.9 and weight decay 5e-4, kept with each network).
         batch_size: real images in a step of that training.
@@ -43,7 +43,7 @@ class NetworkQueue(RandomNetworks):
 
     def __init__(
         self,
-        start: PositiveInt = 3,
+        start: PositiveInt = 4,
         every: PositiveInt = 30,
         largest: PositiveInt = 100,
         per_step: PositiveInt = 2,
@@ -96,7 +96,7 @@ class NetworkQueue(RandomNetworks):
 
     def _draw(self, purpose: str, iteration: int, number: int = 1) -> list[int]:
         draws = generator(self.context.seed, f"queue/{purpose}", iteration)
-        return torch.randint(len(self._members), (number,), generator=draws).tolist()
+        return torch.randperm(len(self._members), generator=draws)[:number].tolist()
 
     def _join(self) -> None:
         network = super().at(self._made)
@@ -129,8 +129,7 @@ class NetworkQueue(RandomNetworks):
         member["accuracy"] = torch.stack(right).mean()
 
     def _batches(self, iteration: int, place: int) -> Iterator[tuple[Tensor, Tensor]]:
-        count, augment = len(self.context.data.train_labels), self.context.augment
+        count = len(self.context.data.train_labels)
         draws = generator(self.context.seed, "queue/real", iteration * self.per_step + place)
         for _ in range(self.steps):
-            images, labels = self.real_examples(torch.randint(count, (self.batch_size,), generator=draws))
-            yield images if augment is None else augment(images, draws), labels
+            yield self.real_examples(torch.randint(count, (self.batch_size,), generator=draws))

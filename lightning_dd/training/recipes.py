@@ -6,13 +6,15 @@ float32 and without augmentation. It trains the networks of coresets, which pape
 `fast` takes few epochs: one cycle of the learning rate, Nesterov momentum, crops by up to an eighth of the image and
 mirror images, in bf16 where the processor has it. Its batches of images above 64x64 are smaller, for memory's sake.
 
-`cutmix` is the training of IDC (arXiv 2205.14959), NCFM and DANCE: a learning rate of 0.01 that falls to a fifth after
-two thirds and after five sixths of the steps; color, mirror images and one of crop, scale and rotation; CutMix half of
-the time.
+`dance`, `ncfm`, `dsdm` and `accdd` are the trainings of the official code of these methods (arXiv 2406.01063,
+2502.20653; ACM MM 2024; arXiv 2212.06152): a learning rate of 0.01, color and crop, each image by itself, CutMix half
+of the time. They differ in the batch, and in whether the learning rate falls to a fifth after two thirds and after five
+sixths of the steps. They depart from it in leaving out the last incomplete batch of an epoch.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -30,9 +32,32 @@ from lightning_dd.training.loop import train_network
 
 BATCH_SIZE, MOMENTUM, WEIGHT_DECAY = 256, 0.9, 5e-4
 SMALLEST_BATCH, PIXELS = 32, 256 * 64**2
-LR = {"plain": 0.01, "fast": 0.05, "cutmix": 0.01}
-CUTMIX = 0.5
-DROPS, DROP = (2 / 3, 5 / 6), 0.2
+LR = {"plain": 0.01, "fast": 0.05}
+CUTMIX_LR, CUTMIX, DROP = 0.01, 0.5, 0.2
+
+Recipe = Literal["fast", "plain", "dance", "ncfm", "dsdm", "accdd"]
+
+
+@dataclass(frozen=True)
+class CutMixRecipe:
+    """What tells trainings with CutMix apart.
+
+    Attributes:
+        batch_size: images in a mini-batch.
+        drops: shares of the steps after which the learning rate falls.
+    """
+
+    batch_size: int
+    drops: tuple[float, ...] = ()
+
+
+DROPS = (2 / 3, 5 / 6)
+CUTMIX_RECIPES = {
+    "dance": CutMixRecipe(64, DROPS),
+    "ncfm": CutMixRecipe(128, DROPS),
+    "dsdm": CutMixRecipe(256),
+    "accdd": CutMixRecipe(64),
+}
 
 Tick = Callable[[], object]
 """Called after each mini-batch."""
@@ -48,7 +73,9 @@ def steps_per_epoch(recipe: str, data: TrainingSet) -> int:
 
 def batch_size(recipe: str, data: TrainingSet) -> int:
     """Return the number of images in a mini-batch."""
-    if recipe != "fast":
+    if recipe in CUTMIX_RECIPES:
+        return CUTMIX_RECIPES[recipe].batch_size
+    if recipe == "plain":
         return BATCH_SIZE
     height, width = data.images.shape[2:]
     return max(SMALLEST_BATCH, min(BATCH_SIZE, PIXELS // (height * width)))
@@ -56,7 +83,7 @@ def batch_size(recipe: str, data: TrainingSet) -> int:
 
 def describe(recipe: str, data: TrainingSet, device: torch.device) -> list[Any]:
     """Return everything that a recipe's result depends on besides data, network, epochs and seed, as plain values."""
-    shared = [recipe, LR[recipe], MOMENTUM, WEIGHT_DECAY, batch_size(recipe, data)]
+    shared = [recipe, LR.get(recipe, CUTMIX_LR), MOMENTUM, WEIGHT_DECAY, batch_size(recipe, data)]
     return shared if recipe == "plain" else [*shared, data.mirrored, has_bf16(device)]
 
 
@@ -79,7 +106,7 @@ def train_plain(network: Network, data: TrainingSet, epochs: int, seed: int, tic
 
 def train_fast(network: Network, data: TrainingSet, epochs: int, seed: int, tick: Tick, compile: bool) -> None:
     """Train in place."""
-    optimizer = _optimizer(network, "fast", nesterov=True)
+    optimizer = _optimizer(network, LR["fast"], nesterov=True)
     steps = epochs * steps_per_epoch("fast", data)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR["fast"], steps, cycle_momentum=False)
     crop = CropFlip(min(data.images.shape[2:]) // 8)
@@ -94,13 +121,14 @@ def train_fast(network: Network, data: TrainingSet, epochs: int, seed: int, tick
     train_network(classifier, batches, F.cross_entropy, optimizer, lambda step, _: cycle.step() if step else None)
 
 
-def train_cutmix(network: Network, data: TrainingSet, epochs: int, seed: int, tick: Tick, compile: bool) -> None:
-    """Train in place."""
-    optimizer = _optimizer(network, "cutmix")
-    steps = epochs * steps_per_epoch("cutmix", data)
-    drops = [round(share * steps) for share in DROPS]
-    flip = "color+flip" if data.mirrored else "color"
-    dsa = DSA("_".join(f"{flip}+{operation}" for operation in ("crop", "scale", "rotate")))
+def train_cutmix(
+    network: Network, data: TrainingSet, recipe: str, epochs: int, seed: int, tick: Tick, compile: bool
+) -> None:
+    """Train in place by one of `CUTMIX_RECIPES`."""
+    optimizer = _optimizer(network, CUTMIX_LR)
+    steps = epochs * steps_per_epoch(recipe, data)
+    drops = [round(share * steps) for share in CUTMIX_RECIPES[recipe].drops]
+    dsa = DSA("color+crop")
 
     def augment(images: Tensor, labels: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
         images = dsa(images, draws)
@@ -109,14 +137,14 @@ def train_cutmix(network: Network, data: TrainingSet, epochs: int, seed: int, ti
 
     def schedule(step: int, optimizer: torch.optim.Optimizer) -> None:
         for group in optimizer.param_groups:
-            group["lr"] = LR["cutmix"] * DROP ** sum(step >= drop for drop in drops)
+            group["lr"] = CUTMIX_LR * DROP ** sum(step >= drop for drop in drops)
 
-    batches = _batches(data, "cutmix", epochs, seed, augment, tick)
+    batches = _batches(data, recipe, epochs, seed, augment, tick)
     train_network(_in_bf16(network, compile), batches, F.cross_entropy, optimizer, schedule)
 
 
-def _optimizer(network: Network, recipe: str, **options: Any) -> torch.optim.SGD:
-    return torch.optim.SGD(network.parameters(), LR[recipe], momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, **options)
+def _optimizer(network: Network, lr: float, **options: Any) -> torch.optim.SGD:
+    return torch.optim.SGD(network.parameters(), lr, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, **options)
 
 
 def _in_bf16(network: Network, compile: bool) -> Callable[[Tensor], Tensor]:

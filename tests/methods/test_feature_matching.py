@@ -1,6 +1,7 @@
 """The methods after DM: their objectives against the plain forms, and their networks."""
 
 import functools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -77,6 +78,22 @@ def test_dsdm_remembers_its_past():
             module.synthetic.codec.images.mul_(1.5)
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "lr"),
+    [(DANCE, {}, 0.03 / 0.25), (DSDM, {}, 0.03 / 0.25), (NCFM, {}, 0.002), (NCFM, {"optimizer": "sgd"}, 0.01 / 0.25)],
+)
+def test_learning_rates_are_the_official_codes_in_units_of_pixels(kind, options, lr):
+    assert kind(3, **options).published_lr(0.5) == pytest.approx(lr)
+
+
+def test_ncfm_moves_images_by_adamw_or_by_sgd():
+    groups = [{"params": [torch.zeros(1, requires_grad=True)]}]
+    assert isinstance(NCFM(1).build_optimizer(groups), torch.optim.AdamW)
+    sgd = NCFM(1, optimizer="sgd").build_optimizer(groups)
+    assert isinstance(sgd, torch.optim.SGD)
+    assert sgd.defaults["momentum"] == 0.5
+
+
 def test_datadam_needs_layers_of_its_own():
     module = small(DataDAM, network=functools.partial(ConvNet, width=4, depth=1))
     with pytest.raises(OptionError, match="fewer than two ReLU layers"):
@@ -116,6 +133,18 @@ def test_the_queue_learns_and_grows_and_forgets_the_oldest():
     assert queue.state_dict()["made"] == 6
     best = max(member["accuracy"].item() for member in queue._members)
     assert best > 0.5  # of three classes
+
+
+def test_a_queue_trains_different_networks_on_images_as_they_are(monkeypatch):
+    queue, trained = _queue(start=3), []
+    monkeypatch.setattr(queue, "_train", lambda member, *_: trained.append(id(member)))
+    queue.at(0)
+    for iteration in range(10):
+        queue.update(iteration, None, None)
+    assert all(one != other for one, other in zip(trained[::2], trained[1::2], strict=True))
+    queue.context = replace(queue.context, augment=lambda *_: pytest.fail("augmented"))
+    images, labels = next(queue._batches(0, 0))
+    torch.testing.assert_close(images.mean((1, 2, 3)), labels.float(), atol=0.2, rtol=0)
 
 
 def test_a_queue_goes_on_where_it_was_saved():

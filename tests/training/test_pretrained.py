@@ -92,7 +92,7 @@ def test_an_iteration_has_one_of_the_networks_whatever_came_before():
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-@pytest.mark.parametrize("recipe", ["fast", "plain"])
+@pytest.mark.parametrize("recipe", ["fast", "plain", "accdd"])
 def test_trained_networks_beat_their_start(recipe):
     data = training_set(_data(), CPU)
     images, labels = data.batch(torch.arange(90))
@@ -107,10 +107,10 @@ def test_the_first_plain_network_is_the_one_of_the_coresets():
     assert any(_equal(_state(features.network), state) for state in _found(_source(recipe="plain")))
 
 
-@pytest.mark.parametrize("recipe", ["fast", "plain"])
-def test_the_second_run_finds_them_in_the_cache(recipe, monkeypatch):
+@pytest.mark.parametrize(("recipe", "training"), [("fast", "fast"), ("plain", "plain"), ("dance", "cutmix")])
+def test_the_second_run_finds_them_in_the_cache(recipe, training, monkeypatch):
     first = _source(recipe=recipe)
-    monkeypatch.setattr(recipes, f"train_{recipe}", None)  # must not be called again
+    monkeypatch.setattr(recipes, f"train_{training}", None)  # must not be called again
     again = _source(recipe=recipe)
     assert again.state_dict() == first.state_dict()
     assert _equal(_state(again.at(5)), _state(first.at(5)))
@@ -197,15 +197,28 @@ def test_digits_are_not_mirrored(name, mirrored, monkeypatch):
     assert torch.cat(draws)[:, :2].any()
 
 
-def test_one_cycle_of_the_learning_rate(monkeypatch):
-    rates, step = [], torch.optim.SGD.step
-    monkeypatch.setattr(recipes, "BATCH_SIZE", 32)
+@pytest.fixture
+def rates(monkeypatch):
+    """The learning rates of all steps to come."""
+    found, step = [], torch.optim.SGD.step
 
     def recording(self, *arguments):
-        rates.append(self.param_groups[0]["lr"])
+        found.append(self.param_groups[0]["lr"])
         return step(self, *arguments)
 
     monkeypatch.setattr(torch.optim.SGD, "step", recording)
+    return found
+
+
+@pytest.mark.parametrize(("recipe", "falls"), [("dance", True), ("ncfm", True), ("dsdm", False), ("accdd", False)])
+def test_the_learning_rate_falls_where_the_official_code_lets_it(recipe, falls, rates):
+    _source(number=1, epochs=12, recipe=recipe)  # a batch an epoch
+    wanted = [0.01] * 8 + [0.002] * 2 + [0.0004] * 2 if falls else [0.01] * 12
+    assert rates == pytest.approx(wanted)
+
+
+def test_one_cycle_of_the_learning_rate(monkeypatch, rates):
+    monkeypatch.setattr(recipes, "BATCH_SIZE", 32)
     _source(number=1, epochs=10)
     assert len(rates) == 20  # two whole batches an epoch
     assert max(rates) == pytest.approx(recipes.LR["fast"])
@@ -234,4 +247,5 @@ def test_a_batch_of_large_images_is_smaller(side, fast):
     data = TrainingSet(torch.empty(1, 1, 1, 1).expand(512, 3, side, side), torch.zeros(512), 2, lambda x: x, "none")
     assert recipes.batch_size("fast", data) == fast
     assert recipes.steps_per_epoch("fast", data) == 512 // fast
-    assert recipes.batch_size("plain", data) == recipes.batch_size("cutmix", data) == 256
+    others = {name: recipes.batch_size(name, data) for name in ("plain", "dance", "ncfm", "dsdm", "accdd")}
+    assert others == {"plain": 256, "dance": 64, "ncfm": 128, "dsdm": 256, "accdd": 64}

@@ -70,7 +70,7 @@ def dsdm(
     for label, pair in enumerate(pairs):
         real, synthetic = map(features, pair)
         mean, count = synthetic.mean(0), synthetic.shape[1]
-        difference = torch.cov(real.T, correction=0) - torch.cov(synthetic.T, correction=0)
+        difference = torch.cov(real.T) - (torch.cov(synthetic.T) if len(synthetic) > 1 else 0)
         loss = distance_of_means(real, synthetic) + covariance / count * difference.square().sum()
         if label in past:
             loss = loss + history / count * (past[label] - mean).square().sum()
@@ -79,18 +79,18 @@ def dsdm(
 
 
 def idm(features: Map, classifier: Map, pairs: Pairs, weight: float) -> Iterator[Tensor]:
-    """Yield `|| mean f(T_c) - mean f(S_c) ||^2 + w/K CE(g(f(S_c)), c)` for K classes (arXiv 2307.09742).
+    """Yield `|| mean f(T_c) - mean f(S_c) ||^2 + w CE(g(f(S_c)), c)` (arXiv 2307.09742).
 
     Args:
         features: f, of a network from the queue.
-        classifier: g, its last layer: `(N, F)` to `(N, K)`.
+        classifier: g, its last layer: `(N, F)` to `(N, num_classes)`.
         pairs: T and S.
-        weight: w, times the share of real images that the network classifies rightly.
+        weight: w, times the percentage of real images that the network classifies rightly.
     """
     for label, pair in enumerate(pairs):
         real, synthetic = map(features, pair)
         logits = classifier(synthetic)
-        yield distance_of_means(real, synthetic) + weight * entropy(logits, label) / logits.shape[1]
+        yield distance_of_means(real, synthetic) + weight * entropy(logits, label)
 
 
 def entropy(logits: Tensor, label: int) -> Tensor:

@@ -77,7 +77,7 @@ def _datadam(method: DataDAM, network: Network, pairs: Pairs) -> Iterator[Tensor
 
 
 def _idm(method: IDM, network: Network, pairs: Pairs) -> Iterator[Tensor]:
-    weight = method.cross_entropy * method.networks.accuracy
+    weight = method.cross_entropy * 100 * method.networks.accuracy
     return distributions.idm(network.features, network.classifier, pairs, weight)
 
 
@@ -127,11 +127,11 @@ _gradients = partial(
     outer_loops=1,  # a new network at every step
     sides={**sweep("real_chunk", 16, 32, 64, 128, 256), **sweep("class_chunk", 2, 5, 10)},
 )
-TASKS = {  # those of DANCE, NCFM and IDC have a rate, which they would otherwise take from the data
+TASKS = {  # those of DANCE, NCFM, DSDM and IDC have a rate, which they would otherwise take from the data
     "dm": _task(DM, lambda _, network, pairs: dm.losses(network.features, pairs)),
     "dance": _task(DANCE, _dance, 128, RandomNetworks, lr=1.0),
     "ncfm": _task(NCFM, _ncfm, 1024, RandomNetworks, lr=0.01),
-    "dsdm": _task(DSDM, _dsdm, networks=RandomNetworks),
+    "dsdm": _task(DSDM, _dsdm, networks=RandomNetworks, lr=1.0),
     "idm": _task(IDM, _idm, networks=UntrainedQueue),
     "datadam": _task(DataDAM, _datadam, 64),
     "dc": _gradients(DC, lambda _, *given: dc.losses(*given), defaults={**SHORT, "ipc": 1}),
