@@ -64,7 +64,7 @@ class KDProtocol(Protocol):
     teacher: str = ""
 
     def for_data(self, data: str, batch_norm: bool) -> "KDProtocol":
-        """Return the protocol for a data set: digits are not mirrored; the two sets have published numbers."""
+        """Return the protocol for a data set: digits are not mirrored; the two sets have the numbers of the ConvNet."""
         if data in NOT_MIRRORED:
             return replace(self, augmentation="patches_crop_cutmix")
         if data == "cifar100":
