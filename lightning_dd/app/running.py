@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lightning.pytorch.utilities import rank_zero_only
+from torch.distributed import default_pg_timeout
 
 from lightning_dd.app.advice import advice
 from lightning_dd.artifact.files import atomic
@@ -46,6 +48,8 @@ from lightning_dd.errors import OptionError, UserError
 from lightning_dd.runtime.precision import Float32Fallback, has_bf16
 
 CPU = torch.device("cpu")
+PATIENCE = timedelta(days=30)
+"""How long a process waits for another, which may train a network meanwhile; of one that ended it hears at once."""
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": -1,  # the loader is endless: max_steps says when to stop
     "default_root_dir": "runs",
@@ -126,7 +130,7 @@ REFUSED: dict[type[Callback], str] = {
 
 
 def prepare_trainer(trainer: Trainer, spell: Callable[[str], str] | None = None) -> None:
-    """Have checkpoints written whole or not at all, no bf16 emulated, and what Lightning would ignore refused.
+    """Have checkpoints written whole, no bf16 emulated, processes wait for each other, and what is ignored refused.
 
     Args:
         trainer: of the run.
@@ -135,6 +139,8 @@ def prepare_trainer(trainer: Trainer, spell: Callable[[str], str] | None = None)
     Raises:
         UserError: a callback or an option of the trainer has no effect on a method.
     """
+    if getattr(trainer.strategy, "_timeout", None) == default_pg_timeout:
+        trainer.strategy._timeout = PATIENCE
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # a user's own plugin stays
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     if trainer.precision == "bf16-mixed" and isinstance(trainer.accelerator, CPUAccelerator) and not has_bf16(CPU):

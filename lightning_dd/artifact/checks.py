@@ -1,6 +1,7 @@
 """Checks of distilled sets, on which everything that uses one later relies."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,6 +37,12 @@ DESCRIPTION = {
 """The form of a file's description of its tensors."""
 
 
+def check_class_names(names: Sequence[str]) -> None:
+    """Raise a `UserError` where class names are no texts, or one is empty or occurs twice."""
+    if not names or not all(map(schema.text, names)) or "" in names or len(set(names)) < len(names):
+        raise UserError("Class names are texts, of which none occurs twice or is empty.")
+
+
 def check_set(distilled: "DistilledDataset") -> None:
     """Refuse images, labels, class names and preprocessing that do not go together, or that nothing can be learned on.
 
@@ -44,8 +51,7 @@ def check_set(distilled: "DistilledDataset") -> None:
     """
     _check_images(distilled.images)
     names = distilled.class_names
-    if not names or not all(map(schema.text, names)) or "" in names or len(set(names)) < len(names):
-        raise UserError("Class names are texts, of which none occurs twice or is empty.")
+    check_class_names(names)
     if distilled.codec is not None and distilled.codec.num_classes != len(names):
         raise UserError(f"The codec stores images of {distilled.codec.num_classes} classes, not of {len(names)}.")
     _check_labels(distilled)

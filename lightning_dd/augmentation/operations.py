@@ -139,13 +139,16 @@ class _Warp(_Geometric):
     def transformed(self, images: Tensor, values: Tensor) -> Tensor:
         """Return the warped images."""
         # half precision would misplace the samples: the grid needs float32 at least
-        exact = images.to(torch.promote_types(images.dtype, torch.float32))
-        matrix = self.matrix(values.to(exact.dtype), images.shape)
+        with torch.autocast(images.device.type, enabled=False):
+            return self._warped(images.to(torch.promote_types(images.dtype, torch.float32)), values).to(images.dtype)
+
+    def _warped(self, exact: Tensor, values: Tensor) -> Tensor:
+        matrix = self.matrix(values.to(exact.dtype), exact.shape)
         if matrix.shape[:-2].numel() > 1:  # one matrix for all is broadcast by warp_affine, at half the time
-            matrix = matrix.expand(*images.shape[:-3], 3, 3)
-        flat = exact.reshape(-1, *images.shape[-3:])
-        warped = warp_affine(flat, matrix.reshape(-1, 3, 3)[:, :2], images.shape[-2:], align_corners=True)
-        return warped.view(images.shape).to(images.dtype)
+            matrix = matrix.expand(*exact.shape[:-3], 3, 3)
+        flat = exact.reshape(-1, *exact.shape[-3:])
+        warped = warp_affine(flat, matrix.reshape(-1, 3, 3)[:, :2], exact.shape[-2:], align_corners=True)
+        return warped.view(exact.shape)
 
 
 class Scale(_Warp):

@@ -62,7 +62,7 @@ class StepTimer(Kept):
         if self._counting is not None:
             self._counting.close()
             self._counting = None
-            self._operations = _summed(trainer, self._counted.count)
+            self._operations = _summed(trainer, self._counted.count, module.device)
         if trainer.global_step % trainer.log_every_n_steps == 0 or trainer.global_step == trainer.max_steps:
             charts = {"minutes": self.seconds / 60, "peak_memory_gib": peak_memory(module.device) / 2**30}
             charts |= {"seconds_per_step": step} if (step := self._stopwatch.medians().get("step")) else {}
@@ -102,8 +102,8 @@ class StepTimer(Kept):
         return self._last
 
 
-def _summed(trainer: Trainer, operations: int) -> int:
-    """Return the operations of all processes together."""
+def _summed(trainer: Trainer, operations: int, device: torch.device) -> int:
+    """Return the operations of all processes together, which share tensors on their devices alone."""
     if trainer.world_size == 1:
         return operations
-    return int(trainer.strategy.reduce(torch.tensor(operations, dtype=torch.float64), reduce_op="sum"))
+    return int(trainer.strategy.reduce(torch.tensor(operations, dtype=torch.float64, device=device), reduce_op="sum"))

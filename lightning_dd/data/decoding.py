@@ -93,7 +93,8 @@ def read_header(content: Path | BytesIO) -> Header | None:
     """Read an image's size and mode without its pixels; None where that fails, which `decode_all` reports or skips."""
     try:
         with _opened(content) as image:
-            size, sideways = image.size, image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
+            turned = image.format != "TIFF" and image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS  # Pillow turns those
+            size, sideways = image.size, turned
             return Header(size if sideways else size[::-1], image.mode in GRAY_MODES)
     except UNREADABLE:
         return None

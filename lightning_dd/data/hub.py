@@ -52,6 +52,8 @@ class HubSet:
         name = self.label_column
         tables = (pq.read_table(file, columns=[name]) for file in self.splits[split])
         values = [value for table in tables for value in table[name].to_pylist()]
+        if any(isinstance(value, list | dict) for value in values):
+            raise UserError(f"column {name!r} in {self.root} holds no numbers or texts: set {{data.label_column}}")
         # The hub writes -1 where a split's labels are secret.
         if any(value is None or (self.class_names and value == -1) for value in values):
             raise UserError(f"some {split} rows in {self.root} have no label: use a split that is labeled")
@@ -105,9 +107,15 @@ class HubSet:
 
 
 def find_hub_set(root: Path, *folders: str) -> HubSet | None:
-    """Return the set in `root/<one of folders>`, or in `root` itself, or None where there are no Parquet files."""
-    places = [*(root / name for name in folders), root]
-    return next((open_hub_set(place) for place in places if place.is_dir() and any(_parquet_files(place))), None)
+    """Return the set in `root/<one of folders>`, or in `root` itself, or None where there are no Parquet files.
+
+    Folders in `root` count for its own set where they are named after a part or after data: others are other sets'.
+    """
+    for place in (root / name for name in folders):
+        if place.is_dir() and any(_parquet_files(place)):
+            return open_hub_set(place)
+    own = (file for file in _parquet_files(root) if file.parent == root or _of_one_set(file.parent))
+    return open_hub_set(root) if root.is_dir() and any(own) else None
 
 
 def open_hub_set(root: Path, image_column: str | None = None, label_column: str | None = None) -> HubSet:
@@ -139,10 +147,18 @@ def open_hub_set(root: Path, image_column: str | None = None, label_column: str 
     return hub_set
 
 
+def _of_one_set(folder: Path) -> bool:
+    """Return whether a folder's name says that the folders beside it hold other parts of the same data set."""
+    return bool({"data", *sum(SPLIT_WORDS.values(), ())} & set(re.findall("[a-z]+", folder.name.lower())))
+
+
 def _find_splits(root: Path) -> dict[str, tuple[Path, ...]]:
     if not root.is_dir():
         raise UserError(f"there is no folder or Parquet file {root}: check {{data.root}}")
     files = _parquet_files(root)
+    folders = sorted({file.parent.name for file in files if file.parent != root and not _of_one_set(file.parent)})
+    if len(folders) > 1:
+        raise UserError(f"{root} holds several data sets ({', '.join(folders)}): name the folder of one of them")
     splits = {}
     for split, words in SPLIT_WORDS.items():
         found = (tuple(file for file in files if word in _words(file, root)) for word in words)

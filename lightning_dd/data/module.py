@@ -9,6 +9,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lightning_dd.artifact.checks import check_class_names
 from lightning_dd.artifact.preprocessing import Normalization, Preprocessing, Whitening
 from lightning_dd.data.batches import InMemoryImages, RealBatches
 from lightning_dd.data.catalogue import DatasetInfo
@@ -78,6 +79,8 @@ class ImageData(CheckedOptions, LightningDataModule):
             self.name, self.image_shape = self.facts.name, self.facts.image_shape
             self.class_names = self.facts.class_names
             self.num_classes = len(self.class_names)
+        if hasattr(self, "class_names"):
+            check_class_names(self.class_names)
         self.root, self.normalization, self.zca = os.path.expanduser(root), normalization, zca
         self.held_out, self.cache = held_out, cache
         self._statistics = self._known_statistics()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
@@ -46,7 +46,8 @@ def read_source(
 
     Args:
         source: a folder with a subfolder for each class, or with `train` and `test` of such; a tuple `(images,
-            labels)` of tensors or arrays, `(N, C, H, W)` or `(N, H, W)`, and `(N,)`; or a map-style data set, or a
+            labels)` of tensors or arrays, `(N, C, H, W)` or `(N, H, W)`, arrays also `(N, H, W, C)`, and `(N,)`; or a
+            map-style data set, or a
             list, of pairs `(image, label)` or of dicts such as `{"image": ..., "label": ...}`. Images are Pillow
             images, uint8 or float tensors `(C, H, W)` or `(H, W)`, or arrays `(H, W, C)` or `(H, W)`; floats are in
             [0, 1], not normalized. Labels are class indices, or names.
@@ -65,7 +66,10 @@ def read_source(
         raise UserError(f"the {part} data set has parts ({', '.join(map(str, source))}): give one of them")
     names = class_names or own_names(source)
     if _is_pair_of_arrays(source):
-        source = list(zip(*_checked_arrays(*source, part), strict=True))
+        images, labels = _checked_arrays(*source, part)
+        if isinstance(images, np.ndarray) and images.ndim == 4 and images.shape[1] in (1, 3):
+            images = torch.from_numpy(images)  # channels first, as of tensors
+        source = list(zip(images, labels, strict=True))
     if not hasattr(source, "__len__") or not len(source):
         raise UserError(f"the {part} data set is empty or has no length: give a map-style Dataset of (image, label)")
     images, labels = [], []
@@ -127,7 +131,8 @@ def own_names(source: Any) -> Sequence[str] | None:
     if isinstance(features, Mapping):
         label = _column(features, LABEL_NAMES)
         return getattr(features.get(label), "names", None)
-    return getattr(source, "classes", None)
+    names = getattr(source, "classes", None)
+    return None if isinstance(names, str) or not isinstance(names, Sequence) else names
 
 
 def _is_pair_of_arrays(source: Any) -> bool:
@@ -164,6 +169,9 @@ def _column(columns: Mapping, known: tuple[str, ...]) -> str | None:
 def _as_tensor(image: Any, where: str, size: tuple[int, int] | None = None, crop: bool = False) -> Tensor:
     if isinstance(image, Image.Image):
         channels = 1 if image.mode in GRAY_MODES else 3
+        if image.mode == "F":
+            raise UserError(f"the image of {where} has floating-point pixels of no known range: give 8-bit images")
+        image = ImageOps.exif_transpose(image)
         how = Decoding(size or image.size[::-1], channels, size is not None, crop)
         return torch.from_numpy(to_pixels(image, how, where).copy())
     if isinstance(image, np.ndarray):

@@ -148,7 +148,7 @@ class SVHN(TorchvisionData):
     dataset = torchvision.datasets.SVHN
     original_folders = ("", "svhn", "SVHN")
     original_files = shown_as = "train_32x32.mat"
-    hub_folders = ("svhn", "SVHN", "svhn/cropped_digits", "cropped_digits")
+    hub_folders = ("svhn/cropped_digits", "cropped_digits", "svhn", "SVHN")
 
     def read_original(self, folder: Path, split: str) -> tuple[Tensor, Tensor]:
         """Return images and labels from .mat files, whose checksums torchvision tests."""

@@ -154,7 +154,7 @@ class KDProtocol(Protocol):
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return a fresh optimizer for a network; biases and the weights of normalization do not decay."""
-        decaying, others = ([p for p in network.parameters() if (p.ndim > 1) == many] for many in (True, False))
+        decaying, others = ([p for p in network.parameters() if (p.ndim in (2, 4)) == many] for many in (True, False))
         groups = [{"params": decaying, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
         return torch.optim.AdamW(groups, self.learning_rate)
 

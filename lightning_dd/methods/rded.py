@@ -151,11 +151,13 @@ class RDED(OneShot):
         return load_teacher(network, self._teacher).to(self.device)
 
     def _check_teacher(self) -> None:
-        """Measure the teacher on the held-out images, where there are some, or else on the test images."""
+        """Measure the teacher on the held-out images, where there are some, or else on the test images, if any."""
         data, device = self.trainer.datamodule, self.networks.context.device
         split = "held_out" if len(data.held_out_labels) else "test"
         preprocess, teacher = data.preprocessing_on(device), self._network()
         self._teacher = teacher_tensors(teacher)
+        if not len(data.held_out_labels) and not len(data.test_labels):
+            return
         right = accuracy(lambda pixels: teacher(preprocess(pixels.to(device))).cpu(), *data.split(split))
         self._checked = {"accuracy": round(right, 2), "split": split}
 
@@ -183,9 +185,10 @@ class RDED(OneShot):
     def summary(self) -> dict[str, str]:
         """Return what the start of a run says of the method; its network is the teacher."""
         teacher = network_text(sample(self.network, self.image_shape, self.num_classes))
-        right = f"{self._checked['accuracy']:.1f} % of the {self._checked['split']} images right"
+        found = self._checked
+        right = f"; {found['accuracy']:.1f} % of the {found['split']} images right" if found else ""
         rows = {name: row for name, row in super().summary().items() if name != "network"}
-        return {"teacher": f"{teacher}; {right}", **rows}
+        return {"teacher": f"{teacher}{right}", **rows}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the teacher, which a test of the checkpoint needs."""

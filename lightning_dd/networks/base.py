@@ -129,4 +129,5 @@ def has_batch_norm(network: nn.Module) -> bool:
 
 
 def _has_weights(module: nn.Module) -> bool:
-    return any(parameter.ndim > 1 for parameter in module.parameters())
+    own = (part for part in module.modules() if not isinstance(part, _NORMS))  # the weights of LayerNorm are maps
+    return any(parameter.ndim > 1 for part in own for parameter in part.parameters(recurse=False))

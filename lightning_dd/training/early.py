@@ -65,12 +65,12 @@ class EarlyNetworks(TrainedNetworks):
 def perturb(network: nn.Module, largest: float, draws: torch.Generator) -> None:
     """Move the weights along two random directions, which have the norm of the weights in every filter.
 
-    Each counts with a share between a ninth of `largest` and all of it, of random sign. Parameters of one dimension
-    stay as they are.
+    Each counts with a share between a ninth of `largest` and all of it, of random sign. Biases and parameters of
+    normalization stay as they are.
     """
     shares = [_share(largest, draws) for _ in range(2)]
     for weight in network.parameters():
-        if weight.ndim > 1:
+        if weight.ndim in (2, 4):  # those of LayerNorm have three
             norms = weight.flatten(1).norm(dim=1)
             for share in shares:
                 direction = torch.randn(weight.shape, generator=draws).to(weight).flatten(1)

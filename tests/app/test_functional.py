@@ -87,3 +87,11 @@ def test_errors_are_in_words_of_python(changes, words):
     with pytest.raises(UserError, match=words) as caught:
         dd.distill_tensors(**{**given, **changes})
     assert "--" not in str(caught.value)
+
+
+def test_a_teacher_that_nothing_is_there_to_test():
+    images, labels = _task(3, 0.0)
+    options = {"method": "rded", "ipc": 1, "network": "ConvNet:width=8,depth=1", "network_epochs": 1}
+    few, classes = dd.distill_tensors(images, labels, **options)
+    assert few.shape == (2, 1, 8, 8)
+    assert classes.tolist() == [3, 4]

@@ -1,6 +1,7 @@
 """Sources that `distill` takes: folders, data sets of pairs or dicts, tensors; methods by name, class and path."""
 
 import functools
+import io
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from PIL import Image
 
 import lightning_dd as dd
 from lightning_dd.data import FromDataset
-from lightning_dd.data.sources import by_names
+from lightning_dd.data.sources import by_names, read_source
 from lightning_dd.errors import UserError
 from lightning_dd.methods import DM
 from lightning_dd.networks import ConvNet
@@ -183,3 +184,32 @@ def test_a_user_may_call_the_classes_of_both_parts_otherwise():
     assert data.class_names == ("cat", "dog")
     assert data.load("train")[1].tolist() == [0, 0, 1]
     assert data.load("test")[1].tolist() == [1, 1, 0]
+
+
+def test_arrays_with_channels_first_or_last():
+    images = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8)
+    labels = torch.arange(6) % 2
+    for array in (images.numpy(), images.movedim(1, -1).numpy(), images):
+        assert torch.equal(read_source((array, labels), "train").images, images)
+
+
+def test_a_data_set_whose_classes_are_a_number():
+    data = torch.utils.data.TensorDataset(*TENSORS)
+    data.classes = 2
+    assert FromDataset(data, test_fraction=0.5).class_names == ("0", "1")
+
+
+def test_a_pillow_image_that_lies_on_its_side():
+    exif = Image.Exif()
+    exif[0x112] = 6
+    buffer = io.BytesIO()
+    Image.new("RGB", (10, 8)).save(buffer, "JPEG", exif=exif)
+    lying = Image.open(buffer)
+    assert read_source([(lying, 0), (Image.new("RGB", (8, 10)), 1)], "train").images.shape == (2, 3, 10, 8)
+    with pytest.raises(UserError, match="floating-point pixels of no known range"):
+        read_source([(Image.new("F", (8, 8)), 0)], "train")
+
+
+def test_class_names_that_no_file_can_hold():
+    with pytest.raises(UserError, match="none occurs twice"):
+        FromDataset(TENSORS, class_names=["a", "a"])

@@ -1,12 +1,16 @@
 """Options of Lightning's trainer: they do what they say, or are refused with the name of ours."""
 
 import json
+from datetime import timedelta
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
 
 import lightning_dd as dd
+from lightning_dd.app.running import PATIENCE, prepare_trainer
 from lightning_dd.methods import DM
 
 
@@ -74,3 +78,12 @@ def test_bf16_that_a_processor_would_emulate_gives_way_to_float32(fit, tmp_path,
     assert "This processor has no bf16" in " ".join(capsys.readouterr().out.split())
     record = json.loads((tmp_path / "dm_digits_ipc1" / "version_0" / "results.json").read_text())
     assert record["environment"]["precision"] == "32-true"
+
+
+def test_processes_wait_for_one_that_trains_a_network():
+    own = timedelta(seconds=5)
+    for strategy, wanted in (("ddp", PATIENCE), (DDPStrategy(timeout=own), own)):
+        options = {"devices": 2, "logger": False, "enable_checkpointing": False}
+        trainer = Trainer(accelerator="cpu", strategy=strategy, **options)
+        prepare_trainer(trainer)
+        assert trainer.strategy._timeout == wanted

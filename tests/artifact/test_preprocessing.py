@@ -118,3 +118,12 @@ def test_descriptions_and_digests():
     for name in ("center", "inverse_matrix", "matrix"):
         hashed.update(name.encode() + getattr(whitening, name).contiguous().numpy().tobytes())
     assert whitening.digest() == hashed.hexdigest()[:16]
+
+
+def test_whitening_is_exact_under_autocast():
+    whitening, images = _whitening(), torch.rand(2, 3, 4, 5)
+    exact = whitening(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(whitening(images), exact)
+        assert torch.equal(whitening.inverse(exact), whitening.inverse(exact.clone()))
+        assert whitening.inverse(exact).dtype == torch.float32

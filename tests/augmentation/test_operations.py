@@ -121,6 +121,14 @@ def test_dtype_is_kept_and_input_untouched(name, dtype):
     torch.testing.assert_close(result.double(), exact, atol=tolerance, rtol=tolerance)
 
 
+@pytest.mark.parametrize("name", ["scale", "rotate"])
+def test_samples_are_where_they_belong_under_autocast(name):
+    operation, images, values, _ = _random(name, 1, 1, 3, (3, 64, 64), torch.float32)
+    exact = operation.apply_transform(images, {"values": values})
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(operation.apply_transform(images, {"values": values}), exact)
+
+
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 5, 8)])
 @pytest.mark.parametrize("name", ["crop", "flip", "scale", "rotate"])
 def test_matrix_says_the_same_as_the_transform(name, shape):

@@ -93,7 +93,7 @@ def test_columns_that_are_not_there(tmp_path, write_parquet, picture):
     with pytest.raises(
         UserError, match=r"no image column was found .* whose columns are text, label: set data\.image_column"
     ):
-        Parquet(root)
+        Parquet(root, label_column="label")
     with pytest.raises(UserError, match="no column 'pixels': its columns are text, label"):
         Parquet(root, image_column="pixels")
 
@@ -101,7 +101,7 @@ def test_columns_that_are_not_there(tmp_path, write_parquet, picture):
 def test_bytes_that_are_no_images(tmp_path, write_parquet):
     root = write_both(write_parquet, tmp_path, [b"a", b"b"], [0, 1])
     with pytest.raises(UserError, match=r"column 'image' .* holds no images"):
-        Parquet(root)
+        Parquet(root, label_column="label")
 
 
 def test_unlabeled_test_part(tmp_path, write_parquet, picture):
@@ -131,3 +131,30 @@ def test_file_that_is_no_parquet(tmp_path):
     (tmp_path / "train.parquet").write_bytes(b"nothing of the kind")
     with pytest.raises(UserError, match=r"train\.parquet cannot be read as Parquet"):
         Parquet(str(tmp_path))
+
+
+def test_folders_of_several_data_sets_are_no_set(tmp_path, write_parquet, picture):
+    for size in ("160px", "320px"):
+        write_both(write_parquet, tmp_path / size, [picture()] * 2, [0, 1])
+    with pytest.raises(UserError, match=r"several data sets \(160px, 320px\): name the folder of one of them"):
+        Parquet(str(tmp_path))
+    assert Parquet(str(tmp_path / "160px")).num_classes == 2
+
+
+def test_folders_of_the_parts_of_one_set(tmp_path, write_parquet, picture):
+    for part, value in (("train", 1), ("test", 2)):
+        write_parquet(tmp_path / part / "0000.parquet", [picture(value)] * 2, [0, 1])
+    data = Parquet(str(tmp_path))
+    data.setup()
+    assert (data.train_images.unique().tolist(), data.test_images.unique().tolist()) == ([1], [2])
+
+
+def test_labels_that_are_lists(tmp_path, write_parquet, picture):
+    root = write_both(write_parquet, tmp_path, [picture()] * 2, [[0, 1], [1]])
+    with pytest.raises(UserError, match="holds no numbers or texts"):
+        Parquet(root, label_column="label")
+
+
+def test_labels_that_are_no_names(tmp_path, write_parquet, picture):
+    with pytest.raises(UserError, match="none occurs twice or is empty"):
+        Parquet(write_both(write_parquet, tmp_path, [picture()] * 2, ["", "b"]))

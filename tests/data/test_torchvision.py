@@ -185,6 +185,14 @@ def test_parquet_of_another_set(tmp_path, write_parquet, picture):
         CIFAR10(str(tmp_path)).setup()
 
 
+def test_parquet_in_the_folder_of_another_set(tmp_path, write_parquet, picture):
+    for part in ("train", "test"):
+        write_parquet(tmp_path / "svhn" / f"{part}.parquet", [picture(size=(32, 32))] * 10, list(range(10)))
+    SVHN(str(tmp_path)).setup()
+    with pytest.raises(UserError, match="cifar10 was not found"):
+        CIFAR10(str(tmp_path)).setup()
+
+
 @pytest.mark.parametrize("data_class", [MNIST, CIFAR10, SVHN])
 def test_missing_files_say_what_was_looked_for(tmp_path, data_class):
     with pytest.raises(UserError, match=rf"{data_class.facts.name} was not found .*parquet.*data\.download to true"):

@@ -80,6 +80,15 @@ def test_every_variant_runs_forward_and_backward(activation, norm, pooling, imag
     assert torch.equal(network(images), logits) or norm == "batch"
 
 
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_stage_is_a_convolution_and_what_follows_it(norm):
+    network = build(partial(ConvNet, width=8, depth=2, norm=norm), (3, 16, 16), 5, _generator())
+    images = torch.randn(3, 3, 16, 16, generator=_generator(1))
+    stages = network.features(images, layers=[0, 1])
+    assert [stage.shape[1:] for stage in stages] == [(8, 8, 8), (8, 4, 4)]
+    assert torch.equal(stages[1].flatten(1), network.features(images)) or norm == "batch"
+
+
 def test_plain_reference():
     # the published block written out with functional calls
     network = build(partial(ConvNet, width=4, depth=2), (3, 8, 8), 2, _generator())

@@ -1,5 +1,6 @@
 """Networks that are trained on the real images before the run."""
 
+import importlib
 from functools import partial
 from types import SimpleNamespace
 
@@ -224,6 +225,23 @@ def test_one_cycle_of_the_learning_rate(monkeypatch, rates):
     assert max(rates) == pytest.approx(recipes.LR["fast"])
     assert rates[0] < rates[3]
     assert rates[-1] < 0.01 * max(rates)
+
+
+def test_a_network_of_the_users_is_trained_again_when_its_code_changes(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code = """
+from lightning_dd.networks import ConvNet
+class Own(ConvNet):
+    def features(self, x, layers=None):
+        return {} * super().features(x, layers)
+"""
+    digests = []
+    for index, factor in enumerate((1, 1, -1)):
+        (tmp_path / f"own{index}.py").write_text(code.format(factor))
+        module = importlib.import_module(f"own{index}")
+        digests.append(_source(partial(module.Own, width=8, depth=2)).state_dict())
+    assert digests[0] == digests[1] != digests[2]
+    assert pretrained._source(ConvNet) == ""
 
 
 def test_a_network_without_features_is_refused():
