@@ -125,5 +125,5 @@ def _callbacks(evaluation: dict[str, Any], settings: dict[str, Any]) -> list[Cal
     shown = settings.get("enable_progress_bar", True)
     given = {"evaluation": evaluation, "summary": {"enabled": shown}}
     ours = [callback(**given.get(key, {})) for key, callback in CALLBACKS.items()]
-    bar = [ProgressBar()] if shown else []
-    return [*ours, *settings.get("callbacks", []), *bar]
+    bar, own = [ProgressBar()] if shown else [], settings.get("callbacks") or []
+    return [*ours, *([own] if isinstance(own, Callback) else own), *bar]

@@ -20,6 +20,8 @@ def find(name: str) -> Path | None:
     if Path(name).is_file():
         return Path(name)
     relative = Path(name.removeprefix("configs/"))  # as paths stand in documents
+    if not relative.name:
+        return None
     relative = relative if relative.suffix == ".yaml" else relative.with_name(f"{relative.name}.yaml")
     return next((folder / relative for folder in folders() if (folder / relative).is_file()), None)
 

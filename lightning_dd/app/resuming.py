@@ -51,7 +51,10 @@ def with_own_config(words: Sequence[str]) -> list[str]:
     given = Path(rest[place].partition("=")[2] or "".join(rest[place + 1 : place + 2])).expanduser()
     if not given.exists() and str(given) != "last":
         raise UserError(f"There is no checkpoint {given}; give a run's folder, or `last` for the newest run.")
-    runs = [newest_run(given, CONFIG)] if given.is_dir() else []
+    checkpoint = newest_run(given, str(CHECKPOINT)) if given.is_dir() else None
+    runs = [checkpoint.parents[1] / CONFIG] if checkpoint else []
+    if not any(map(Path.is_file, runs)):
+        runs = [newest_run(given, CONFIG)] if given.is_dir() else []
     found = [*runs, *(path for folder in list(given.resolve().parents)[:2] if (path := folder / CONFIG).is_file())]
     if not any(found) and given.is_dir():
         raise UserError(f"The folder {given} is no run's: it holds no {CONFIG}; give that of one run, `version_N`.")

@@ -81,6 +81,8 @@ class DistilledDataset(Training, Exports, Subsets, Dataset):
                 self.images = self.preprocessing.inverse(self.codec.decode())
         if isinstance(self.codec, Pixels):
             self.codec = None
+        self.images, self.labels = self.images.cpu(), self.labels.cpu()
+        self.tensors = {name: tensor.cpu() for name, tensor in self.tensors.items()}
         check_set(self)
 
     def __repr__(self) -> str:
@@ -169,6 +171,7 @@ class DistilledDataset(Training, Exports, Subsets, Dataset):
         Raises:
             UserError: the file cannot be written.
         """
+        absent = self.label_kind == "index" and len(self._present) < len(self.info.get("selected", self.class_names))
         description = {
             **{name: getattr(self, name) for name in ("class_names", "label_kind", "learned_labels")},
             "preprocessing": save_preprocessing(self.preprocessing, Path(path).parent),
@@ -176,7 +179,7 @@ class DistilledDataset(Training, Exports, Subsets, Dataset):
             "info": self.info,
             "codec": None if self.codec is None else self.codec.describe(),
             "stored": self.stored,
-            "images_per_class": self.images_per_class if self.balanced else self._present,
+            "images_per_class": self.images_per_class if self.balanced and not absent else self._present,
         }
         metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "description": json.dumps(description)}
         images, others = self._stored_images(), dict(self.tensors)

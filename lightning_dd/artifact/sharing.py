@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_dd.artifact.card import card
 from lightning_dd.artifact.files import atomic, write_json
+from lightning_dd.errors import UserError
 
 if TYPE_CHECKING:
     from lightning_dd.artifact.dataset import DistilledDataset
@@ -34,6 +35,8 @@ def write_folder(
     place: str = "hf:ORGANIZATION/NAME",
 ) -> None:
     """Write the folder; see `DistilledDataset.save_pretrained`. `place` is what loads it, for the card."""
+    if (folder / "checkpoints").exists():
+        raise UserError(f"{folder} is a run's, whose record would be shortened: give another folder.")
     shared = replace(distilled, info=without_places(distilled.info), recipe=without_places(distilled.recipe))
     shared.save(folder / ARTIFACT)
     shared.to_parquet(folder / PARQUET)

@@ -156,24 +156,29 @@ def _soft_labels(distilled: DistilledDataset, trained: Trained) -> Tensor:
     return torch.cat([teacher(part).softmax(1) for part in distilled.prepared.split(AT_ONCE)])
 
 
-def groups(sets: Iterable[tuple[str, DistilledDataset]], protocol: Protocol) -> list[dict[str, DistilledDataset]]:
+def groups(
+    sets: Iterable[tuple[str, DistilledDataset]], protocol: Protocol, by_teacher: bool = False
+) -> list[dict[str, DistilledDataset]]:
     """Return named sets in groups of one number of images, preprocessing and training, which share a baseline.
 
-    A recipe matters as far as the protocol heeds it.
+    A recipe matters as far as the protocol heeds it, and the teacher where baselines take labels from it.
     """
     found: dict[str, dict[str, DistilledDataset]] = {}
     for name, each in sets:
         heeded = [protocol.bind(each.recipe).describe()]
         heeded += [each.recipe.get("augmentation")] if (protocol.augmentation or "").startswith("dsa") else []
+        heeded += [each.recipe.get("teacher", {}).get("digest")] if by_teacher else []
         group = json.dumps([each.ipc, _numbers(each), each.preprocessing.describe(), heeded], sort_keys=True)
         found.setdefault(group, {})[name] = each
     return list(found.values())
 
 
 def _numbers(distilled: DistilledDataset) -> list[int] | None:
-    """Return the images of each class where these numbers differ."""
-    numbers = distilled.counts.tolist()
-    return numbers if distilled.label_kind == "index" and len(set(numbers)) > 1 else None
+    """Return the images of each class where these numbers differ; soft labels tell them only of a part of a set."""
+    if distilled.label_kind != "index" and len(distilled) == distilled.images_per_class * distilled.num_classes:
+        return None
+    numbers = distilled.hard_labels.bincount(minlength=distilled.num_classes).tolist()
+    return numbers if len(set(numbers)) > 1 else None
 
 
 def _hard(wanted: Regime) -> Regime:

@@ -82,11 +82,11 @@ class Tables:
         """
         own, augmented, plain = map(_means, (self.own, self.augmented, self.plain))
         found = []
-        for name, network, labels in own:
-            if name not in random or (labels == "hard" and (name, network, "soft") in own):
+        for key in own:
+            name, ipc, network, labels = key
+            if name not in random or (labels == "hard" and (name, ipc, network, "soft") in own):
                 continue
-            beside, hard = (random[name], network, "hard"), (name, network, "hard")
-            key = name, network, labels
+            beside, hard = (random[name], ipc, network, "hard"), (name, ipc, network, "hard")
             four = augmented[key], augmented[beside], plain[key], plain[beside]
             lrs = label_robust_score(real_accuracy, plain[hard], own[key], own[beside])
             scores = {"lrs": round(lrs, 2), "ars": round(augmentation_robust_score(*four), 2)}
@@ -94,9 +94,9 @@ class Tables:
         return found
 
 
-def _means(cells: Sequence[Cell]) -> dict[tuple[str, str, str], float]:
-    """Return mean accuracies as fractions by set, network and labels."""
-    return {(cell.set, cell.network, cell.labels): cell.mean / 100 for cell in cells}
+def _means(cells: Sequence[Cell]) -> dict[tuple[str, int, str, str], float]:
+    """Return mean accuracies as fractions by set, images per class, network and labels."""
+    return {(cell.set, cell.ipc, cell.network, cell.labels): cell.mean / 100 for cell in cells}
 
 
 def _score(difference: float) -> float:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.labels import Labels
@@ -133,7 +133,7 @@ def evaluate(
 def fit_network(
     examples: tuple[Tensor, Labels],
     distilled: DistilledDataset,
-    network: NetworkFactory,
+    network: NetworkFactory | nn.Module,
     protocol: Protocol,
     seed: int,
     index: int,
@@ -142,12 +142,14 @@ def fit_network(
     """Return a classifier that learned examples, prepared images `(N, C, H, W)` and their labels, under a protocol.
 
     It depends on the seed and its index alone; `distilled` is the set that the protocol was bound to, `place` device
-    and dtype of the network.
+    and dtype of the network. A network itself, in place of what makes one, goes on from the weights that it has.
     """
     images, labels = examples[0].to(*place), examples[1].to(place[0])
     targets = labels.as_(protocol.labels, distilled.num_classes, place[1])
     weights = generator(seed, "evaluation/weights", index, place[0])
     fresh = partial(build, network, distilled.image_shape, distilled.num_classes, weights, place[0])
+    if isinstance(network, nn.Module):
+        fresh = partial(network.to, *place)
     draws = generator(seed, "evaluation/training", index)
     with torch.random.fork_rng(devices=[place[0]] if place[0].type == "cuda" else []):
         torch.manual_seed(key(seed, "evaluation/dropout", index))  # layers that drop know the global generator alone

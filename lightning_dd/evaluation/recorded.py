@@ -15,7 +15,7 @@ from lightning_dd.data.sources import by_names, read_source
 from lightning_dd.errors import IN_PYTHON, UserError
 from lightning_dd.evaluation.evaluate import fit_network
 from lightning_dd.evaluation.protocol import Protocol
-from lightning_dd.evaluation.protocols import find_protocol
+from lightning_dd.evaluation.protocols import PROTOCOLS, find_protocol
 from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.build import sample
 from lightning_dd.networks.named import named_network, recorded_network
@@ -38,8 +38,9 @@ def train_recorded(
         found = _protocol(distilled, protocol, epochs, record, factory)
         examples = distilled.prepared, Labels(distilled.labels, distilled.label_kind)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        own, place = network if isinstance(network, nn.Module) else factory, (device, torch.get_default_dtype())
         with torch.enable_grad():
-            trained = fit_network(examples, distilled, factory, found, seed, 0, (device, torch.get_default_dtype()))
+            trained = fit_network(examples, distilled, own, found, seed, 0, place)
         return trained.eval()
 
 
@@ -104,10 +105,18 @@ def _factory(
         return lambda image_shape, num_classes: network
     if network is None:
         made_from = record.get("network_made_from") or distilled.recipe.get("network")
-        if not made_from:
+        if not made_from or not _is_recorded(made_from, distilled, record):
             raise UserError("The set does not say how its network was made: give network, such as 'ConvNet'.")
         return recorded_network(made_from)
     return named_network(network) if isinstance(network, str) else network
+
+
+def _is_recorded(made_from: dict[str, Any], distilled: DistilledDataset, record: dict[str, Any]) -> bool:
+    """Return whether a network is the evaluated one, as far as the record knows that by name."""
+    if "network_made_from" in record or "network" not in record or not PROTOCOLS[record["protocol"]].trains_networks:
+        return True
+    network = sample(recorded_network(made_from), distilled.image_shape, distilled.num_classes)
+    return record["network"] == getattr(network, "description", type(network).__name__)
 
 
 def _protocol(

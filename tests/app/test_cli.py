@@ -10,6 +10,7 @@ import yaml
 
 from lightning_dd.app.cli import main
 from lightning_dd.app.recorded import command_line
+from lightning_dd.app.resuming import with_own_config
 from lightning_dd.methods import DM
 
 FILES = ("config.yaml", "distilled.safetensors", "distilled.png", "results.json", "checkpoints/last.ckpt")
@@ -150,6 +151,17 @@ def test_a_run_can_be_tested_by_its_folder_alone(fit, tmp_path, capsys):
     records = json.loads((folder / "test_results.json").read_text())
     assert len(records) == 2
     assert "--config" not in records[0]["command"]  # as it was given
+
+
+def test_the_config_of_a_test_is_that_of_the_checkpoints_run(tmp_path):
+    """A newer run has saved nothing yet."""
+    for version, files in ((0, ("config.yaml", "checkpoints/last.ckpt")), (1, ("config.yaml",))):
+        for file in files:
+            path = tmp_path / f"version_{version}" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    words = with_own_config(["test", "--ckpt_path", str(tmp_path)])
+    assert words[1:3] == ["--config", str(tmp_path / "version_0" / "config.yaml")]
 
 
 def test_the_module_and_the_script_are_the_same_program():

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from lightning_dd.app import configs
 from lightning_dd.app.cli import main
 
@@ -28,3 +30,8 @@ def test_in_commands():
 def test_unknown_ones_are_named(capsys):
     assert main(["fit", "--config", "quickstrat"]) == 1
     assert "There is no config quickstrat; did you mean quickstart." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["configs/", ".", "/", ""])
+def test_a_folder_is_no_config(name):
+    assert configs.find(name) is None

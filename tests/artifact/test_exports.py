@@ -179,3 +179,10 @@ def test_the_command_export(tmp_path, capsys):
     assert commands.main(["export", str(tmp_path / "run"), "--to", "share", str(tmp_path / "share")]) == 0
     assert torch.equal(dd.load(tmp_path / "share").labels, LOGITS)
     assert commands.main(["export", str(tmp_path / "none"), "--to", "vico", str(tmp_path / "x.pt")]) == 1
+
+
+def test_a_run_is_not_shared_into_itself(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UserError, match="is a run's, whose record would be shortened: give another folder"):
+        _distilled().save_pretrained(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1

@@ -93,3 +93,10 @@ def test_what_does_not_go_together_is_refused():
     ):
         with pytest.raises(UserError, match=said):
             dd.merge(sets)
+
+
+def test_a_set_of_some_classes_comes_back(tmp_path):
+    """As a memory of tasks holds one, with the names of all."""
+    some = _distilled(("cat", "dog", "owl"), (0, 2, 2))
+    some.save(tmp_path / "distilled.safetensors")
+    assert dd.load(tmp_path).counts.tolist() == [0, 2, 2]

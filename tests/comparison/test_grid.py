@@ -21,6 +21,7 @@ from lightning_dd.training.data import training_set
 from lightning_dd.training.features import train_features
 
 SMALL = "MLP:width=8"
+TEACHER = {"network": {"class_path": "lightning_dd.networks.MLP", "init_args": {}}, "digest": "a" * 16}
 
 
 @pytest.fixture(scope="module")
@@ -245,3 +246,17 @@ def test_forms_of_the_table():
         "DM           hard      1  55.0 ± 5.0        40.0",
         "random real  hard      1  30.5 ± 0.5        20.0",
     ]
+
+
+def test_parts_with_soft_labels_stand_beside_as_many_real_images(data):
+    whole, protocol = _soft(data), find_protocol("common")
+    part = whole.select(["3", "5"])
+    assert len(groups([("whole", whole), ("part", part)], protocol)) == 2
+    assert len(RealImages(data, part, 0).random("hard").make(0)) == len(part) == 2
+
+
+def test_a_teacher_labels_the_random_images_beside_its_own_set_alone(data):
+    taught = _set(data, recipe={"protocol": "kd", "augmentation": "crop_scale", "teacher": TEACHER})
+    named, protocol = [("DM", _set(data)), ("RDED", taught)], find_protocol("common")
+    assert [list(group) for group in groups(named, protocol)] == [["DM", "RDED"]]
+    assert [list(group) for group in groups(named, protocol, by_teacher=True)] == [["DM"], ["RDED"]]

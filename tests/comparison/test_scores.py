@@ -49,3 +49,15 @@ def test_a_set_with_soft_labels_is_judged_by_its_own_recipe():
     assert row["labels"] == "soft"
     assert row["lrs"] == pytest.approx(label_robust_score(0.8, 0.3, 0.6, 0.35), abs=0.01)
     assert row["ars"] == pytest.approx(augmentation_robust_score(0.6, 0.35, 0.5, 0.33), abs=0.01)
+
+
+def test_random_images_of_another_number_are_no_rivals():
+    def cells(first, random_one, second, random_ten):
+        rows = ("A", 1, first), ("random real", 1, random_one), ("B", 10, second), ("random real", 10, random_ten)
+        return [Cell(name, "hard", ipc, "ConvNet", [value]) for name, ipc, value in rows]
+
+    found = Tables(*(cells(*values) for values in ((60, 40, 80, 70), (60, 40, 80, 70), (50, 30, 70, 60))))
+    rows = found.scores({"A": "random real", "B": "random real"}, real_accuracy=0.9)
+    assert [row["set"] for row in rows] == ["A", "B"]
+    assert rows[0]["lrs"] == pytest.approx(label_robust_score(0.9, 0.5, 0.6, 0.4), abs=0.01)
+    assert rows[1]["ars"] == pytest.approx(augmentation_robust_score(0.8, 0.7, 0.7, 0.6), abs=0.01)

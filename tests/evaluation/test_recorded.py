@@ -112,3 +112,24 @@ def test_a_network_of_other_outputs_or_inputs_is_refused(network, words):
     ):
         with pytest.raises(UserError, match=words):
             use()
+
+
+@pytest.mark.parametrize("kind", ["ours", "plain"])
+def test_a_network_goes_on_from_its_weights(kind):
+    own = ConvNet((1, 8, 8), 2, width=4, depth=1) if kind == "ours" else nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    with torch.no_grad():
+        for parameter in own.parameters():
+            parameter.fill_(3.0)
+    assert _sides().train(own, protocol="common", epochs=1) is own
+    assert all((parameter - 3).abs().max() < 1 for parameter in own.parameters())
+
+
+def test_another_network_than_the_recorded_one_is_not_taken_for_it():
+    made_from = ConvNet((1, 8, 8), 2, width=4, depth=1).made_from
+    record = {"step": 1, "protocol": "common", "epochs": 1, "network": "Mine", "split": "test", "num_networks": 1}
+    record |= {"accuracy_mean": 50.0, "accuracy_std": 0.0, "random_real_mean": None, "random_real_std": None}
+    distilled = _sides(recipe={"network": made_from}, info={"evaluations": [record]})
+    with pytest.raises(UserError, match="does not say how its network was made"):
+        distilled.train()
+    distilled.info["evaluations"][0]["network"] = "ConvNet (width 4, depth 1)"
+    assert isinstance(distilled.train(), ConvNet)

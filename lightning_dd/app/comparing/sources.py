@@ -89,7 +89,8 @@ def _method(info: dict[str, Any]) -> str | None:
 
 def _of_file(path: Path) -> str:
     """Return the last parts of a path that say something."""
-    parts = [part for part in path.with_suffix("").parts if part not in ("distilled", "images_best", "/", "..")]
+    known = ("distilled", "images_best", "/")
+    parts = [part for part in path.resolve().with_suffix("").parts if part not in known]
     return "/".join(parts[-2:] if parts and parts[-1].startswith("version_") else parts[-1:]) or str(path)
 
 

@@ -136,7 +136,7 @@ def _candidates(
     def trained() -> TrainedFeatures:
         return train_features(training_set(data, place), ConvNet, epochs, options.seed, place, data.cache, True)
 
-    kinds = groups(((name, each) for name, sets in named.items() for each in sets), protocol)
+    kinds = groups(((name, each) for name, sets in named.items() for each in sets), protocol, options.soft_labels)
     numbers = [next(iter(kind.values())).ipc for kind in kinds]
     for kind, ipc in zip(kinds, numbers, strict=True):
         first, like = next(iter(kind.items()))

@@ -98,7 +98,7 @@ def accuracy(record: Record) -> str:
 
 def tests(records: Sequence[Record]) -> str:
     """Return what `lightning_dd test` measured later; nothing where it did not."""
-    entries = [entry for record in records for entry in record["evaluations"]]
+    entries = [entry for record in records for entry in record["evaluations"][-1:]]  # those before are the run's own
     return _section("Tested again", _evaluations(entries)) if entries else ""
 
 

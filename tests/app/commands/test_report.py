@@ -140,12 +140,15 @@ def test_later_tests_and_the_rule_of_a_coreset(tmp_path):
     config = {"model": {"init_args": {"selection": "herding"}}}
     run = _run(tmp_path / "version_0", evaluations=(_evaluation(1, 60.0),), method="Coreset", config=config)
     assert "Tested again" not in page([run])
-    tested = {"evaluations": [{**_evaluation(1, 18.9), "network": "AlexNet", "protocol": "common"}]}
+    again = {**_evaluation(1, 18.9), "network": "AlexNet", "protocol": "common"}
+    tested = {"evaluations": [_evaluation(1, 60.0), again]}  # the run's own, which its checkpoint brought, and another
     (run / "test_results.json").write_text(json.dumps([tested]))
     text = _text(page([run]))
     assert "Coreset, herding on Fashion-MNIST" in text
     assert "Tested again" in text
     assert "2 x AlexNet common, 1000 epochs" in text
+    other = page([_run(tmp_path / "other", evaluations=(_evaluation(1, 60.0),))])
+    assert text.count("60.0") == _text(other).count("60.0")
 
 
 def test_several_runs(tmp_path):
