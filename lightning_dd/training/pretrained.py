@@ -79,6 +79,7 @@ def trained_network(
     }  # devices round
     if own := _source(type(network)):
         depends_on["source"] = own
+    cache = cache and own is not None
     depends_on |= {"shape": list(data.images.shape), "pixels and labels": data.digest}
     depends_on |= {"preprocessing": data.preprocessing, "recipe": recipes.describe(recipe, data, device)}
     state = cached([], depends_on, learn, cache)
@@ -87,14 +88,18 @@ def trained_network(
     return network.eval(), history
 
 
-def _source(kind: type) -> str:
+def _source(kind: type) -> str | None:
     """Return a digest of the files in which a user's network and what it inherits from stand; empty for this package's.
 
-    A network whose modules are called alike may compute otherwise.
+    A network whose modules are called alike may compute otherwise. None where there are no files, as in a notebook.
     """
-    own = [each for each in kind.__mro__ if each.__module__.partition(".")[0] not in ("lightning_dd", "torch")]
-    files = sorted({inspect.getsourcefile(each) or "" for each in own if each.__module__ != "builtins"})
-    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest() if files else ""
+    known = "lightning_dd", "torch", "builtins"
+    own = [each for each in kind.__mro__ if each.__module__.partition(".")[0] not in known]
+    try:
+        files = sorted({inspect.getsourcefile(each) for each in own})
+        return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest() if files else ""
+    except (OSError, TypeError):
+        return None
 
 
 def initial_weights(seed: int, device: torch.device) -> torch.Generator:
