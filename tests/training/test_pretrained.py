@@ -248,7 +248,7 @@ def test_a_network_without_a_file_is_trained_each_time(monkeypatch):
     """As one of a notebook's."""
     trained, train = [], recipes.train_fast
     monkeypatch.setattr(recipes, "train_fast", lambda *arguments: trained.append(1) or train(*arguments))
-    kind = type("Own", (ConvNet,), {"__module__": "__main__"})
+    kind = type("Own", (ConvNet,), {"__module__": "nowhere"})
     for _ in range(2):
         _source(partial(kind, width=8, depth=2), number=1)
     assert len(trained) == 2
