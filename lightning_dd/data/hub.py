@@ -109,7 +109,7 @@ class HubSet:
 def find_hub_set(root: Path, *folders: str) -> HubSet | None:
     """Return the set in `root/<one of folders>`, or in `root` itself, or None where there are no Parquet files.
 
-    Folders in `root` count for its own set where they are named after a part or after data: others are other sets'.
+    Folders in `root` count for its own set where they are named after none: others are other sets'.
     """
     for place in (root / name for name in folders):
         if place.is_dir() and any(_parquet_files(place)):
@@ -148,8 +148,9 @@ def open_hub_set(root: Path, image_column: str | None = None, label_column: str 
 
 
 def _of_one_set(folder: Path) -> bool:
-    """Return whether a folder's name says that the folders beside it hold other parts of the same data set."""
-    return bool({"data", *sum(SPLIT_WORDS.values(), ())} & set(re.findall("[a-z]+", folder.name.lower())))
+    """Return whether a folder is called after a part, or as a repository calls its only configuration."""
+    known = {"data", "plain", "default", *sum(SPLIT_WORDS.values(), ())}
+    return bool(known & set(re.findall("[a-z]+", folder.name.lower())))
 
 
 def _find_splits(root: Path) -> dict[str, tuple[Path, ...]]:

@@ -146,7 +146,7 @@ def test_svhn_from_mat_files(tmp_path, monkeypatch):
         assert torch.equal(data.test_images[3, 1], torch.from_numpy(pixels[:, :, 1, 3]))
 
 
-@pytest.mark.parametrize("inner", ["cifar10", "."])
+@pytest.mark.parametrize("inner", ["cifar10", ".", "plain_text"])
 def test_cifar10_from_parquet_shards(tmp_path, write_parquet, picture, inner):
     for shard in range(2):
         contents = [picture(10 * label + shard, (32, 32)) for label in range(10)]
