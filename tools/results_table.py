@@ -49,31 +49,31 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def table(root: Path) -> str:
     """Return the records under `configs/` as Markdown, a table for each data set: a row a config, folded the others."""
     entries = sorted(records(root, MEASURED), key=_place)
-    chosen = ((config, record) for config, record in _foremost(entries)[0] if config.stem.endswith("_herding"))
+    chosen = ((config, record) for config, record in _representatives(entries)[0] if config.stem.endswith("_herding"))
     herding = {_task(record): record for _, record in chosen}
     parts = []
     for name, group in groupby(entries, key=lambda entry: entry[1]["dataset"]):
         parts.append(f"### {TITLES.get(name, name)}")
-        first, others = _foremost(list(group))
+        first, others = _representatives(list(group))
         for part, form in ((first, "{}"), (others, FOLDED)):
             rows = [_row(*entry, herding.get(_task(entry[1]))) for entry in part]
             parts += [form.format(markdown(COLUMNS, rows))] if rows else []
     return "\n\n".join(parts)
 
 
-def _foremost(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+def _representatives(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
     """Return of each config the record that stands for it, and all others, in their order.
 
     It is of the method's own protocol, of most steps, of most networks, and the last of those: never the most accurate.
     """
 
-    def founded(entry: Entry) -> tuple[bool, int, int]:
+    def rank(entry: Entry) -> tuple[bool, int, int]:
         last = entry[1]["evaluations"][-1]
         return last["protocol"] == _own_protocol(entry[1]), entry[1]["steps"], last["num_networks"]
 
     first = []
     for _, group in groupby(entries, key=lambda entry: _place(entry)[:-1]):
-        first.append(max(reversed(list(group)), key=founded))  # of equals max takes the first
+        first.append(max(reversed(list(group)), key=rank))  # of equals max takes the first
     return first, [entry for entry in entries if not any(entry is each for each in first)]
 
 
@@ -102,7 +102,7 @@ def _tried(config: Path, record: dict[str, Any]) -> list[str]:
 
 def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -> list[str]:
     """Return the cells of one record; `herding` is that of as many images chosen by herding, if there is one."""
-    last = record["evaluations"][-1]  # the best founded
+    last = record["evaluations"][-1]  # of most steps
     published = comparable_number(config, record)
     short = ["settings scaled down"] if config.stem.endswith("_short") else []
     departures = record.get("data_departures", []) + short

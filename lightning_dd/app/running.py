@@ -48,8 +48,8 @@ from lightning_dd.errors import OptionError, UserError
 from lightning_dd.runtime.precision import Float32Fallback, has_bf16
 
 CPU = torch.device("cpu")
-PATIENCE = timedelta(days=30)
-"""How long a process waits for another, which may train a network meanwhile; of one that ended it hears at once."""
+PROCESS_TIMEOUT = timedelta(days=30)
+"""Of a collective operation: another process may train a network meanwhile; the end of one is noticed at once."""
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": -1,  # the loader is endless: max_steps says when to stop
     "default_root_dir": "runs",
@@ -140,7 +140,7 @@ def prepare_trainer(trainer: Trainer, spell: Callable[[str], str] | None = None)
         UserError: a callback or an option of the trainer has no effect on a method.
     """
     if getattr(trainer.strategy, "_timeout", None) == default_pg_timeout:
-        trainer.strategy._timeout = PATIENCE
+        trainer.strategy._timeout = PROCESS_TIMEOUT
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # a user's own plugin stays
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     if trainer.precision == "bf16-mixed" and isinstance(trainer.accelerator, CPUAccelerator) and not has_bf16(CPU):

@@ -18,7 +18,7 @@ from lightning_dd.runtime.memory import peak_memory
 from lightning_dd.runtime.options import CheckedOptions
 
 TIMED = 10  # steps after the first, which compiles and warms up
-PATIENCE = 30.0  # seconds of steps after which fewer will do
+PROCESS_TIMEOUT = 30.0  # seconds of steps after which fewer will do
 TITLES, WIDTH = 14, 120  # columns
 
 Advice = Callable[[Trainer, LightningModule], list[str]]
@@ -56,7 +56,7 @@ class RunSummary(CheckedOptions, Callback):
         if self._timed:
             self._seconds += time.perf_counter() - self._start
         last = trainer.global_step == trainer.max_steps
-        if self._timed == TIMED or self._seconds > PATIENCE or last:
+        if self._timed == TIMED or self._seconds > PROCESS_TIMEOUT or last:
             self._told = True
             print(f"\n{self._time(trainer, module)}\n", flush=True)
         self._timed += 1

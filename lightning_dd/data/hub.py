@@ -109,12 +109,12 @@ class HubSet:
 def find_hub_set(root: Path, *folders: str) -> HubSet | None:
     """Return the set in `root/<one of folders>`, or in `root` itself, or None where there are no Parquet files.
 
-    Folders in `root` count for its own set where they are named after none: others are other sets'.
+    Of the folders in `root` only splits and unnamed configurations count: others hold other sets.
     """
     for place in (root / name for name in folders):
         if place.is_dir() and any(_parquet_files(place)):
             return open_hub_set(place)
-    own = (file for file in _parquet_files(root) if file.parent == root or _of_one_set(file.parent))
+    own = (file for file in _parquet_files(root) if file.parent == root or _is_split_or_config(file.parent))
     return open_hub_set(root) if root.is_dir() and any(own) else None
 
 
@@ -147,8 +147,8 @@ def open_hub_set(root: Path, image_column: str | None = None, label_column: str 
     return hub_set
 
 
-def _of_one_set(folder: Path) -> bool:
-    """Return whether a folder is called after a part, or as a repository calls its only configuration."""
+def _is_split_or_config(folder: Path) -> bool:
+    """Return whether a folder has the name of a split, or of a repository's only configuration."""
     known = {"data", "plain", "default", *sum(SPLIT_WORDS.values(), ())}
     return bool(known & set(re.findall("[a-z]+", folder.name.lower())))
 
@@ -157,7 +157,8 @@ def _find_splits(root: Path) -> dict[str, tuple[Path, ...]]:
     if not root.is_dir():
         raise UserError(f"there is no folder or Parquet file {root}: check {{data.root}}")
     files = _parquet_files(root)
-    folders = sorted({file.parent.name for file in files if file.parent != root and not _of_one_set(file.parent)})
+    below = {file.parent for file in files} - {root}
+    folders = sorted(folder.name for folder in below if not _is_split_or_config(folder))
     if len(folders) > 1:
         raise UserError(f"{root} holds several data sets ({', '.join(folders)}): name the folder of one of them")
     splits = {}

@@ -105,13 +105,13 @@ def _factory(
         return lambda image_shape, num_classes: network
     if network is None:
         made_from = record.get("network_made_from") or distilled.recipe.get("network")
-        if not made_from or not _is_recorded(made_from, distilled, record):
+        if not made_from or not _matches_record(made_from, distilled, record):
             raise UserError("The set does not say how its network was made: give network, such as 'ConvNet'.")
         return recorded_network(made_from)
     return named_network(network) if isinstance(network, str) else network
 
 
-def _is_recorded(made_from: dict[str, Any], distilled: DistilledDataset, record: dict[str, Any]) -> bool:
+def _matches_record(made_from: dict[str, Any], distilled: DistilledDataset, record: dict[str, Any]) -> bool:
     """Return whether a network is the evaluated one, as far as the record knows that by name."""
     if "network_made_from" in record or "network" not in record or not PROTOCOLS[record["protocol"]].trains_networks:
         return True

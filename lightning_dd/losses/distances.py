@@ -85,8 +85,8 @@ def squared_distance(real: Gradients, synthetic: Gradients) -> Tensor:
 def convolution_distance(real: Gradients, synthetic: Gradients, power: int = 2) -> Tensor:
     """Return the difference of convolutions' gradients to a power, summed over entries, layers and classes (IDC).
 
-    `D = sum_c sum_convolutions sum_entries |G - G'|^p`. Linear layers, and what has
-    one dimension as biases have, do not count; the weights of LayerNorm do, as in the official code.
+    `D = sum_c sum_convolutions sum_entries |G - G'|^p`. Linear layers
+    and parameters of one dimension do not count; the weights of LayerNorm do, as in the official code.
 
     Args:
         real: gradients G on each class's real images; without a graph.

@@ -45,7 +45,7 @@ class DANCE(DM):
     protocol = "dance"
     pixel_lr = 0.01
     """The paper's learning rate of pixels in [0, 1], for each image of a class."""
-    pretraining: Recipe = "dance"
+    pretraining_recipe: Recipe = "dance"
     """How the official code trains its networks; see `lightning_dd.training.recipes`."""
 
     def __init__(
@@ -68,7 +68,7 @@ class DANCE(DM):
 
     def own_networks(self) -> PretrainedNetworks:
         """Return a few networks trained on the real images, each at weights between its first and its last."""
-        return PretrainedNetworks(self.num_networks, self.network_epochs, self.pretraining, mix=True)
+        return PretrainedNetworks(self.num_networks, self.network_epochs, self.pretraining_recipe, mix=True)
 
     def setup(self, stage: str) -> None:
         """Prepare, and find the learning rate and the bounds of pixels."""

@@ -43,7 +43,7 @@ class NCFM(DANCE):
     protocol = "ncfm"
     adam_lr = 0.001
     """The official code's learning rate of pixels in [0, 1] under AdamW: a tenth of what its configurations say."""
-    pretraining = "ncfm"
+    pretraining_recipe = "ncfm"
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from lightning_dd.errors import UserError
 
 LAUNCHER = "LIGHTNING_DD_LAUNCHER"
 """The environment variable that holds the id of the process that starts others."""
-PATIENCE = 10.0
+PROCESS_TIMEOUT = 10.0
 """Seconds in which rank 0 saves and reports an error that all processes have."""
 LOOK_EVERY = 0.2
 SAVING = 2.0
@@ -80,7 +80,7 @@ def end_others() -> None:
 def wait_for_rank_zero() -> None:
     """Wait for rank 0, which ends the others, in case it has the same error."""
     if local_rank() and not _finished.is_set():
-        time.sleep(PATIENCE)
+        time.sleep(PROCESS_TIMEOUT)
 
 
 def explain_lost() -> LostProcessError | None:

@@ -40,7 +40,7 @@ Recipe = Literal["fast", "plain", "dance", "ncfm", "dsdm", "accdd"]
 
 @dataclass(frozen=True)
 class CutMixRecipe:
-    """What tells trainings with CutMix apart.
+    """Settings of a training with CutMix.
 
     Attributes:
         batch_size: images in a mini-batch.

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
 
 import lightning_dd as dd
-from lightning_dd.app.running import PATIENCE, prepare_trainer
+from lightning_dd.app.running import PROCESS_TIMEOUT, prepare_trainer
 from lightning_dd.methods import DM
 
 
@@ -82,7 +82,7 @@ def test_bf16_that_a_processor_would_emulate_gives_way_to_float32(fit, tmp_path,
 
 def test_processes_wait_for_one_that_trains_a_network():
     own = timedelta(seconds=5)
-    for strategy, wanted in (("ddp", PATIENCE), (DDPStrategy(timeout=own), own)):
+    for strategy, wanted in (("ddp", PROCESS_TIMEOUT), (DDPStrategy(timeout=own), own)):
         options = {"devices": 2, "logger": False, "enable_checkpointing": False}
         trainer = Trainer(accelerator="cpu", strategy=strategy, **options)
         prepare_trainer(trainer)
