@@ -54,8 +54,8 @@ def _of_others(error: BaseException) -> UserError | None:
     library = _library(error)
     if library == "pyarrow" or type(error).__module__.startswith("pyarrow"):
         return UserError(f"A Parquet file is damaged ({_first_line(error)}): fetch it again.")
-    in_trainer = "__init__" in _functions(error) and "lightning.pytorch.trainer.trainer" in where
-    if isinstance(error, MisconfigurationException) or library == "lightning" or in_trainer:
+    making_trainer = ("lightning.pytorch.trainer.trainer", "__init__") in zip(where, _functions(error), strict=False)
+    if isinstance(error, MisconfigurationException) or library == "lightning" or making_trainer:
         return UserError(_of_lightning(error))
     return None
 

@@ -188,8 +188,9 @@ def check_learned(trainer: Trainer) -> None:
     """
     if trainer.lightning_module.learned:
         return
-    if trainer.is_global_zero and trainer.log_dir and not trainer.fast_dev_run:
-        remove_empty_run_dir(Path(trainer.log_dir))
+    folder = trainer.log_dir  # asked of every process, or those that ask wait for the others
+    if trainer.is_global_zero and folder and not trainer.fast_dev_run:
+        remove_empty_run_dir(Path(folder))
     limits = ("max_steps", "max_epochs", "max_time", "limit_train_batches")
     named = ", ".join(f"{{trainer.{name}}}" for name in limits)
     raise UserError(f"Nothing was learned: the run ended before its first step; look at {named}.")

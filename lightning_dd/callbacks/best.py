@@ -63,9 +63,9 @@ class BestCheckpoint(CheckedOptions, Callback):
         """Keep the final set if it is the best, and say which one is."""
         self.on_train_batch_end(trainer, module)
         accuracies, steps = self._accuracies(trainer)
+        best = run_folder(trainer) / BEST  # asked of every process, or those that ask wait for the others
         if trainer.is_global_zero and len(steps) > 1:
             step = steps[accuracies.index(max(accuracies))]
-            best = run_folder(trainer) / BEST
             there = f"that set is in {best}; `test` takes its checkpoint, {BEST_CHECKPOINT} beside it."
             earlier = "that set is in the folder of the run that this one went on from."
             where = there if best.exists() else earlier

@@ -131,8 +131,7 @@ class Evaluation(CheckedOptions, Kept):
         images, labels = (part[:TIMED_IMAGES].to(device) for part in data.split(self.split))
         test_set = prepared(images, data.preprocessing_on(device)), labels
         protocol, share = self._protocol_for(module, data.name), math.ceil(self.num_networks / trainer.world_size)
-        real = find_protocol(protocol.random_real) if protocol.random_real else protocol
-        kinds = [protocol, real] if self.random_real else [protocol]
+        kinds = [protocol, protocol.for_real()] if self.random_real else [protocol]
         with _training(trainer):
             part = distilled_set(trainer, module), test_set, len(data.split(self.split)[1])
             seconds = [network_seconds(*part, self.network or module.network, kind, module.seed) for kind in kinds]

@@ -50,8 +50,9 @@ class StepTimer(Kept):
             torch.cuda.reset_peak_memory_stats(module.device)
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
-        """Start the clock of a step; count the operations of the first."""
-        if self._operations is None and not getattr(module, "compile_objective", True):
+        """Start the clock of a step; count the operations of the second, the first may prepare much besides."""
+        now = module.iteration > 0 or trainer.max_steps == 1
+        if now and self._operations is None and not getattr(module, "compile_objective", True):
             self._counting = ExitStack()
             self._counted = self._counting.enter_context(counted())
         self._stopwatch.start("step")

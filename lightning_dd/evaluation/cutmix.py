@@ -54,7 +54,8 @@ class CutMixProtocol(Protocol):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield mini-batches, of which some are mixed; see `Protocol.batches`."""
         plain = mini_batches(images, labels, rows, augment, generator)
-        return mix_some(plain, self.mixed, distilled.num_classes, generator)
+        mixed = 0.0 if augment is None else self.mixed  # mixing is augmentation too
+        return mix_some(plain, mixed, distilled.num_classes, generator)
 
     @property
     def total_epochs(self) -> int:

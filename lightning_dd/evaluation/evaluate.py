@@ -15,7 +15,6 @@ from lightning_dd.artifact.labels import Labels
 from lightning_dd.data.lazy import Images
 from lightning_dd.evaluation.baseline import conditions, measured_once
 from lightning_dd.evaluation.protocol import Protocol
-from lightning_dd.evaluation.protocols import find_protocol
 from lightning_dd.networks import NetworkFactory, build
 from lightning_dd.rng import generator, key
 from lightning_dd.training.loop import Classifier, accuracy
@@ -49,7 +48,8 @@ class Accuracies:
 
     def record(self, step: int, protocol: Protocol, split: str) -> dict[str, Any]:
         """Return one entry of `evaluations` in `results.json`; standard deviations are over the population."""
-        for_real = {"random_real_protocol": protocol.random_real} if protocol.random_real else {}
+        real = protocol.for_real().name
+        for_real = {"random_real_protocol": real} if real != protocol.name else {}
         coded = {"random_coded_mean": _mean(self.random_coded), "random_coded_std": _std(self.random_coded)}
         return {
             "step": step,
@@ -102,7 +102,7 @@ def evaluate(
     device, dtype = test_set[0].device, torch.get_default_dtype()  # of the networks that are built here
     test_set = test_set[0].to(dtype), test_set[1]
     protocol = protocol.bind(distilled.recipe)
-    for_real = find_protocol(protocol.random_real) if protocol.random_real else protocol.for_real()
+    for_real = protocol.for_real()
 
     def measure(images: Tensor, labels: Labels, protocol: Protocol, index: int) -> float:
         place = device, dtype

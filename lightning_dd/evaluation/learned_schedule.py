@@ -1,6 +1,6 @@
 """Training by exactly the steps that a set was learned with (DD, arXiv 1811.10959)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,9 +18,23 @@ _NO_STEPS = "The set brings no steps of its own to train with; use {evaluation.p
 
 @dataclass(frozen=True)
 class LearnedScheduleProtocol(Protocol):
-    """The set brings its own steps; of the fields, `random_real` alone matters."""
+    """The set brings its own steps; of the fields, `random_real` alone matters.
+
+    Attributes:
+        random_real: the protocol for random real images, to which steps that were learned with others are not fair.
+    """
 
     instead_of_epochs = "trains with the set's own steps"
+
+    random_real: Protocol = field(kw_only=True)
+
+    def for_data(self, data: str, batch_norm: bool) -> "LearnedScheduleProtocol":
+        """Return the protocol with that for random real images in its form for a data set and networks."""
+        return replace(self, random_real=self.random_real.for_data(data, batch_norm))
+
+    def for_real(self) -> Protocol:
+        """Return the protocol for random real images."""
+        return self.random_real
 
     def bind(self, recipe: dict[str, Any]) -> "LearnedScheduleProtocol":
         """Return the protocol as it is; raise a `UserError` where the set has no steps of its own."""

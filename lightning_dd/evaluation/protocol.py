@@ -42,7 +42,6 @@ class Protocol:
         batch_size: images in a step; shuffled each epoch, the last incomplete batch is kept.
         labels: what is trained on: `hard`, class indices; `soft`, probabilities where the set has them; `targets`,
             those of a regression; `kd`, a teacher's for every view.
-        random_real: name of the protocol for random real images, where that of the set would not be fair to them.
     """
 
     trains_networks: ClassVar[bool] = True
@@ -58,7 +57,6 @@ class Protocol:
     weight_decay: float = 5e-4
     batch_size: int = 256
     labels: Regime = "hard"
-    random_real: str | None = None
 
     def for_data(self: _Self, data: str, batch_norm: bool) -> _Self:
         """Return the protocol for a data set: DSA mirrors no digits, unless a set was distilled so.
@@ -90,7 +88,7 @@ class Protocol:
         """
         return self
 
-    def for_real(self: _Self) -> _Self:
+    def for_real(self) -> "Protocol":
         """Return the bound protocol for real images in place of the set's, where it heeds how the set was made."""
         return self
 

@@ -13,6 +13,7 @@ from lightning_dd.evaluation.learned_schedule import LearnedScheduleProtocol
 from lightning_dd.evaluation.protocol import DCProtocol, LearnedLRProtocol, Protocol
 from lightning_dd.networks.base import has_batch_norm
 
+_DC = DCProtocol("dc", "Dataset Condensation with Gradient Matching (arXiv 2006.05929)", 300)
 _DATM = "Difficulty-Aligned Trajectory Matching (arXiv 2310.05773)"
 _NCFM = "Neural Characteristic Function (arXiv 2502.20653)"
 _FIFTHS = (1 / 5, 2 / 5, 3 / 5, 4 / 5)
@@ -21,13 +22,12 @@ _COMMON = "for comparing methods: DSA augmentation for all, "
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        DCProtocol("dc", "Dataset Condensation with Gradient Matching (arXiv 2006.05929)", 300),
+        _DC,
         Protocol("dsa", "Differentiable Siamese Augmentation (arXiv 2102.08259)", 1000, "dsa"),
         Protocol("dm", "Distribution Matching (arXiv 2110.04181)", 1000, "dsa"),
         LearnedLRProtocol("mtt", "Matching Training Trajectories (arXiv 2203.11932)", 1000, "dsa"),
         LearnedLRProtocol("datm", _DATM, 1000, "dsa", batch_size=128, labels="soft"),
-        # step sizes that were learned with some images are the wrong ones for others, so those are trained as usual
-        LearnedScheduleProtocol("dd", "Dataset Distillation (arXiv 1811.10959)", None, random_real="dc"),
+        LearnedScheduleProtocol("dd", "Dataset Distillation (arXiv 1811.10959)", None, random_real=_DC),
         FRePoProtocol("frepo", "Neural Feature Regression (arXiv 2206.00719)"),
         KernelProtocol("krr", "Kernel Ridge-Regression (arXiv 2011.00050): no network, the kernel itself"),
         Protocol("datadam", "Attention Matching (arXiv 2310.00093)", 1800, "dsa", batch_size=64),

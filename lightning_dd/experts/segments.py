@@ -70,9 +70,8 @@ class ExpertSegments(NetworkSource):
             UserError: they do not go with the run.
         """
         super().setup(context)
-        data, last = context.data, self.max_start_epoch - 1 + self.epochs
         self.use(Trajectories(self.folder), context.build(generator(context.seed, "network", 0, context.device)))
-        self.trajectories.check(data.name, data.preprocessing, context.image_shape, self.flat.network, last)
+        self.trajectories.check(context.data, self.flat.network, self.max_start_epoch - 1 + self.epochs)
 
     def use(self, trajectories: Trajectories, network: Network) -> None:
         """Take experts, and a network of their architecture whose own weights are not used."""

@@ -1,16 +1,18 @@
 """Reading expert trajectories: a folder of files, mapped into memory, and its `experts.json`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from lightning_dd.artifact.preprocessing import Preprocessing
 from lightning_dd.errors import UserError
 from lightning_dd.experts import provenance
 from lightning_dd.experts.recording import expert_file
+
+if TYPE_CHECKING:
+    from lightning_dd.data import ImageData
 
 
 class Trajectories:
@@ -66,25 +68,26 @@ class Trajectories:
         except (SafetensorError, OSError) as error:
             raise UserError(f"The expert {path} cannot be read ({error}); delete it and record it again.") from None
 
-    def check(
-        self, data: str, preprocessing: Preprocessing, shape: tuple[int, int, int], network: nn.Module, last_epoch: int
-    ) -> None:
-        """Refuse experts of another data set, preprocessing (on the CPU) or network, or of too few epochs.
+    def check(self, data: "ImageData", network: nn.Module, last_epoch: int) -> None:
+        """Refuse experts of other images, preprocessing or network than a run's, or of too few epochs.
 
         Raises:
             UserError: they are.
         """
         theirs, experts = self.description, f"The experts in {self.folder}"
         name, kind = theirs["network"]["name"], theirs["preprocessing"]["kind"]
-        if theirs["data"]["name"] != data:
-            raise UserError(f"{experts} learned {theirs['data']['name']}, but this run is on {data}.")
+        if theirs["data"]["name"] != data.name:
+            raise UserError(f"{experts} learned {theirs['data']['name']}, but this run is on {data.name}.")
+        if (seen := theirs["data"]["num_images"]) != len(data.train_labels):
+            counts = f"{seen:,} training images, where this run has {len(data.train_labels):,}"
+            raise UserError(f"{experts} learned {counts}; give {{data.held_out}} as they had it.")
         if (ours := provenance.describe_network(network)) != theirs["network"]:
             kinds = f"{experts} are networks {name}, this run's is another ({ours['name']})"
             raise UserError(f"{kinds}; give the same {{model.network}}.")
-        inputs = provenance.describe_preprocessing(preprocessing, shape)
+        inputs = provenance.describe_preprocessing(data.preprocessing, data.image_shape)
         if not provenance.same_preprocessing(inputs, theirs["preprocessing"]):
             raise UserError(
-                f"{experts} saw other inputs (theirs: {kind}, ours: {preprocessing.kind}); give {{data.zca}}, "
+                f"{experts} saw other inputs (theirs: {kind}, ours: {data.preprocessing.kind}); give {{data.zca}}, "
                 "{data.normalization} and {data.held_out} as they had them."
             )
         if self.epochs < last_epoch:

@@ -73,10 +73,9 @@ class DANCE(DM):
     def setup(self, stage: str) -> None:
         """Prepare, and find the learning rate and the bounds of pixels."""
         super().setup(stage)
-        if stage == "fit":
-            preprocessing = self.trainer.datamodule.preprocessing
-            self.lr = self._given_lr or self.published_lr(pixel_std(preprocessing))
-            self._bounds = pixel_bounds(preprocessing, self.synthetic.codec) if self.clamp else None
+        preprocessing = self.trainer.datamodule.preprocessing
+        self.lr = self._given_lr or self.published_lr(pixel_std(preprocessing))
+        self._bounds = pixel_bounds(preprocessing, self.synthetic.codec) if self.clamp else None
 
     def published_lr(self, std: float) -> float:
         """Return the published learning rate in a space whose pixels were divided by `std`."""

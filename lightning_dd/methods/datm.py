@@ -102,4 +102,4 @@ class DATM(MTT):
         """Return whether the loss is small enough for the step to count."""
         if self.largest_loss is None:
             return None
-        return self.trainer.strategy.reduce(loss, reduce_op="sum") <= self.largest_loss  # over processes
+        return self.trainer.strategy.reduce(loss.clone(), reduce_op="sum") <= self.largest_loss  # over processes

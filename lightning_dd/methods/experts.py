@@ -194,16 +194,25 @@ class Experts(Task):
     def _finish(self, recording: Recording, weights: Tensor) -> None:
         if not weights.isfinite().all():
             raise UserError(f"Expert {recording.number} diverged; lower {{lr}} (now {self.lr:g}).")
+        tested = self._tested(weights)
+        recording.finish(self.epochs, weights, tested)
+        provenance.write_description(self.folder, self._description())
+        found = "".join(f"{percent:.1f} % of the test images " for percent in tested.values())
+        print(f"\nexpert {recording.number}: {found}after {self.epochs} epochs", flush=True)
+
+    def _tested(self, weights: Tensor) -> dict[str, float]:
+        """Return the accuracy on the test images in percent, by its name in the record; nothing without such images."""
+        if len(self.trainer.datamodule.test_labels) == 0:
+            return {}
         images, labels = self.trainer.datamodule.split("test")
         self._flat.network.eval()
         with torch.no_grad():
-            percent = accuracy(
-                lambda part: self._flat(weights, self._prepare(part.to(self.device))), images, labels.to(self.device)
-            )
+            percent = accuracy(lambda part: self._logits(weights, part), images, labels.to(self.device))
         self._flat.network.train()
-        recording.finish(self.epochs, weights, {"test_accuracy": round(percent, 3)})
-        provenance.write_description(self.folder, self._description())
-        print(f"\nexpert {recording.number}: {percent:.1f} % of the test images after {self.epochs} epochs", flush=True)
+        return {"test_accuracy": round(percent, 3)}
+
+    def _logits(self, weights: Tensor, images: Tensor) -> Tensor:
+        return self._flat(weights, self._prepare(images.to(self.device)).to(weights))
 
     def _space(self, unfinished: int) -> int:
         """Return the bytes that so many experts take: weights in float32."""

@@ -119,11 +119,10 @@ class IDC(DC):
         if not any(weight.ndim > 2 for weight in weights):
             raise OptionError("network", "has no convolutions, whose gradients IDC matches")
         super().setup(stage)
-        if stage == "fit":
-            preprocessing = self.trainer.datamodule.preprocessing
-            published = self.pixel_lr * self.ipc / PIXEL_LR_IPC / pixel_std(preprocessing) ** 2
-            self.lr = self._given_lr or published
-            self._bounds = pixel_bounds(preprocessing, self.synthetic.codec)
+        preprocessing = self.trainer.datamodule.preprocessing
+        published = self.pixel_lr * self.ipc / PIXEL_LR_IPC / pixel_std(preprocessing) ** 2
+        self.lr = self._given_lr or published
+        self._bounds = pixel_bounds(preprocessing, self.synthetic.codec)
 
     def build_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return SGD, with what a step for each class makes of the momentum."""

@@ -70,7 +70,7 @@ class Resumable(Task):
         if self.trainer.precision == "64-true":
             self.double()  # Lightning would only after loading, which would have rounded
         if self.ema is not None:
-            self._average = saved["average"].to(self.synthetic.codec.images)
+            self._average = saved["average"].to(self.trainer.strategy.root_device, self.synthetic.codec.images.dtype)
         if self.trainer.state.fn == TrainerFn.FITTING:  # a test has no use for them, nor set them up
             self.networks.load_state_dict(saved["networks"])
 

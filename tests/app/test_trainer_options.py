@@ -87,3 +87,15 @@ def test_processes_wait_for_one_that_trains_a_network():
         trainer = Trainer(accelerator="cpu", strategy=strategy, **options)
         prepare_trainer(trainer)
         assert trainer.strategy._timeout == wanted
+
+
+class Broken(DM):
+    """A method whose objective has a bug."""
+
+    def objective(self, network, synthetic, batch):
+        raise RuntimeError("Input type (float) and bias type (double) should be the same")
+
+
+def test_a_bug_of_a_method_is_no_option_of_the_trainer(fit):
+    with pytest.raises(RuntimeError, match="bias type"):
+        fit("--model", f"{__name__}.Broken")

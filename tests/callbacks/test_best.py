@@ -1,13 +1,14 @@
 """The best set on held-out images is kept, and a run stops when nothing better comes."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from lightning_dd.app.cli import main
 from lightning_dd.artifact.dataset import load
-from lightning_dd.callbacks import evaluation
+from lightning_dd.callbacks import BestCheckpoint, evaluation
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import Accuracies
 
@@ -111,3 +112,13 @@ def test_patience_needs_evaluations(fit, capsys):
     assert "--evaluation.every_n_steps" in capsys.readouterr().err
     assert fit("--best.patience", "0") == 1
     assert "at least 1" in capsys.readouterr().err
+
+
+def test_every_process_asks_for_the_folder_in_the_end():
+    """It is broadcast: a process that asks alone waits for ever."""
+    asked = []
+    trainer = SimpleNamespace(is_global_zero=False, callbacks=[], fast_dev_run=False)
+    trainer.log_dir = property(lambda self: asked.append(1) or "run")
+    trainer = type("Trainer", (), vars(trainer))()
+    BestCheckpoint().on_train_end(trainer, SimpleNamespace(iteration=1))
+    assert asked

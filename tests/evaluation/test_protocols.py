@@ -1,11 +1,14 @@
 """The protocols' numbers, as methods.md section 5 has them."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import PROTOCOLS, find_protocol
 
@@ -187,3 +190,22 @@ def test_training_with_cutmix_learns(classes):
     distilled = SimpleNamespace(num_classes=classes)
     protocol.train(network, images, labels, distilled, protocol.augment(None), draws)
     assert (network(images).argmax(1) == labels).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("augmented", [True, False])
+def test_cutmix_is_augmentation_too(augmented):
+    protocol = find_protocol("idc", data="svhn")
+    protocol = protocol if augmented else replace(protocol, augmentation=None)
+    images, labels, draws = torch.rand(8, 3, 4, 4), torch.arange(8) % 2, torch.Generator().manual_seed(0)
+    distilled = DistilledDataset(images, labels, ("a", "b"), Normalization((0.0,) * 3, (1.0,) * 3))
+    rows = (torch.arange(8) for _ in range(20))
+    batches = protocol.batches(images, labels, rows, distilled, protocol.augment(None), draws)
+    assert any(labels.is_floating_point() for _, labels in batches) == augmented
+
+
+@pytest.mark.parametrize(
+    ("data", "network", "epochs"), [("mnist", nn.Flatten, 1000), ("svhn", _batch_norm, 1000), ("svhn", nn.Flatten, 300)]
+)
+def test_random_real_images_beside_dds_are_trained_on_as_dc_does_on_that_data(data, network, epochs):
+    found = find_protocol("dd", data=data, network=network).for_real()
+    assert (found.name, found.epochs, found.augmentation is None) == ("dc", epochs, epochs == 300)

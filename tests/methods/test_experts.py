@@ -197,3 +197,18 @@ def test_an_interrupted_run_says_how_to_go_on():
 def test_more_steps_than_there_are_end_with_the_last_expert(tmp_path):
     assert _fit(tmp_path, "--trainer.max_steps", "1000", "--model.number", "1", "--model.epochs", "1") == 0
     assert len(_files(tmp_path)) == 1
+
+
+class Untested(Digits):
+    """Digits without a test part."""
+
+    def load(self, split):
+        images, labels = super().load(split)
+        return (images, labels) if split == "train" else (images[:0], labels[:0])
+
+
+@pytest.mark.parametrize("options", [["--data", f"{__name__}.Untested"], ["--trainer.precision", "64-true"]])
+def test_experts_without_test_images_or_in_double_precision(options, tmp_path):
+    assert _fit(tmp_path, "--model.number", "1", "--model.epochs", "2", *options) == 0
+    (expert,) = json.loads((tmp_path / "experts" / "experts.json").read_text())["experts"]
+    assert ("test_accuracy" in expert) == ("--data" not in options)

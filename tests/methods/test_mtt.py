@@ -247,3 +247,11 @@ def test_beats_random_real_images(tmp_path):
     assert main([*config, *folders, *options.split(), *evaluation.split()]) == 0
     record = _product(tmp_path, "mtt_digits_ipc1").info["evaluations"][-1]
     assert record["accuracy_mean"] > record["random_real_mean"] + 5
+
+
+def test_experts_that_learned_the_held_out_images_are_refused(fit, tmp_path, capsys):
+    folders = ["--trainer.default_root_dir", str(tmp_path / "runs"), "--model.folder", str(tmp_path / "experts")]
+    shorter = ["--model.number", "1", "--data.held_out", "0.7"]
+    assert main(["fit", "--config", str(CONF / "experts_digits.yaml"), *folders, *shorter]) == 0
+    assert fit("--trainer.max_steps", "1", "--model.experts", str(tmp_path / "experts"), "--data.held_out", "0.8") == 1
+    assert "training images, where this run has" in capsys.readouterr().err

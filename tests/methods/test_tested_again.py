@@ -30,7 +30,8 @@ def test_every_method_is_tested_again(config, options, fit, tmp_path, capsys):
     (run,) = tmp_path.glob("*/version_0")
     assert main(["test", "--ckpt_path", str(run), "--evaluation.enabled", "true", *SHORT]) == 0
     assert "distilled" in capsys.readouterr().out
-    assert (run / "test_results.json").is_file()
+    (again,) = json.loads((run / "test_results.json").read_text())
+    assert again["resolved"] == json.loads((run / "results.json").read_text())["resolved"]
 
 
 def test_random_images_have_the_labels_of_the_checkpoints_teacher(fit, tmp_path):

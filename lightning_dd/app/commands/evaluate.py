@@ -60,7 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", metavar="NAME", help="data set, such as CIFAR10; needed where only foreign files are given")
     add("--data.root", dest="root", default="data", metavar="FOLDER", help="where the data are")
     add("--data.zca", dest="zca", choices=("mtt", "frepo"), help="whitening that foreign sets were made under")
-    add("--augmentation", metavar="OPERATIONS", help="DSA operations for foreign sets; default: those of our sets")
+    add(
+        "--augmentation",
+        metavar="OPERATIONS",
+        help="DSA operations for sets that do not say theirs; default: those of the others",
+    )
     add("--real_accuracy", type=float, metavar="PERCENT", help="of the whole training set; adds DD-Ranking's scores")
     add("--precision", default="32-true", choices=("32-true", "bf16-mixed"), help="of training and testing networks")
     add("--seed", type=int, default=0, help="of every draw")
