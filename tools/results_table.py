@@ -49,31 +49,33 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def table(root: Path) -> str:
     """Return the records under `configs/` as Markdown, a table for each data set: a row a config, folded the others."""
     entries = sorted(records(root, MEASURED), key=_place)
-    chosen = ((config, record) for config, record in _representatives(entries)[0] if config.stem.endswith("_herding"))
+    chosen = ((config, record) for config, record in representatives(entries)[0] if config.stem.endswith("_herding"))
     herding = {_task(record): record for _, record in chosen}
     parts = []
     for name, group in groupby(entries, key=lambda entry: entry[1]["dataset"]):
         parts.append(f"### {TITLES.get(name, name)}")
-        first, others = _representatives(list(group))
+        first, others = representatives(list(group))
         for part, form in ((first, "{}"), (others, FOLDED)):
             rows = [_row(*entry, herding.get(_task(entry[1]))) for entry in part]
             parts += [form.format(markdown(COLUMNS, rows))] if rows else []
     return "\n\n".join(parts)
 
 
-def _representatives(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+def representatives(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
     """Return of each config the record that stands for it, and all others, in their order.
 
-    It is of the method's own protocol, of most steps, of most networks, and the last of those: never the most accurate.
+    It is of the method's own protocol, of most steps, of most networks, with its set beside it, with the fewest options
+    changed: never the most accurate.
     """
 
-    def rank(entry: Entry) -> tuple[bool, int, int]:
-        last = entry[1]["evaluations"][-1]
-        return last["protocol"] == _own_protocol(entry[1]), entry[1]["steps"], last["num_networks"]
+    def rank(entry: Entry) -> tuple[bool, int, int, bool]:
+        record = entry[1]
+        last = record["evaluations"][-1]
+        return last["protocol"] == _own_protocol(record), record["steps"], last["num_networks"], "artifact" in record
 
     first = []
-    for _, group in groupby(entries, key=lambda entry: _place(entry)[:-1]):
-        first.append(max(reversed(list(group)), key=rank))  # of equals max takes the first
+    for _, group in groupby(sorted(entries, key=_place), key=lambda entry: _place(entry)[:-1]):
+        first.append(max(group, key=rank))  # of equals the first in its file, with the fewest options changed
     return first, [entry for entry in entries if not any(entry is each for each in first)]
 
 
@@ -203,4 +205,5 @@ def changed_options(commands: list[str]) -> list[str]:
 
 def options_but(words: list[str], but: Collection[str]) -> list[tuple[str, str]]:
     """Return the options of a command with their values, but for some; of one given twice the last counts."""
+    words = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
     return list({name: value for name, value in pairwise(words) if name.startswith("--") and name not in but}.items())

@@ -103,7 +103,7 @@ METHODS = {
         500_000,
     ),
     "KIP": Method(
-        "ridge regression with the kernel of an infinitely wide network; learns labels too",
+        "ridge regression with the kernel of an infinitely wide network; may learn labels too",
         "Dataset Meta-Learning from Kernel Ridge-Regression (ICLR 2021, arXiv 2011.00050)",
         1000,
     ),

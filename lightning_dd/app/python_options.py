@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -10,6 +11,7 @@ from torch import nn
 from lightning_dd.app.cli_errors import PlainParser, nearest
 from lightning_dd.callbacks import Evaluation
 from lightning_dd.data import FromDataset, ImageData, ImageFolder
+from lightning_dd.data.folder import name_of
 from lightning_dd.data.sources import is_folder
 from lightning_dd.errors import OptionError, UserError
 from lightning_dd.methods import Distiller
@@ -86,7 +88,8 @@ def data_from(
         if option not in known or option in ("root", "train", "test", "class_names", "name", "self"):
             raise UserError(f"There is no option data.{option}{nearest(option, known)}.")
     if not whole_folder:
-        return FromDataset(source, test, class_names, name or "custom", **options)
+        own = name_of(Path(source).expanduser()) if is_folder(source) else "custom"
+        return FromDataset(source, test, class_names, name or own, **options)
     if class_names is not None:
         raise UserError("The classes of a folder are its subfolders: leave class_names out, or rename these.")
     data = ImageFolder(str(source), **options)

@@ -31,7 +31,7 @@ CODEC = "codec."  # before the names of a codec's tensors
 LARGEST_FLOAT = 2.0  # of pixels in [0, 1], which interpolation may leave a little
 
 
-@dataclass(repr=False)
+@dataclass(repr=False, eq=False)
 class DistilledDataset(Training, Exports, Subsets, Dataset):
     """Synthetic images and labels with everything needed to train on them.
 
@@ -152,11 +152,13 @@ class DistilledDataset(Training, Exports, Subsets, Dataset):
         """Normalize or whiten images `(..., C, H, W)`, uint8 or float in [0, 1], for a network trained on this set.
 
         Raises:
-            UserError: the images have another shape, or are floats from 0 to 255.
+            UserError: the images have another shape or type, or are floats from 0 to 255.
         """
         shape = tuple(images.shape)
         if shape[-3:] != self.image_shape:
             raise UserError(f"Images of shape {shape} do not end in {self.image_shape}; resize them first.")
+        if not images.is_floating_point() and images.dtype != torch.uint8:
+            raise UserError(f"Images are uint8, or floats in [0, 1], not {images.dtype}.")
         if images.is_floating_point() and images.numel() and images.max() > LARGEST_FLOAT:
             raise UserError(f"Images as floats are in [0, 1], and these reach {images.max():g}: divide them by 255.")
         return self.preprocessing(images)
@@ -229,7 +231,7 @@ def load(
         from lightning_dd.artifact.hub import download
 
         path = download(str(path), token, cache_dir, local_files_only, force_download)
-    given = Path(path)
+    given = Path(path).expanduser()
     path = given if given.exists() else shipped_sets().get(str(path), given)
     if path.is_dir():
         path = newest_run(path, FILE)

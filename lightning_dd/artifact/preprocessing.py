@@ -123,15 +123,19 @@ class Whitening:
     def __call__(self, images: Tensor) -> Tensor:
         """Map `(..., C, H, W)` uint8 or float images to the whitened space."""
         with torch.autocast(images.device.type, enabled=False):  # bf16 would lose half a percent
-            flat = self.normalization(images).flatten(-3)
-            return ((flat - self.center) @ self.matrix).view(images.shape)
+            flat = _exact(self.normalization(images)).flatten(-3)
+            return ((flat - self.center.to(flat)) @ self.matrix.to(flat)).view(images.shape)
 
     def inverse(self, images: Tensor) -> Tensor:
         """Map whitened images `(..., C, H, W)` back to [0, 1] pixel units, without clipping."""
         with torch.autocast(images.device.type, enabled=False):
-            exact = images.to(torch.promote_types(images.dtype, torch.float32))
-            flat = exact.flatten(-3) @ self.inverse_matrix + self.center
+            flat = _exact(images).flatten(-3)
+            flat = flat @ self.inverse_matrix.to(flat) + self.center.to(flat)
             return self.normalization.inverse(flat.view(images.shape))
+
+
+def _exact(images: Tensor) -> Tensor:
+    return images.to(torch.promote_types(images.dtype, torch.float32))
 
 
 Preprocessing = Normalization | Whitening

@@ -44,11 +44,14 @@ class Subsets:
         """Return the images of some classes, by index or name.
 
         Raises:
-            UserError: there is no such class, or none is given.
+            UserError: there is no such class, or none is given, or none has images.
         """
         if not len(classes):
             raise UserError("There are no classes to select.")
-        return _part(self, torch.isin(self.hard_labels, torch.tensor(sorted(_index(self, each) for each in classes))))
+        rows = torch.isin(self.hard_labels, torch.tensor([_index(self, each) for each in classes]))
+        if not rows.any():
+            raise UserError(f"None of the images is of {', '.join(map(str, classes))}.")
+        return _part(self, rows)
 
     def subset(self: "DistilledDataset", ipc: int) -> "DistilledDataset":
         """Return the first `ipc` images of each class; a class that has fewer keeps them all.

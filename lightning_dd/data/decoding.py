@@ -59,6 +59,7 @@ class Decoding:
         resize: bring other sizes to `size`; otherwise they are an error.
         crop: resize the shorter side and cut the center out, rather than stretch.
         only_gray: a color image is an error, because one channel was a guess and not the user's wish.
+        ground: what transparent images are shown on; what is behind may be any color, black as a rule.
     """
 
     size: tuple[int, int]
@@ -66,6 +67,7 @@ class Decoding:
     resize: bool = False
     crop: bool = False
     only_gray: bool = False
+    ground: str = "white"
 
 
 def as_size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
@@ -110,7 +112,7 @@ def to_pixels(image: Image.Image, how: Decoding, name: str) -> np.ndarray:
         raise UserError(f"{name} is in color while the first images are gray: set {{data.channels}} to 1 or 3")
     if "exif" in image.info:
         image = ImageOps.exif_transpose(image)
-    image = _to_eight_bits(image).convert("L" if how.channels == 1 else "RGB")
+    image = _on_ground(_to_eight_bits(image), how.ground).convert("L" if how.channels == 1 else "RGB")
     size = how.size[::-1]
     if image.size != size:
         if not how.resize:
@@ -120,6 +122,12 @@ def to_pixels(image: Image.Image, how: Decoding, name: str) -> np.ndarray:
         image = fit(image, size, Image.Resampling.BILINEAR)
     pixels = np.asarray(image)
     return pixels[None] if how.channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _on_ground(image: Image.Image, color: str) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, color), image.convert("RGBA"))
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

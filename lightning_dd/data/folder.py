@@ -31,8 +31,9 @@ from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import Fraction, PositiveFloat
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
-TRAIN_FOLDERS = ("train", "training")
-TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")
+TRAIN_FOLDERS = ("train", "training", "train_set", "training_set")
+TEST_FOLDERS = ("test", "testing", "test_set", "testing_set", "val", "valid", "validation")
+NO_CLASSES = ("__MACOSX", "__pycache__")
 Listing = dict[str, list[Path]]
 
 
@@ -77,7 +78,7 @@ class ImageFolder(ImageData):
         self.on_unreadable: OnUnreadable = on_unreadable
         self.test_fraction = test_fraction
         self._in_memory = fits(len(paths), self.decoding, max_memory)
-        self.name = re.sub(r"\W+", "_", folder.resolve().name.lower())
+        self.name = name_of(folder)
         self.class_names = tuple(self._listings["train"])
         self.num_classes = len(self.class_names)
         self.image_shape = (found_channels, *found_size)
@@ -133,6 +134,11 @@ def _lazy(files: list[Path], labels: Tensor, how: Decoding, on_unreadable: OnUnr
     return LazyImages(files, how).take(kept), labels[kept]
 
 
+def name_of(folder: Path) -> str:
+    """Return a data set's name from that of its folder."""
+    return re.sub(r"\W+", "_", folder.resolve().name.lower())
+
+
 def find_listings(root: Path) -> dict[str, Listing]:
     """Return the files of each class for "train" and, where there is a folder for it, for "test".
 
@@ -144,6 +150,7 @@ def find_listings(root: Path) -> dict[str, Listing]:
     train, test = (_split(root, names) for names in (TRAIN_FOLDERS, TEST_FOLDERS))
     if train is None:
         listings = {"train": list_classes(root)}
+        _check_level(root, list(listings["train"]))
     else:
         listings = {"train": train} if test is None else {"train": train, "test": test}
     if not any(listings["train"].values()):
@@ -151,6 +158,23 @@ def find_listings(root: Path) -> dict[str, Listing]:
     if unknown := set(listings.get("test", ())) - set(listings["train"]):
         raise UserError(f"class {min(unknown)!r} in {root} is in the test folder only: add it to train or remove it")
     return listings
+
+
+def _check_level(root: Path, classes: list[str]) -> None:
+    """Refuse folders that hold the same folders and no files, or one such folder: these would be taken for classes.
+
+    Raises:
+        UserError: they do.
+    """
+    below = [class_folders(root / name) for name in classes]
+    if not classes or any(len(found) < 2 for found in below) or any(found != below[0] for found in below):
+        return
+    if not any(path.suffix.lower() in SUFFIXES for name in classes for path in (root / name).iterdir()):
+        first, shared = ", ".join(classes[:3]), ", ".join(below[0][:3])
+        raise UserError(
+            f"the folders in {root} ({first}) hold no images, but folders of the same names ({shared}): "
+            "name the folder whose folders are the classes, or call the parts train and test"
+        )
 
 
 def _split(root: Path, names: tuple[str, ...]) -> Listing | None:
@@ -185,7 +209,8 @@ def class_folders(folder: Path) -> list[str]:
     """Return the names of the folders in a folder, sorted; none where it does not exist."""
     if not folder.is_dir():
         return []
-    names = sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith((".", "__")))
+    found = (path.name for path in folder.iterdir() if path.is_dir())
+    names = sorted(name for name in found if not name.startswith(".") and name not in NO_CLASSES)
     for name in names:
         if not text(name):
             raise UserError(f"the name of the folder {name!r} in {folder} is not readable text: rename it")

@@ -61,14 +61,14 @@ def read_source(
     """
     size = as_size(image_size)
     if is_folder(source):
-        return _read_folder(Path(source), part, size, crop)  # its folders name its classes
+        return _read_folder(Path(source).expanduser(), part, size, crop)  # its folders name its classes
     if isinstance(source, Mapping):
         raise UserError(f"the {part} data set has parts ({', '.join(map(str, source))}): give one of them")
     names = class_names or own_names(source)
     if _is_pair_of_arrays(source):
         images, labels = _checked_arrays(*source, part)
         if isinstance(images, np.ndarray) and images.ndim == 4 and images.shape[1] in (1, 3):
-            images = torch.from_numpy(images)  # channels first, as of tensors
+            images = torch.from_numpy(np.ascontiguousarray(images))  # channels first, as of tensors
         source = list(zip(images, labels, strict=True))
     if not hasattr(source, "__len__") or not len(source):
         raise UserError(f"the {part} data set is empty or has no length: give a map-style Dataset of (image, label)")

@@ -35,9 +35,10 @@ class TinyImageNet(ImageData):
 
     def __init__(self, root: str = "data", **options: Any) -> None:
         super().__init__(root, **options)
-        places = (Path(root) / OFFICIAL, Path(root))
+        folder = Path(self.root)
+        places = (folder / OFFICIAL, folder)
         self._official = next((f for f in places if (f / "train").is_dir() and (f / "val").is_dir()), None)
-        self._hub_set = None if self._official else find_hub_set(Path(root), *HUB_FOLDERS)
+        self._hub_set = None if self._official else find_hub_set(folder, *HUB_FOLDERS)
         if self._official:
             self._wnids = tuple(class_folders(self._official / "train"))
         else:

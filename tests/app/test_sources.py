@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import lightning_dd as dd
+from lightning_dd.app.python_options import data_from
 from lightning_dd.data import FromDataset
 from lightning_dd.data.sources import by_names, read_source
 from lightning_dd.errors import UserError
@@ -213,3 +214,19 @@ def test_a_pillow_image_that_lies_on_its_side():
 def test_class_names_that_no_file_can_hold():
     with pytest.raises(UserError, match="none occurs twice"):
         FromDataset(TENSORS, class_names=["a", "a"])
+
+
+def test_arrays_seen_backwards():
+    """Channels in reverse, as of BGR, have negative strides."""
+    images = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
+    found = read_source((images[:, ::-1], np.arange(2)), "train").images
+    assert np.array_equal(found.numpy(), images[:, ::-1])
+
+
+def test_a_folder_with_a_test_set_keeps_its_name(tmp_path):
+    for part in ("photos", "others"):
+        for name in ("a", "b"):
+            (tmp_path / part / name).mkdir(parents=True)
+            Image.new("RGB", (4, 4)).save(tmp_path / part / name / "0.png")
+    data = data_from(str(tmp_path / "photos"), str(tmp_path / "others"), None, None, {})
+    assert data.name == "photos"

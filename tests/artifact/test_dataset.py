@@ -487,3 +487,9 @@ def test_a_short_text_stands_for_a_set():
         torch.rand(2, 1, 8, 8), torch.arange(2), ("a", "b"), Normalization([0.5], [0.5]), info=info
     )
     assert repr(distilled) == "DistilledDataset(DM digits: 2 images 1x8x8, 2 classes)"
+
+
+def test_images_of_another_type_are_no_pixels():
+    distilled = DistilledDataset(torch.rand(2, 1, 4, 4), torch.arange(2), ("a", "b"), Normalization([0.5], [0.25]))
+    with pytest.raises(UserError, match="uint8, or floats in"):
+        distilled.preprocess(torch.zeros(2, 1, 4, 4, dtype=torch.long))

@@ -127,3 +127,11 @@ def test_whitening_is_exact_under_autocast():
         assert torch.equal(whitening(images), exact)
         assert torch.equal(whitening.inverse(exact), whitening.inverse(exact.clone()))
         assert whitening.inverse(exact).dtype == torch.float32
+
+
+@BOTH
+def test_images_in_double_precision(make):
+    found = make()(as_unit_floats(_pixels(2)).double())
+    assert found.dtype == torch.float64
+    assert torch.allclose(found, make()(_pixels(2)).double(), atol=1e-5)
+    assert torch.allclose(make().inverse(found), as_unit_floats(_pixels(2)).double(), atol=1e-5)

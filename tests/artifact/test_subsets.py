@@ -100,3 +100,14 @@ def test_a_set_of_some_classes_comes_back(tmp_path):
     some = _distilled(("cat", "dog", "owl"), (0, 2, 2))
     some.save(tmp_path / "distilled.safetensors")
     assert dd.load(tmp_path).counts.tolist() == [0, 2, 2]
+
+
+def test_a_class_without_images_cannot_be_selected():
+    with pytest.raises(UserError, match="None of the images is of dog"):
+        _distilled(counts=(2, 0)).select(["dog"])
+
+
+def test_sets_can_be_found_in_lists_and_be_keys():
+    one, other = _distilled(), _distilled()
+    assert one in [other, one]
+    assert len({one, other}) == 2

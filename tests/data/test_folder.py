@@ -2,6 +2,7 @@ import os
 
 import pytest
 import torch
+from PIL import Image
 
 from lightning_dd.data import ImageFolder
 from lightning_dd.errors import UserError
@@ -92,7 +93,7 @@ def test_modes(tmp_path, write_folder):
     data = ImageFolder(str(root), test_fraction=0.0)
     assert data.image_shape == (3, 6, 4)
     data.setup()
-    expected = [200, 200, 200, 0, 200, 200, 200]
+    expected = [200, 200, 212, 0, 200, 200, 212]  # on white
     for image, value in zip(data.train_images, expected, strict=True):
         assert (image.int() - value).abs().max() <= 1, value
     gray_data = ImageFolder(str(root), test_fraction=0.0, channels=1)
@@ -240,3 +241,32 @@ def test_sixteen_bits_use_the_whole_range(tmp_path, write_folder):
     data = ImageFolder(str(write_folder(tmp_path, files)), test_fraction=0)
     data.setup()
     assert data.train_images[:, 0, 0, 0].tolist() == levels
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_ground_is_white(tmp_path, mode):
+    """Black shapes on a transparent ground are black all over once the transparency is dropped."""
+    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (0, 0, 2, 4))
+    (tmp_path / "icons" / "a").mkdir(parents=True)
+    image.convert(mode).save(tmp_path / "icons" / "a" / "0.png")
+    data = ImageFolder(str(tmp_path / "icons"), test_fraction=0.0)
+    data.setup()
+    assert data.train_images[0, 0].tolist() == [[0, 0, 255, 255]] * 4
+
+
+def test_folders_one_level_above_the_classes_are_refused(tmp_path, write_folder):
+    files = {f"pets/{part}/{name}/0.png": rgb(1) for part in ("first", "second") for name in ("cat", "dog")}
+    root = write_folder(tmp_path, files) / "pets"
+    for folder in (root, root.parent):
+        with pytest.raises(UserError, match="name the folder whose folders are the classes"):
+            ImageFolder(str(folder))
+    assert ImageFolder(str(root / "first")).class_names == ("cat", "dog")
+    (root / "second").rename(root / "test_set")
+    (root / "first").rename(root / "training_set")
+    assert ImageFolder(str(root)).class_names == ("cat", "dog")
+
+
+def test_a_class_may_begin_with_underscores(tmp_path, write_folder):
+    root = write_folder(tmp_path, {f"{name}/0.png": rgb(1) for name in ("a", "__other__", "__MACOSX")})
+    assert ImageFolder(str(root)).class_names == ("__other__", "a")

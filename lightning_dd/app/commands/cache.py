@@ -1,7 +1,8 @@
 """Say what is kept on disk between runs, or delete it: `cache`, `cache clear`.
 
-Decoded images, whitening transforms and networks trained on real images take long to make and are kept, which can be
-gigabytes. All of it is made again when it is needed. The folder is `$LIGHTNING_DD_CACHE`, or `~/.cache/lightning_dd`.
+Decoded images, whitening transforms, networks trained on real images and accuracies of random real images take long to
+make and are kept, which can be gigabytes. All of it is made again when it is needed. The folder is
+`$LIGHTNING_DD_CACHE`, or `~/.cache/lightning_dd`.
 """
 
 import re
@@ -54,6 +55,8 @@ def _kind(path: Path) -> str:
         return "unfinished or damaged"
     if "images" in names:
         return "decoded images"
+    if names == {"accuracy"}:
+        return "accuracies of random real images"
     return "whitening transforms" if "inverse_matrix" in names else "trained networks"
 
 

@@ -114,6 +114,7 @@ def find_data(infos: list[dict[str, Any]], name: str | None, root: str, zca: str
         options: dict[str, Any] = {}
     elif configs:
         name, options = configs[0]["class_path"].rsplit(".", 1)[-1], dict(configs[0].get("init_args") or {})
+        options.pop("normalization", None)  # our sets bring theirs, and the others are none of this one
     else:
         raise UserError("The artifacts do not say what they were distilled from; name the data set with --data.")
     if name not in data_sets.__all__:

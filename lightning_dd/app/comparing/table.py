@@ -129,6 +129,7 @@ def _candidates(
     if len(named) < len(sources):
         raise UserError("Two artifacts have the same name; tell them apart with NAME=ARTIFACT.")
     rows = [row for name, sets in named.items() for row in from_sets(name, sets, protocol.labels)]
+    of_artifacts = len(rows)
     about = {"network": "ConvNet", "epochs": options.feature_epochs, "seed": options.seed}
     place, epochs, beside = torch.device(conditions.device), options.feature_epochs, {}
 
@@ -146,6 +147,8 @@ def _candidates(
         rows += [] if options.no_random_real else [random]
         rows += [real.coreset(rule, trained, about, protocol.labels) for rule in options.coresets]
         rows += [real.soft_random(trained, about)] if options.soft_labels else []
+    if both := named.keys() & {row.name for row in rows[of_artifacts:]}:
+        raise UserError(f"An artifact and the real images beside it are both called {both.pop()}: use NAME=ARTIFACT.")
     if options.soft_labels:
         own = [from_sets(name, sets, "hard")[0] for name, sets in named.items()]
         rows += [relabelled(row, trained, about) for row in own]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+from lightning_dd import __version__
 from lightning_dd.app.costs import estimate
 from lightning_dd.comparison.cells import Cells
 
@@ -16,6 +17,7 @@ KILLED = (-9, 137)
 def sweep(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Measure every cell that can be measured and return a row for each."""
     cells, rows = Cells(options.out / "cells.json"), []
+    options.device = _device()
     number = len(options.methods) * len(options.ipc)
     print(f"{number} cells, each in a process of its own, at most {options.minutes:g} minutes long:", flush=True)
     for method in options.methods:
@@ -33,11 +35,18 @@ def sweep(options: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def _device() -> str:
+    """Return the name of the device, asked of another process: without torch this one stays small."""
+    code = "from lightning_dd.runtime.environment import device_name; print(device_name())"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+
+
 def _cell(
     method: str, ipc: int, measured: dict[int, dict[str, Any]], cells: Cells, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Return what a cell costs, or under `failed` why that is not known."""
     about = {"data": options.data, "width": options.width, "steps": options.steps}
+    about |= {"device": options.device, "version": __version__}
     what = {"method": method, "ipc": ipc, "settings": options.settings.get(method, {}), **about}
     if found := cells.get(what):
         return found

@@ -152,3 +152,12 @@ def test_settings():
 def test_mistakes_are_sentences(arguments, words, tmp_path, capsys):
     assert commands.main(["cost", *arguments, "--out", str(tmp_path)]) == 1
     assert words in capsys.readouterr().err
+
+
+def test_a_cell_of_another_device_is_measured_again(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(sweep, "_run", lambda method, ipc, *_: ran.append(ipc) or _measured(1.0, 1.0))
+    for device in ("one", "one", "another"):
+        monkeypatch.setattr(sweep, "_device", lambda device=device: device)
+        _main(tmp_path, "--methods", "DM", "--ipc", 1)
+    assert ran == [1, 1]

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lightning_dd.app import commands
+from lightning_dd.app.comparing.sources import find_data
 from lightning_dd.app.comparing.table import counts_of
 from lightning_dd.artifact.dataset import load
 from lightning_dd.errors import UserError
@@ -144,3 +145,15 @@ def test_how_many_networks():
     for text in ("0", "x", "ConvNet="):
         with pytest.raises(UserError, match="takes a number"):
             counts_of(networks, [text])
+
+
+def test_foreign_sets_are_normalized_as_published_whatever_stands_beside_them():
+    info = {"dataset": "digits", "config": {"data": {"class_path": "lightning_dd.data.Digits"}}}
+    info["config"]["data"]["init_args"] = {"normalization": "measured", "held_out": 0.5}
+    data = find_data([info], None, "", None)
+    assert (data.normalization, data.held_out) == ("published", 0.5)
+
+
+def test_an_artifact_called_as_the_real_images_beside_it(run, capsys):
+    assert _main(f"random real={run}", *SMALL, "--num_networks", 1) == 1
+    assert "both called random real" in capsys.readouterr().err
