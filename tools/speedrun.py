@@ -27,7 +27,7 @@ def speedrun_table(root: Path) -> str:
     rows = []
     for mark in MARKS:
         reached = [(step, group) for group in groups if (step := _first_step(mark, group)) is not None]
-        found = sorted(_row(mark, step, group) for step, group in reached)
+        found = sorted(_row(step, group) for step, group in reached)
         rows += [[f"{mark} %", f"{minutes:.1f}", *cells] for minutes, *cells in found]
         rows += [] if found else [[f"{mark} %", *["-"] * (len(COLUMNS) - 1)]]
     return markdown(COLUMNS, rows)
@@ -57,7 +57,7 @@ def _first_step(mark: float, group: Sequence[Run]) -> int | None:
     return None
 
 
-def _row(mark: float, step: int, group: Sequence[Run]) -> list[Any]:
+def _row(step: int, group: Sequence[Run]) -> list[Any]:
     measured = [_at(record, step) for _, record in group]
     spent = [entry["spent"]["seconds"] + (entry["spent"].get("seconds_before") or 0) for entry in measured]
     config, record = group[0]

@@ -14,7 +14,7 @@ from lightning_dd.app.running import TRAINER_DEFAULTS, prepare_trainer, quiet_tr
 from lightning_dd.artifact.labels import Labels
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.data.tensors import FromTensors
-from lightning_dd.errors import OptionError, UserError
+from lightning_dd.errors import OptionError, UserError, check_number
 
 
 def distill_tensors(
@@ -79,8 +79,7 @@ def _check(images: Tensor, labels: Tensor, steps: int | None) -> None:
         raise UserError(f"Labels are integers, and these are {labels.dtype}.")
     if images.dtype != torch.uint8 and not (images.is_floating_point() and images.isfinite().all()):
         raise UserError("Images are uint8 or finite floats, and these are not.")
-    if steps is not None and steps < 1:
-        raise OptionError("steps", f"must be at least 1, got {steps}")
+    check_number("steps", steps)
 
 
 def _trainer(device: torch.device, steps: int) -> Trainer:

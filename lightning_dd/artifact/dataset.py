@@ -17,6 +17,7 @@ from lightning_dd.artifact.codecs import Codec, Pixels
 from lightning_dd.artifact.exports import Exports
 from lightning_dd.artifact.files import newest_run, save_tensors
 from lightning_dd.artifact.labels import TEACHER, Labels
+from lightning_dd.artifact.picture import html
 from lightning_dd.artifact.preprocessing import Preprocessing, restore_preprocessing, save_preprocessing
 from lightning_dd.artifact.schema import check_form, parse_json
 from lightning_dd.artifact.shipped import shipped_sets
@@ -94,8 +95,6 @@ class DistilledDataset(Training, Exports, Subsets, Dataset):
 
     def _repr_html_(self) -> str:
         """Return the picture and the facts, as a notebook shows them."""
-        from lightning_dd.artifact.picture import html
-
         return html(self)
 
     def __len__(self) -> int:

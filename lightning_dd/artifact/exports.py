@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_dd.artifact.files import atomic
+from lightning_dd.artifact.picture import save_picture
 from lightning_dd.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ class Exports:
         Raises:
             UserError: the file cannot be written.
         """
-        from lightning_dd.artifact.picture import save_picture
-
         save_picture(path, self.images, self.hard_labels, self.class_names)
 
     def to_dict(self: "DistilledDataset") -> dict[str, Tensor]:

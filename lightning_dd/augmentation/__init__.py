@@ -1,5 +1,5 @@
 """Differentiable siamese augmentation with explicit generators."""
 
-from lightning_dd.augmentation.dsa import DSA, Draw
+from lightning_dd.augmentation.dsa import ALL_OPERATIONS, DSA, Draw
 
-__all__ = ["DSA", "Draw"]
+__all__ = ["ALL_OPERATIONS", "DSA", "Draw"]

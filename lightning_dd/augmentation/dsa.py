@@ -17,6 +17,7 @@ from torch import Tensor
 from lightning_dd.augmentation.operations import NUM_UNIFORMS, OPERATIONS
 from lightning_dd.errors import UserError
 
+ALL_OPERATIONS = "color_crop_cutout_flip_scale_rotate"
 CHAIN = "color+crop+cutout"
 """The operations that IDC, NCFM and DANCE apply one after another to all images of a class."""
 
@@ -62,10 +63,10 @@ class DSA:
         >>> dsa = DSA("color_crop_cutout_scale_rotate")
         >>> real, synthetic = torch.randn(10, 256, 1, 28, 28), torch.randn(10, 1, 1, 28, 28)
         >>> draw = dsa.draw(10, torch.Generator().manual_seed(0), (28, 28))
-        >>> real, synthetic = dsa.siamese(real, synthetic, draw)
+        >>> real, synthetic = (dsa.apply(draw, images) for images in (real, synthetic))
     """
 
-    def __init__(self, strategy: str = "color_crop_cutout_flip_scale_rotate") -> None:
+    def __init__(self, strategy: str = ALL_OPERATIONS) -> None:
         self.strategy = strategy
         self.names = tuple(strategy.split("_"))
         self._chains = {name: [self._operation(part) for part in name.split("+")] for name in self.names}
@@ -127,18 +128,6 @@ class DSA:
             of_these = (torch.stack([parts[k] for k in members]) for parts in (groups, values))
             transformed.update(zip(members, self._call(name, *of_these).unbind(), strict=True))
         return torch.stack([transformed[k] for k in range(len(draw))])
-
-    def siamese(self, real: Tensor, synthetic: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
-        """Apply the same draw to a class's real and synthetic images.
-
-        Args:
-            real: `(K, B, C, H, W)`; the result has no graph.
-            synthetic: `(K, S, C, H, W)`.
-            draw: of K groups, siamese (P = 1), on the images' device.
-        """
-        with torch.no_grad():
-            real = self.apply(draw, real)
-        return real, self.apply(draw, synthetic)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return a mini-batch `(N, C, H, W)` under one operation, with new parameters for each image."""

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning_dd.artifact.files import write_json
 from lightning_dd.artifact.schema import TESTED, read_json
 from lightning_dd.callbacks.evaluation import Evaluation
+from lightning_dd.callbacks.find import find
 from lightning_dd.callbacks.run_paths import ARTIFACT, CHECKPOINT, PICTURE, RESULTS, TESTS, run_folder
 from lightning_dd.callbacks.snapshot import credit, distilled_set
 from lightning_dd.callbacks.step_timer import StepTimer
@@ -97,8 +98,8 @@ class ArtifactWriter(CheckedOptions, Callback):
 def run_record(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     """Return the content of `results.json`."""
     data = trainer.datamodule
-    evaluation = next((c for c in trainer.callbacks if isinstance(c, Evaluation)), None)
-    cost = next((c for c in trainer.callbacks if isinstance(c, StepTimer)), None)
+    evaluation = find(trainer, Evaluation)
+    cost = find(trainer, StepTimer)
     return {
         "method": type(module).__name__,
         "dataset": data.name,

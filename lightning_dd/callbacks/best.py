@@ -7,6 +7,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_dd.callbacks.artifact_writer import run_record
 from lightning_dd.callbacks.evaluation import Evaluation
+from lightning_dd.callbacks.find import find
 from lightning_dd.callbacks.run_paths import BEST, BEST_CHECKPOINT, run_folder
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.errors import OptionError
@@ -37,7 +38,7 @@ class BestCheckpoint(CheckedOptions, Callback):
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         """Find out before the run whether there will be something to choose by."""
-        evaluation = _evaluation(trainer)
+        evaluation = find(trainer, Evaluation)
         if self.patience is None or stage != "fit":
             return
         if evaluation is None or not evaluation.enabled or not evaluation.every_n_steps:
@@ -73,7 +74,7 @@ class BestCheckpoint(CheckedOptions, Callback):
 
     def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Consider a final evaluation that was made up for; no step was made."""
-        evaluation = _evaluation(trainer)
+        evaluation = find(trainer, Evaluation)
         if evaluation is not None and evaluation.made_up:
             self.on_train_end(trainer, module)
 
@@ -87,13 +88,9 @@ class BestCheckpoint(CheckedOptions, Callback):
 
     def _accuracies(self, trainer: Trainer) -> tuple[list[float], list[int]]:
         """Return the held-out accuracies in percent that can be compared with the last one, and their steps."""
-        evaluation = _evaluation(trainer)
+        evaluation = find(trainer, Evaluation)
         records: list[dict[str, Any]] = evaluation.records if evaluation else []
         if not records or records[-1]["split"] != "held_out":
             return [], []
         records = [record for record in records if all(record[key] == records[-1][key] for key in COMPARABLE)]
         return [record["accuracy_mean"] for record in records], [record["step"] for record in records]
-
-
-def _evaluation(trainer: Trainer) -> Evaluation | None:
-    return next((callback for callback in trainer.callbacks if isinstance(callback, Evaluation)), None)

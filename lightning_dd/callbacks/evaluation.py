@@ -15,6 +15,7 @@ from torch import Tensor
 from lightning_dd.artifact.codecs import Pixels
 from lightning_dd.artifact.labels import Labels
 from lightning_dd.artifact.schema import EVALUATION, check_form
+from lightning_dd.callbacks.find import find
 from lightning_dd.callbacks.kept import Kept
 from lightning_dd.callbacks.shutdown import interruptible
 from lightning_dd.callbacks.snapshot import distilled_set
@@ -45,8 +46,7 @@ class Evaluation(CheckedOptions, Kept):
         epochs: in place of the protocol's published number.
         every_n_steps: also evaluate every this many steps; None only at the end.
         at: also evaluate after these steps.
-        protocol: `dc`, `dsa`, `dm`, `dd`, `mtt`, `datm`, `frepo`, `krr`, `kd`, `dcbench`, `dcbench_dsa`, `common` or
-            `common_soft`; None takes the method's own.
+        protocol: a name that the command `list protocols` gives; None takes the method's own.
         network: architecture of the networks; None takes the one that was distilled with.
         split: `test`, or `held_out` where `data.held_out` sets a part of the training images aside for choices.
         random_real: whether to train networks on random real images too.
@@ -183,7 +183,7 @@ class Evaluation(CheckedOptions, Kept):
             protocol, accuracies = self._measure(trainer, module)
         record = accuracies.record(module.iteration, protocol, self.split)
         record["num_test_images"] = len(trainer.datamodule.split(self.split)[1])
-        timer = next((callback for callback in trainer.callbacks if isinstance(callback, StepTimer)), None)
+        timer = find(trainer, StepTimer)
         record["spent"] = timer.spent(module) if timer else {}
         self.records.append(record)
         self._measured = module.iteration

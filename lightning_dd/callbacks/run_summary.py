@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from torch import Tensor
 
 from lightning_dd.callbacks.evaluation import Evaluation
+from lightning_dd.callbacks.find import find
 from lightning_dd.callbacks.run_paths import run_folder
 from lightning_dd.evaluation.duration import duration
 from lightning_dd.runtime.environment import device_name
@@ -18,7 +19,7 @@ from lightning_dd.runtime.memory import peak_memory
 from lightning_dd.runtime.options import CheckedOptions
 
 TIMED = 10  # steps after the first, which compiles and warms up
-PROCESS_TIMEOUT = 30.0  # seconds of steps after which fewer will do
+ENOUGH_SECONDS = 30.0  # seconds of steps after which fewer will do
 TITLES, WIDTH = 14, 120  # columns
 
 Advice = Callable[[Trainer, LightningModule], list[str]]
@@ -56,13 +57,13 @@ class RunSummary(CheckedOptions, Callback):
         if self._timed:
             self._seconds += time.perf_counter() - self._start
         last = trainer.global_step == trainer.max_steps
-        if self._timed == TIMED or self._seconds > PROCESS_TIMEOUT or last:
+        if self._timed == TIMED or self._seconds > ENOUGH_SECONDS or last:
             self._told = True
             print(f"\n{self._time(trainer, module)}\n", flush=True)
         self._timed += 1
 
     def _rows(self, trainer: Trainer, module: LightningModule, folder: Path) -> dict[str, str]:
-        evaluation, data = _evaluation(trainer), trainer.datamodule
+        evaluation, data = find(trainer, Evaluation), trainer.datamodule
         size = sum(part.nbytes for part in (data.train_images, data.test_images, data.held_out_images))
         used = f"{_size(peak_memory(module.device))} so far, images {_size(size)}"
         rows = {
@@ -82,7 +83,7 @@ class RunSummary(CheckedOptions, Callback):
             step = self._seconds / self._timed
             more = f"{steps:,} more step{'s' * (steps > 1)}"
             parts.append(f"about {duration(step * steps)} for {more} ({step:.3g} s each)")
-        evaluation = _evaluation(trainer)
+        evaluation = find(trainer, Evaluation)
         if evaluation and evaluation.enabled and (ahead := evaluation.time_ahead(trainer, module)):
             parts.append(ahead)
         memory = f"peak memory so far {_size(peak_memory(module.device))}."
@@ -129,7 +130,3 @@ def _table(rows: dict[str, str]) -> str:
         )
         for title, text in rows.items()
     )
-
-
-def _evaluation(trainer: Trainer) -> Evaluation | None:
-    return next((callback for callback in trainer.callbacks if isinstance(callback, Evaluation)), None)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from lightning_dd.callbacks.find import find
 from lightning_dd.errors import UserError
 from lightning_dd.runtime import processes
 from lightning_dd.runtime.memory import out_of_memory
@@ -111,7 +112,7 @@ class GracefulShutdown(Callback):
 @contextmanager
 def interruptible(trainer: Trainer) -> Iterator[None]:
     """Let a signal stop a run of one process at once, though it is in a step: what is done within changes nothing."""
-    guard = next((callback for callback in trainer.callbacks if isinstance(callback, GracefulShutdown)), None)
+    guard = find(trainer, GracefulShutdown)
     if guard is None or trainer.world_size > 1:
         yield
         return

@@ -21,7 +21,8 @@ class StepTimer(Kept):
 
     The seconds of a run count how its images were found to start from, with networks trained for that.
 
-    The operations are those of the first step, all processes together; of compiled code they are not known.
+    The operations are those of the second step (of the first, where it is the only one), all processes together; of
+    compiled code they are not known.
 
     Args:
         synchronize: wait for the GPU at the end of each step and part, so that each part's time is its own; slows the
@@ -63,7 +64,7 @@ class StepTimer(Kept):
         if self._counting is not None:
             self._counting.close()
             self._counting = None
-            self._operations = _summed(trainer, self._counted.count, module.device)
+            self._operations = _summed(trainer, self._counted.get_total_flops(), module.device)
         if trainer.global_step % trainer.log_every_n_steps == 0 or trainer.global_step == trainer.max_steps:
             charts = {"minutes": self.seconds / 60, "peak_memory_gib": peak_memory(module.device) / 2**30}
             charts |= {"seconds_per_step": step} if (step := self._stopwatch.medians().get("step")) else {}

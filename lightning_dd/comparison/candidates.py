@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.files import tensor_digest
-from lightning_dd.artifact.labels import TEACHER, Regime
+from lightning_dd.artifact.labels import Regime
 from lightning_dd.artifact.preprocessing import as_unit_floats
 from lightning_dd.coresets import Selection, random_real, select
 from lightning_dd.data import ImageData
@@ -123,8 +123,7 @@ class RealImages:
         images, labels = as_unit_floats(self.data.train_images[rows]), self.data.train_labels[rows]
         names, preprocessing, recipe = self.like.class_names, self.like.preprocessing, shared_recipe(self.like.recipe)
         recipe |= {"whole": True} if "factor" in recipe else {}
-        teacher = {name: tensor for name, tensor in self.like.tensors.items() if name.startswith(TEACHER)}
-        return DistilledDataset(images, labels, names, preprocessing, recipe=recipe, tensors=teacher)
+        return DistilledDataset(images, labels, names, preprocessing, recipe=recipe, tensors=self.like.teacher)
 
     def _key(self, kind: str) -> dict[str, Any]:
         about = [self.data.name, content_digest(self.data.train_images, self.data.train_labels)]

@@ -7,7 +7,6 @@ overflow.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from lightning_dd.comparison.grid import Cell
@@ -63,35 +62,35 @@ def augmentation_robust_score(
     return _score(weight * (set_augmented - random_augmented) + (1 - weight) * (set_plain - random_plain))
 
 
-@dataclass(frozen=True)
-class Tables:
-    """The same sets and networks under the protocol as it is, with augmentation, and without."""
+def scores(
+    own: Sequence[Cell],
+    augmented: Sequence[Cell],
+    plain: Sequence[Cell],
+    random: Mapping[str, str],
+    real_accuracy: float,
+) -> list[dict[str, Any]]:
+    """Return both scores of every distilled set under every network.
 
-    own: Sequence[Cell]
-    augmented: Sequence[Cell]
-    plain: Sequence[Cell]
+    The own recipe of a set with soft labels uses these; random images have hard labels.
 
-    def scores(self, random: Mapping[str, str], real_accuracy: float) -> list[dict[str, Any]]:
-        """Return both scores of every distilled set under every network.
-
-        The own recipe of a set with soft labels uses these; random images have hard labels.
-
-        Args:
-            random: names of the random real baselines, by those of the distilled sets.
-            real_accuracy: of networks trained on the whole training set with hard labels, a fraction.
-        """
-        own, augmented, plain = map(_means, (self.own, self.augmented, self.plain))
-        found = []
-        for key in own:
-            name, ipc, network, labels = key
-            if name not in random or (labels == "hard" and (name, ipc, network, "soft") in own):
-                continue
-            beside, hard = (random[name], ipc, network, "hard"), (name, ipc, network, "hard")
-            four = augmented[key], augmented[beside], plain[key], plain[beside]
-            lrs = label_robust_score(real_accuracy, plain[hard], own[key], own[beside])
-            scores = {"lrs": round(lrs, 2), "ars": round(augmentation_robust_score(*four), 2)}
-            found.append({"set": name, "labels": labels, "network": network, **scores})
-        return found
+    Args:
+        own: the table under the protocol as it is.
+        augmented: of the same sets and networks, with augmentation.
+        plain: without.
+        random: names of the random real baselines, by those of the distilled sets.
+        real_accuracy: of networks trained on the whole training set with hard labels, a fraction.
+    """
+    with_own, with_it, without = map(_means, (own, augmented, plain))
+    found = []
+    for key in with_own:
+        name, ipc, network, labels = key
+        if name not in random or (labels == "hard" and (name, ipc, network, "soft") in with_own):
+            continue
+        beside, hard = (random[name], ipc, network, "hard"), (name, ipc, network, "hard")
+        lrs = label_robust_score(real_accuracy, without[hard], with_own[key], with_own[beside])
+        ars = augmentation_robust_score(with_it[key], with_it[beside], without[key], without[beside])
+        found.append({"set": name, "labels": labels, "network": network, "lrs": round(lrs, 2), "ars": round(ars, 2)})
+    return found
 
 
 def _means(cells: Sequence[Cell]) -> dict[tuple[str, int, str, str], float]:

@@ -1,4 +1,4 @@
-"""A table of accuracies as text, Markdown, CSV and JSON."""
+"""A table of accuracies as text, Markdown and CSV."""
 
 import csv
 import io

@@ -8,6 +8,8 @@ come in the order of choice.
 import torch
 from torch import Tensor
 
+ITERATIONS = 100  # of k-means, at most
+
 
 def herding(features: Tensor, count: int) -> Tensor:
     """Return `(count,)` images chosen one after another so that their mean feature stays close to the class mean μ.
@@ -47,14 +49,14 @@ def k_center(features: Tensor, count: int) -> Tensor:
     return torch.stack(chosen)
 
 
-def k_means(features: Tensor, count: int, generator: torch.Generator, iterations: int = 100) -> Tensor:
+def k_means(features: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Return the image nearest to each of `count` cluster centers, `(count,)` positions, no image twice.
 
     Centers start by k-means++, under a CPU generator, and move by Lloyd's iteration until no image changes its cluster.
     """
     centers = features[_spread(features, count, generator)]
     nearest = None
-    for _ in range(iterations):
+    for _ in range(ITERATIONS):
         before, nearest = nearest, torch.cdist(features, centers).argmin(1)
         if before is not None and torch.equal(before, nearest):
             break

@@ -23,8 +23,8 @@ from lightning_dd.runtime.bars import tqdm
 from lightning_dd.runtime.memory import check_fits
 
 OnUnreadable = Literal["error", "skip"]
-# What Pillow raises on files that are broken, cut off, huge or no images at all.
 NAMED = 10  # unreadable images
+# What Pillow raises on files that are broken, cut off, huge or no images at all.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")
 COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
@@ -95,9 +95,11 @@ def read_header(content: Path | BytesIO) -> Header | None:
     """Read an image's size and mode without its pixels; None where that fails, which `decode_all` reports or skips."""
     try:
         with _opened(content) as image:
-            turned = image.format != "TIFF" and image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS  # Pillow turns those
-            size, sideways = image.size, turned
-            return Header(size if sideways else size[::-1], image.mode in GRAY_MODES)
+            orientation = (
+                None if image.format == "TIFF" else image.getexif().get(EXIF_ORIENTATION)
+            )  # Pillow turns those
+            sideways = orientation in SIDEWAYS
+            return Header(image.size if sideways else image.size[::-1], image.mode in GRAY_MODES)
     except UNREADABLE:
         return None
 

@@ -148,10 +148,6 @@ class KDProtocol(Protocol):
         epoch = step // self.steps_per_epoch(num_images)
         return (1 + math.cos(math.pi / 2 * epoch / self.epochs)) / 2
 
-    def resets_optimizer(self, step: int, num_images: int) -> bool:
-        """Return whether the optimizer's state is cleared before a step: never."""
-        return False
-
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return a fresh optimizer for a network; biases and the weights of normalization do not decay."""
         decaying, others = ([p for p in network.parameters() if (p.ndim in (2, 4)) == many] for many in (True, False))

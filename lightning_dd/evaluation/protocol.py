@@ -12,14 +12,13 @@ from torch.nn import functional as F
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.labels import Regime
-from lightning_dd.augmentation import DSA
+from lightning_dd.augmentation import ALL_OPERATIONS, DSA
 from lightning_dd.augmentation.dc import DCAugmentation
 from lightning_dd.augmentation.frepo import FRePoAugmentation
 from lightning_dd.errors import UserError, check_number
 from lightning_dd.training.data import NOT_MIRRORED
 from lightning_dd.training.loop import Augmentation, Classifier, mini_batches, train_network
 
-ALL_OPERATIONS = "color_crop_cutout_flip_scale_rotate"
 Plan = tuple[Iterable[Tensor], torch.optim.Optimizer, Callable[[int, torch.optim.Optimizer], None]]
 _Self = TypeVar("_Self", bound="Protocol")
 

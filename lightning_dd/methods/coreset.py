@@ -25,7 +25,6 @@ class Coreset(OneShot):
     """
 
     paper = "Coreset of real images, as a baseline of Dataset Condensation (ICLR 2021, arXiv 2006.05929)"
-    published_steps = 1
     protocol = "dc"
     memory_option = "{model.network.width}"
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lightning_dd.artifact.synthetic import SyntheticSet
-from lightning_dd.augmentation import Draw
+from lightning_dd.augmentation import ALL_OPERATIONS, Draw
 from lightning_dd.data.sampling import Batch
 from lightning_dd.losses import feature_mean_distance
 from lightning_dd.methods.class_balanced import ClassBalancedDistiller
@@ -42,9 +42,7 @@ class DM(ClassBalancedDistiller):
     tf32 = True
     memory_option = "{real_chunk} or {real_per_class}"
 
-    def __init__(
-        self, ipc: PositiveInt, augmentation: str | None = "color_crop_cutout_flip_scale_rotate", **options: Any
-    ) -> None:
+    def __init__(self, ipc: PositiveInt, augmentation: str | None = ALL_OPERATIONS, **options: Any) -> None:
         super().__init__(ipc, augmentation=augmentation, **options)
 
     def objective(self, network: Network, synthetic: SyntheticSet, batch: Batch) -> Tensor:

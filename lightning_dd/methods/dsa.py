@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from lightning_dd.augmentation import ALL_OPERATIONS
 from lightning_dd.methods.dc import DC
 from lightning_dd.methods.preparation import Init
 from lightning_dd.runtime.options import PositiveInt
@@ -24,7 +25,7 @@ class DSA(DC):
     def __init__(
         self,
         ipc: PositiveInt,
-        augmentation: str | None = "color_crop_cutout_flip_scale_rotate",
+        augmentation: str | None = ALL_OPERATIONS,
         init: Init = "real",
         **options: Any,
     ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_dd.augmentation import DSA
+from lightning_dd.augmentation import ALL_OPERATIONS, DSA
 from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
 from lightning_dd.experts import provenance
@@ -67,7 +67,7 @@ class Experts(Task):
         epochs: PositiveInt = 50,
         keep_epochs: PositiveInt | None = None,
         network: NetworkFactory = ConvNet,
-        augmentation: str | None = "color_crop_cutout_flip_scale_rotate",
+        augmentation: str | None = ALL_OPERATIONS,
         lr: PositiveFloat = 0.01,
         batch_size: PositiveInt = 256,
         gsam_rho: NonNegativeFloat = 0.0,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_dd.artifact.synthetic import SyntheticSet
+from lightning_dd.augmentation import ALL_OPERATIONS
 from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
 from lightning_dd.experts.segments import ExpertSegments, Segment
@@ -75,7 +76,7 @@ class MTT(Distiller):
         log_step_size: bool = False,
         segments_per_step: PositiveInt = 1,
         recompute: bool = True,
-        augmentation: str | None = "color_crop_cutout_flip_scale_rotate",
+        augmentation: str | None = ALL_OPERATIONS,
         lr: PositiveFloat = 1000.0,
         momentum: Momentum = 0.5,
         **options: Any,

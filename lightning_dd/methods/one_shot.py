@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_dd.augmentation import ALL_OPERATIONS
 from lightning_dd.data.sampling import Batch
 from lightning_dd.methods.base import Distiller
 from lightning_dd.runtime.options import PositiveInt
@@ -22,9 +23,7 @@ class OneShot(Distiller):
     published_steps = 1
     needs = NoNetworks.gives
 
-    def __init__(
-        self, ipc: PositiveInt, augmentation: str | None = "color_crop_cutout_flip_scale_rotate", **options: Any
-    ) -> None:
+    def __init__(self, ipc: PositiveInt, augmentation: str | None = ALL_OPERATIONS, **options: Any) -> None:
         super().__init__(
             ipc,
             augmentation=augmentation,

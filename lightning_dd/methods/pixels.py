@@ -23,7 +23,7 @@ def pixel_bounds(preprocessing: Preprocessing, codec: Codec) -> tuple[Tensor, Te
     if preprocessing.kind == "whitening" or not isinstance(codec, Pixels | Tiles):
         return None
     ends = torch.arange(2.0).view(2, 1, 1, 1).expand(2, codec.image_shape[0], 1, 1)
-    return preprocessing(ends)[:1], preprocessing(ends)[1:]
+    return preprocessing(ends).split(1)
 
 
 @torch.no_grad()

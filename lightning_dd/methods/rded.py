@@ -57,7 +57,6 @@ class RDED(OneShot):
     """
 
     paper = "On the Diversity and Realism of Distilled Dataset (CVPR 2024, arXiv 2312.03526)"
-    published_steps = 1
     protocol = "kd"
     protocols: ClassVar[dict[str, str]] = {"kd": "kd", "soft": "common_soft", "hard": "common"}
     needs = RandomNetworks.gives

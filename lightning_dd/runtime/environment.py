@@ -1,4 +1,4 @@
-"""The record of a run: what was measured, on what, with which command."""
+"""Versions, device and commit of a run, and an evaluation as a table."""
 
 import os
 import platform

@@ -1,21 +1,10 @@
 """Floating-point operations, counted by PyTorch."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-
-
-class Operations:
-    """The number of floating-point operations of a block; None inside it.
-
-    Attributes:
-        count: of matrix products and convolutions, two for each multiply-add, backward passes included.
-    """
-
-    count: int | None = None
 
 
 class _NoModules(nullcontext):
@@ -24,15 +13,15 @@ class _NoModules(nullcontext):
     parents = frozenset({"Global"})
 
 
-@contextmanager
-def counted() -> Iterator[Operations]:
-    """Count the operations of what runs inside; not of compiled code, which the counter would take apart."""
-    found = Operations()
+def counted() -> FlopCounterMode:
+    """Return a counter of the floating-point operations of what runs inside it.
+
+    It counts matrix products and convolutions, two operations for each multiply-add, backward passes included; not
+    compiled code, which it would take apart.
+    """
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _NoModules()
-    with counter:
-        yield found
-    found.count = counter.get_total_flops()
+    return counter
 
 
 @torch.no_grad()
@@ -41,4 +30,4 @@ def forward_operations(network: nn.Module, image_shape: tuple[int, int, int]) ->
     images = next(network.parameters()).new_zeros(1, *image_shape)
     with counted() as found:
         network(images)
-    return found.count
+    return found.get_total_flops()

@@ -1,7 +1,5 @@
 """The network in whose feature space coresets are chosen."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -29,17 +27,14 @@ class TrainedFeatures:
     @torch.no_grad()
     def of(self, rows: Tensor) -> Tensor:
         """Return the features `(n, F)` of training images `(n,)`, on the device."""
-        return torch.cat([self.network.features(images) for images in self._images(rows)])
+        parts = rows.split(chunk_size(None, self.network, self.data.images))  # on the CPU, whatever the network is on
+        return torch.cat([self.network.features(self.data.batch(part)[0]) for part in parts])
 
     @torch.no_grad()
     def probabilities(self, pixels: Tensor) -> Tensor:
         """Return the class probabilities `(n, num_classes)` that it gives images `(n, C, H, W)`, on the device."""
         parts = pixels.split(chunk_size(None, self.network, pixels))
         return torch.cat([self.network(self.data.preprocess(part)).softmax(1) for part in parts])
-
-    def _images(self, rows: Tensor) -> Iterator[Tensor]:
-        chunk = chunk_size(None, self.network, self.data.images)  # on the CPU, whatever the network is on
-        return (self.data.batch(part)[0] for part in rows.split(chunk))
 
 
 def train_features(

@@ -15,7 +15,7 @@ from lightning_dd.data.cache import cached
 from lightning_dd.errors import OptionError, UserError
 from lightning_dd.networks import Network, NetworkFactory, build
 from lightning_dd.networks.base import has_batch_norm
-from lightning_dd.networks.build import sample, without_dropout
+from lightning_dd.networks.build import without_dropout
 from lightning_dd.rng import generator, key
 from lightning_dd.runtime.bars import tqdm
 from lightning_dd.runtime.flops import forward_operations
@@ -75,8 +75,8 @@ def trained_network(
         "kept": "seconds too",
         "epochs": epochs,
         "seed": seed,
-        "device": device.type,
-    }  # devices round
+        "device": device.type,  # devices round
+    }
     if own := _source_digest(type(network)):
         depends_on["source"] = own
     cache = cache and own is not None
@@ -136,7 +136,7 @@ class PretrainedNetworks(NetworkSource):
     def setup(self, context: SourceContext) -> None:
         """Train the networks."""
         super().setup(context)
-        if self.mix and has_batch_norm(sample(context.factory, context.image_shape, context.num_classes)):
+        if self.mix and has_batch_norm(context.sample()):
             raise OptionError("model.networks.mix", "suits no batch normalization, whose statistics would fit neither")
         data = training_set(context.data, context.device)
         share = range(self.number)[context.rank :: context.world_size]
@@ -155,7 +155,7 @@ class PretrainedNetworks(NetworkSource):
         self._states = [states[index] for index in range(self.number)]
         # in the precision that networks were trained in, whatever that of the steps: others draw other weights
         self._initial = context.build(initial_weights(self._seed(0), context.device)).eval()
-        network = sample(context.factory, context.image_shape, context.num_classes)
+        network = context.sample()
         epoch = recipes.steps_per_epoch(self.recipe, data) * recipes.batch_size(self.recipe, data)
         operations = 3 * self.number * self.epochs * epoch * forward_operations(network.eval(), context.image_shape)
         self.prepared = {"seconds": round(seconds, 1), "operations": operations}

@@ -89,7 +89,7 @@ def describe(recipe: str, data: TrainingSet, device: torch.device) -> list[Any]:
 
 def train_plain(network: Network, data: TrainingSet, epochs: int, seed: int, tick: Tick) -> Tensor:
     """Train in place; return whether each image was classified rightly in each epoch, `(E, N)`."""
-    optimizer = torch.optim.SGD(network.parameters(), LR["plain"], momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+    optimizer = _optimizer(network, LR["plain"])
     right: list[Tensor] = []
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -34,9 +34,8 @@ def test_siamese_on_identical_images_gives_identical_results(shape):
     dsa, images = DSA(), _images(*shape)
     for seed in range(8):
         draw = dsa.draw(shape[0], _generator(seed), shape[-2:])
-        real, synthetic = dsa.siamese(images, images.clone().requires_grad_(), draw)
+        real, synthetic = dsa.apply(draw, images), dsa.apply(draw, images.clone().requires_grad_())
         assert torch.equal(real, synthetic)
-        assert not real.requires_grad
         assert synthetic.requires_grad
 
 
@@ -44,7 +43,7 @@ def test_siamese_on_identical_images_gives_identical_results(shape):
 def test_siamese_sets_may_differ_in_size(num_synthetic):
     dsa, images = DSA(), _images(10, 6, 3, 8, 8)
     draw = dsa.draw(10, _generator(), (8, 8))
-    real, synthetic = dsa.siamese(images, images[:, :num_synthetic], draw)
+    real, synthetic = dsa.apply(draw, images), dsa.apply(draw, images[:, :num_synthetic])
     torch.testing.assert_close(real[:, :num_synthetic], synthetic)
 
 
@@ -88,7 +87,7 @@ def test_parameters_do_not_depend_on_what_other_groups_drew():
 def test_draw_depends_on_the_generator_alone():
     dsa, state = DSA(), torch.get_rng_state()
     first, again, other = (dsa.draw(10, _generator(seed), (8, 8)) for seed in (0, 0, 1))
-    dsa.siamese(*_images(2, 10, 2, 3, 8, 8), first)
+    dsa.apply(first, _images(10, 2, 3, 8, 8))
     dsa(_images(4, 3, 8, 8), _generator())
     assert _same(first, again)
     assert not _same(first, other)

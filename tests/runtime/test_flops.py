@@ -8,7 +8,7 @@ def test_operations_of_a_product_and_its_gradient():
     a, b = torch.ones(2, 3, requires_grad=True), torch.ones(3, 5)
     with counted() as found:
         (a @ b).sum().backward()
-    assert found.count == 2 * (2 * 2 * 3 * 5)
+    assert found.get_total_flops() == 2 * (2 * 2 * 3 * 5)
 
 
 def test_operations_of_the_convnet():

@@ -14,9 +14,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lightning_dd.app import names
 from lightning_dd.app.commands import parser
 from lightning_dd.app.costs.estimate import free_memory
+from lightning_dd.artifact.files import atomic, check_folder
 from lightning_dd.errors import UserError
 
 LEARNING = tuple(name for name, method in names.METHODS.items() if method.learns)
@@ -74,8 +77,6 @@ def _check(options: argparse.Namespace) -> None:
     smallest = 4 * min(options.ipc) * data.classes * math.prod(data.shape)
     if limit and smallest > limit:
         raise UserError(f"--ipc {min(options.ipc)} alone takes {smallest / 2**30:,.0f} GiB; this machine has less.")
-    from lightning_dd.artifact.files import check_folder
-
     check_folder(options.out)
     options.settings = settings_of(options.options)
 
@@ -86,8 +87,6 @@ def settings_of(words: list[str]) -> dict[str, dict[str, Any]]:
     Raises:
         UserError: one of them has another form.
     """
-    import yaml
-
     settings: dict[str, dict[str, Any]] = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -105,14 +104,11 @@ def settings_of(words: list[str]) -> dict[str, dict[str, Any]]:
 
 def _write(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
     """Write the CSV and the plots."""
-    # a lean process until here: the first memory of a child is that of its parent
-    from lightning_dd.app.costs import plots
-    from lightning_dd.artifact.files import atomic
-    from lightning_dd.runtime.environment import device_name
+    from lightning_dd.app.costs import plots  # the workers read this file too, and do without matplotlib
 
     with atomic(options.out / "cost.csv") as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    paths = plots.draw(rows, options.out, f"{options.data}, {device_name()}")
+    paths = plots.draw(rows, options.out, f"{options.data}, {options.device}")
     print(f"In {options.out}: {', '.join(['cost.csv', *(path.name for path in paths)])}.")

@@ -13,7 +13,7 @@ from lightning_dd.comparison import tables
 from lightning_dd.comparison.candidates import Candidate, RealImages, from_sets, groups, relabelled
 from lightning_dd.comparison.cells import Cells
 from lightning_dd.comparison.grid import Cell, Conditions, fill
-from lightning_dd.comparison.scores import Tables
+from lightning_dd.comparison.scores import scores
 from lightning_dd.data import ImageData
 from lightning_dd.data.splits import stratified_sample
 from lightning_dd.errors import UserError, check_number
@@ -54,7 +54,7 @@ def evaluate(options: argparse.Namespace) -> tuple[list[Cell], list[dict[str, An
         return own, []
     augmented = table(replace(conditions, augmented=True), ", with augmentation")
     plain = table(replace(conditions, augmented=False), ", without augmentation")
-    return own, Tables(own, augmented, plain).scores(beside, options.real_accuracy / 100)
+    return own, scores(own, augmented, plain, beside, options.real_accuracy / 100)
 
 
 class _Progress:

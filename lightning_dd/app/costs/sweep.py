@@ -9,6 +9,7 @@ from typing import Any
 from lightning_dd import __version__
 from lightning_dd.app.costs import estimate
 from lightning_dd.comparison.cells import Cells
+from lightning_dd.runtime.environment import device_name
 
 MEASURES = ("seconds_per_step", "seconds_loss", "seconds_networks", "peak_memory_bytes", "memory_before_bytes")
 KILLED = (-9, 137)
@@ -17,7 +18,7 @@ KILLED = (-9, 137)
 def sweep(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Measure every cell that can be measured and return a row for each."""
     cells, rows = Cells(options.out / "cells.json"), []
-    options.device = _device()
+    options.device = device_name()
     number = len(options.methods) * len(options.ipc)
     print(f"{number} cells, each in a process of its own, at most {options.minutes:g} minutes long:", flush=True)
     for method in options.methods:
@@ -33,12 +34,6 @@ def sweep(options: argparse.Namespace) -> list[dict[str, Any]]:
             rows.append({"method": method, "ipc": ipc, "status": status, **{key: result.get(key) for key in MEASURES}})
             print(_line(rows[-1]), flush=True)
     return rows
-
-
-def _device() -> str:
-    """Return the name of the device, asked of another process: without torch this one stays small."""
-    code = "from lightning_dd.runtime.environment import device_name; print(device_name())"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
 
 
 def _cell(

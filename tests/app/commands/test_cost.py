@@ -158,6 +158,6 @@ def test_a_cell_of_another_device_is_measured_again(tmp_path, monkeypatch):
     ran = []
     monkeypatch.setattr(sweep, "_run", lambda method, ipc, *_: ran.append(ipc) or _measured(1.0, 1.0))
     for device in ("one", "one", "another"):
-        monkeypatch.setattr(sweep, "_device", lambda device=device: device)
+        monkeypatch.setattr(sweep, "device_name", lambda device=device: device)
         _main(tmp_path, "--methods", "DM", "--ipc", 1)
     assert ran == [1, 1]

@@ -8,7 +8,7 @@ from argparse import Namespace
 
 from torch import Tensor
 
-from benchmarks.sides import FULL_GRAPH, OURS, PLAIN, PLAINS, Side, memory, sweep
+from benchmarks.sides import FULL_GRAPH, OURS, PLAIN, PLAINS, Side, memory
 from benchmarks.worker import common
 from lightning_dd.app.costs.random_walk import RandomWalk
 from lightning_dd.data.sampling import Batch
@@ -24,7 +24,7 @@ SIDES = {
     "tesla": Side("tesla"),
     **memory("synthetic_steps", 10, 50, tesla=Side("tesla")),
 }
-SWEEP = {PLAIN: Side("plain"), **sweep("keep_every", 1, 2, 5, 10)}
+SWEEP = {PLAIN: Side("plain")}
 OPTIONS = {"unroll": (50, "synthetic steps, all synthetic images in each")}
 DEFAULTS = {"ipc": 1}
 
