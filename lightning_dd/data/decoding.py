@@ -32,6 +32,7 @@ MODES = (*GRAY_MODES, *COLOR_MODES, "another")
 EXIF_ORIENTATION = 0x0112
 SIDEWAYS = (5, 6, 7, 8)  # orientations in which stored width and height are swapped
 PROGRESS_FROM = 2000  # images
+DARK = 4096  # of 65,536 values
 LEAST_STRETCH = 0.02  # a rounded side is none
 
 
@@ -134,7 +135,13 @@ def _on_ground(image: Image.Image, color: str) -> Image.Image:
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit gray, sometimes opened as 32 bits: Pillow's own way clips it to white
-        return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) / 257).round().astype(np.uint8))
+        values = np.asarray(image).astype(np.int64).clip(0, 65535)
+        if 0 < values.max() < DARK:
+            rank_zero_warn(
+                f"An image of 16 bits reaches no higher than {DARK - 1:,} of 65,535, and is nearly black in 8 bits: "
+                "if its values are of 12 bits or fewer, scale all such images to the whole range first."
+            )
+        return Image.fromarray((values / 257).round().astype(np.uint8))
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
     return image

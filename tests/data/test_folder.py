@@ -243,6 +243,12 @@ def test_sixteen_bits_use_the_whole_range(tmp_path, write_folder):
     assert data.train_images[:, 0, 0, 0].tolist() == levels
 
 
+def test_twelve_bits_in_sixteen_are_noticed(tmp_path, write_folder):
+    root = write_folder(tmp_path, {"a/0.png": {"value": 4095, "mode": "I;16"}})
+    with pytest.warns(UserWarning, match="no higher than 4,095 of 65,535"):
+        ImageFolder(str(root), test_fraction=0).setup()
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_transparent_ground_is_white(tmp_path, mode):
     """Black shapes on a transparent ground are black all over once the transparency is dropped."""
