@@ -24,8 +24,8 @@ def _one_thread():
 @pytest.fixture(autouse=True)
 def _bf16(monkeypatch):
     """Let every processor have bf16, if slowly: the tests are the same on all."""
-    monkeypatch.setattr("lightning_dd.app.running.has_bf16", lambda device: True)
-    monkeypatch.setattr("lightning_dd.app.comparing.table.has_bf16", lambda device: True)
+    monkeypatch.setattr("lightning_dd.app.running.faster_in_bf16", lambda device: True)
+    monkeypatch.setattr("lightning_dd.app.comparing.table.faster_in_bf16", lambda device: True)
 
 
 @pytest.fixture

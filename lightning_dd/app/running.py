@@ -45,7 +45,7 @@ from lightning_dd.callbacks import (
 from lightning_dd.callbacks.run_paths import CONFIG
 from lightning_dd.callbacks.shutdown import remove_empty_run_dir
 from lightning_dd.errors import OptionError, UserError
-from lightning_dd.runtime.precision import Float32Fallback, has_bf16
+from lightning_dd.runtime.precision import Float32Fallback, faster_in_bf16
 
 CPU = torch.device("cpu")
 PROCESS_TIMEOUT = timedelta(days=30)
@@ -143,7 +143,11 @@ def prepare_trainer(trainer: Trainer, spell: Callable[[str], str] | None = None)
         trainer.strategy._timeout = PROCESS_TIMEOUT
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # a user's own plugin stays
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
-    if trainer.precision == "bf16-mixed" and isinstance(trainer.accelerator, CPUAccelerator) and not has_bf16(CPU):
+    if (
+        trainer.precision == "bf16-mixed"
+        and isinstance(trainer.accelerator, CPUAccelerator)
+        and not faster_in_bf16(CPU)
+    ):
         trainer.strategy.precision_plugin = Float32Fallback()
     for callback in trainer.callbacks:
         if isinstance(callback, RunSummary):

@@ -39,7 +39,7 @@ def device_name(device: torch.device | None = None) -> str:
         return torch.cuda.get_device_name(device)
     used, cores = torch.get_num_threads(), os.cpu_count() or 1
     instructions = torch.backends.cpu.get_cpu_capability()
-    return f"{_processor()} ({instructions}), {f'{used} of ' if used < cores else ''}{cores} cores"
+    return f"{processor()} ({instructions}), {f'{used} of ' if used < cores else ''}{cores} cores"
 
 
 def table(record: dict[str, Any]) -> str:
@@ -64,7 +64,8 @@ def table(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return what the CPU is called."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

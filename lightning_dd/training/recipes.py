@@ -26,7 +26,7 @@ from lightning_dd.augmentation.cutmix import cutmix
 from lightning_dd.networks import Network
 from lightning_dd.rng import generator
 from lightning_dd.runtime.compile import compiled
-from lightning_dd.runtime.precision import has_bf16
+from lightning_dd.runtime.precision import faster_in_bf16
 from lightning_dd.training.data import TrainingSet
 from lightning_dd.training.loop import train_network
 
@@ -84,7 +84,7 @@ def batch_size(recipe: str, data: TrainingSet) -> int:
 def describe(recipe: str, data: TrainingSet, device: torch.device) -> list[Any]:
     """Return everything that a recipe's result depends on besides data, network, epochs and seed, as plain values."""
     shared = [recipe, LR.get(recipe, CUTMIX_LR), MOMENTUM, WEIGHT_DECAY, batch_size(recipe, data)]
-    return shared if recipe == "plain" else [*shared, data.mirrored, has_bf16(device)]
+    return shared if recipe == "plain" else [*shared, data.mirrored, faster_in_bf16(device)]
 
 
 def train_plain(network: Network, data: TrainingSet, epochs: int, seed: int, tick: Tick) -> Tensor:
@@ -150,7 +150,7 @@ def _optimizer(network: Network, lr: float, **options: Any) -> torch.optim.SGD:
 def _in_bf16(network: Network, compile: bool) -> Callable[[Tensor], Tensor]:
     """Return the network in train mode, which computes in bf16 where the processor has it."""
     device = next(network.parameters()).device
-    forward, mixed = compiled(network.train(), compile), has_bf16(device)
+    forward, mixed = compiled(network.train(), compile), faster_in_bf16(device)
 
     def logits(images: Tensor) -> Tensor:
         # weights change in place, which a cache of their bf16 copies would not notice

@@ -72,10 +72,10 @@ def test_lightnings_checkpoints_by_steps_work_from_python(tmp_path):
     assert len(list((tmp_path / "kept").glob("*.ckpt"))) == 2
 
 
-def test_bf16_that_a_processor_would_emulate_gives_way_to_float32(fit, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("lightning_dd.app.running.has_bf16", lambda device: False)
+def test_bf16_that_is_slower_gives_way_to_float32(fit, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("lightning_dd.app.running.faster_in_bf16", lambda device: False)
     assert fit("--trainer.precision", "bf16-mixed", "--trainer.max_steps", "1") == 0
-    assert "This processor has no bf16" in " ".join(capsys.readouterr().out.split())
+    assert "This processor is slower in bf16" in " ".join(capsys.readouterr().out.split())
     record = json.loads((tmp_path / "dm_digits_ipc1" / "version_0" / "results.json").read_text())
     assert record["environment"]["precision"] == "32-true"
 

@@ -7,7 +7,7 @@ import torch
 
 from lightning_dd.errors import UserError
 from lightning_dd.methods import DC, DM
-from lightning_dd.runtime.precision import check_precision, without_tf32
+from lightning_dd.runtime.precision import check_precision, faster_in_bf16, without_tf32
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -51,3 +51,20 @@ def test_tf32_is_off_where_gradients_are_differentiated(method, allowed, fit, mo
     assert fit("--trainer.max_steps", "1", config=CONF / f"{method.__name__.lower()}_digits.yaml") == 0
     assert seen == [allowed]
     assert torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512", "name", "faster"),
+    [
+        (True, True, "Intel(R) Xeon(R) Processor", True),
+        (False, True, "Intel(R) Xeon(R) Processor", False),
+        (False, True, "AMD EPYC", True),
+        (False, False, "AMD EPYC", False),
+    ],
+)
+def test_processors_that_are_faster_in_bf16(amx, avx512, name, faster, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("lightning_dd.runtime.precision.processor", lambda: name)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    assert faster_in_bf16(torch.device("cpu")) == faster

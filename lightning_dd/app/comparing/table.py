@@ -21,7 +21,7 @@ from lightning_dd.evaluation import find_protocol
 from lightning_dd.networks import ConvNet
 from lightning_dd.networks.named import sample_network
 from lightning_dd.rng import generator
-from lightning_dd.runtime.precision import Float32Fallback, has_bf16
+from lightning_dd.runtime.precision import Float32Fallback, faster_in_bf16
 from lightning_dd.training.data import training_set
 from lightning_dd.training.features import TrainedFeatures, train_features
 
@@ -110,7 +110,7 @@ def _conditions(options: argparse.Namespace, data: ImageData) -> Conditions:
         rows = stratified_sample(labels, options.test_images, generator(0, "test images"))
         images, labels = images[rows], labels[rows]
     about = {"epochs": options.epochs, "seed": options.seed, "device": device()}
-    if options.precision == "bf16-mixed" and not has_bf16(torch.device(device())):
+    if options.precision == "bf16-mixed" and not faster_in_bf16(torch.device(device())):
         print(Float32Fallback.message, flush=True)
         options.precision = "32-true"
     about["mixed"] = options.precision == "bf16-mixed"

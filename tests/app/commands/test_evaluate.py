@@ -51,7 +51,7 @@ def test_a_table_of_our_set_a_foreign_one_and_real_images(run, tmp_path, capsys,
     assert _main(*command, "--precision", "bf16-mixed") == 0  # other cells
     assert capsys.readouterr().out.count("(finished before)") == 2  # the same images under another name
     assert json.loads((out / "evaluation.json").read_text())["precision"] == "bf16-mixed"
-    monkeypatch.setattr("lightning_dd.app.comparing.table.has_bf16", lambda device: False)
+    monkeypatch.setattr("lightning_dd.app.comparing.table.faster_in_bf16", lambda device: False)
     assert _main(*command, "--precision", "bf16-mixed") == 0  # those in float32 once more
     assert capsys.readouterr().out.count("(finished before)") == 6
     assert json.loads((out / "evaluation.json").read_text())["precision"] == "32-true"
