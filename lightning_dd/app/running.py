@@ -143,11 +143,8 @@ def prepare_trainer(trainer: Trainer, spell: Callable[[str], str] | None = None)
         trainer.strategy._timeout = PROCESS_TIMEOUT
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # a user's own plugin stays
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
-    if (
-        trainer.precision == "bf16-mixed"
-        and isinstance(trainer.accelerator, CPUAccelerator)
-        and not faster_in_bf16(CPU)
-    ):
+    on_cpu = isinstance(trainer.accelerator, CPUAccelerator)
+    if trainer.precision == "bf16-mixed" and on_cpu and not faster_in_bf16(CPU):
         trainer.strategy.precision_plugin = Float32Fallback()
     for callback in trainer.callbacks:
         if isinstance(callback, RunSummary):

@@ -67,7 +67,7 @@ def test_a_processor_with_the_cores_in_use(monkeypatch):
 @pytest.mark.parametrize("text", ["processor : 0\nmodel name\t: Fast CPU @ 3 GHz\nmodel name\t: Other\n", ""])
 def test_processor(text, monkeypatch):
     monkeypatch.setattr(records.Path, "read_text", lambda self: text)
-    assert records._processor() == ("Fast CPU @ 3 GHz" if text else platform.machine())
+    assert records.processor() == ("Fast CPU @ 3 GHz" if text else platform.machine())
 
 
 def test_commit(tmp_path, monkeypatch):
