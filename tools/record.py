@@ -1,7 +1,8 @@
 """Add a run's result to the list of records beside its config: `python tools/record.py RUN_FOLDER CONFIG`.
 
 The list has one entry for each (options, seed, evaluation, steps, device), which the same run done again replaces. The
-longest run stands first, of equally long ones that of the most networks, of these that with the fewest options changed;
+longest run stands first, of equally long ones that of the most networks, of these that with the fewest options changed.
+Settings that held-out images have since ruled out may be marked in the list, `"superseded": "WHY"`, and stand last;
 the config's first line says what it gave, and its distilled set, in half precision, lies beside where it is small. A
 run measured on held-out images goes to a list of its own, `.search.json`. `python tools/results_page.py` brings both
 into `configs/README.md`.
@@ -31,6 +32,7 @@ RECORD = {
     "config": {"model": {"init_args": table}},
     "cost?": RUN["cost?"],
     "environment": {"device": text},
+    "superseded?": text,
 }
 """The form of a record that stands beside a config."""
 LARGEST = 1_500_000  # bytes of a set beside its record
@@ -87,7 +89,7 @@ def _written(record: dict[str, Any], path: Path) -> Path:
 
 def _order(record: dict[str, Any]) -> tuple[int, ...]:
     networks, options = _networks(record), len(changed_options(commands(record)))
-    return -record["steps"], -networks, options, record.get("seed", 0)
+    return "superseded" in record, -record["steps"], -networks, options, record.get("seed", 0)
 
 
 def _networks(record: dict[str, Any]) -> int:

@@ -64,14 +64,15 @@ def table(root: Path) -> str:
 def representatives(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
     """Return of each config the record that stands for it, and all others, in their order.
 
-    It is of the method's own protocol, of most steps, of most networks, with its set beside it, with the fewest options
-    changed: never the most accurate.
+    It is of settings that held-out images have not ruled out since, of the method's own protocol, of most steps, of most
+    networks, with its set beside it, with the fewest options changed: never the most accurate.
     """
 
-    def rank(entry: Entry) -> tuple[bool, int, int, bool]:
+    def rank(entry: Entry) -> tuple[int, ...]:
         record = entry[1]
-        last = record["evaluations"][-1]
-        return last["protocol"] == _own_protocol(record), record["steps"], last["num_networks"], "artifact" in record
+        last, valid = record["evaluations"][-1], "superseded" not in record
+        own = last["protocol"] == _own_protocol(record)
+        return valid, own, record["steps"], last["num_networks"], "artifact" in record
 
     first = []
     for _, group in groupby(sorted(entries, key=_place), key=lambda entry: _place(entry)[:-1]):
@@ -109,6 +110,7 @@ def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -
     short = ["settings scaled down"] if config.stem.endswith("_short") else []
     departures = record.get("data_departures", []) + short
     steps = f"{record['steps']:,} ({record['published_steps']:,})"
+    superseded = [f"superseded: {record['superseded']}"] if "superseded" in record else []
     shipped = f", [set]({_link(config.with_suffix('.safetensors'))})" if "artifact" in record else ""
     return [
         linked(config, record) + shipped,
@@ -119,7 +121,7 @@ def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -
         published.replace("+-", "±"),
         status(record, published),
         f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
-        ", ".join([steps, *departures, *changed_options(commands(record))]),
+        ", ".join([steps, *departures, *changed_options(commands(record)), *superseded]),
         f"{_minutes(record):.0f} + {last['seconds'] / 60:.0f}, {record['environment']['device']}",
     ]
 

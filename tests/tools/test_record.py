@@ -70,6 +70,16 @@ def test_a_run_of_more_networks_is_first_and_that_of_one_has_no_deviation(tmp_pa
         assert config.read_text().startswith(f"# DM: published 89.7 (somewhere). Ours {ours}")
 
 
+def test_a_superseded_run_is_last_however_long(tmp_path):
+    config, path = tmp_path / "mnist_ipc1.yaml", tmp_path / "mnist_ipc1.results.json"
+    config.write_text("# DM: published 89.7 (somewhere). Not run by us yet.\nmodel: DM\n")
+    assert _record(_run(tmp_path / "run", 900, 80.0), config) == 0
+    path.write_text(json.dumps([{**json.loads(path.read_text())[0], "superseded": "too high a rate"}]))
+    assert _record(_run(tmp_path / "run", 300, 90.0), config) == 0
+    assert [found["steps"] for found in json.loads(path.read_text())] == [300, 900]
+    assert "Ours 90.0" in config.read_text()
+
+
 def test_held_out_results_have_a_list_of_their_own(tmp_path):
     config = tmp_path / "mnist_ipc1.yaml"
     config.write_text("# DM: published 89.7 (somewhere). Not run by us yet.\nmodel: DM\n")

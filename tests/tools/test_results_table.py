@@ -72,6 +72,14 @@ def test_a_row_stands_for_each_config_and_it_is_not_the_most_accurate(root):
     assert others.index("`lr 1`") < others.index("`lr 2`")
 
 
+def test_a_superseded_run_does_not_stand_for_its_config_and_says_why(root):
+    records = [_record(steps=900, superseded="a lower rate was better on held-out images"), _record(steps=300)]
+    (root / "configs" / "dm" / "cifar10_ipc10.results.json").write_text(json.dumps(records))
+    shown, others = results_table.table(root).split("<details>")
+    assert "| 300 (" in shown
+    assert "superseded: a lower rate was better on held-out images" in others
+
+
 def test_a_set_beside_its_record_has_a_link(root):
     (root / "configs" / "dm" / "cifar10_ipc10.results.json").write_text(json.dumps([_record(artifact="0123")]))
     row = results_table.table(root).splitlines()[-1]
