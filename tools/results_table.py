@@ -64,8 +64,8 @@ def table(root: Path) -> str:
 def representatives(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
     """Return of each config the record that stands for it, and all others, in their order.
 
-    It is of settings that held-out images have not ruled out since, of the method's own protocol, of most steps, of most
-    networks, with its set beside it, with the fewest options changed: never the most accurate.
+    It is of settings that held-out images have not ruled out since, of the method's own protocol, of most steps, of
+    most networks, with its set beside it, with the fewest options changed: never the most accurate.
     """
 
     def rank(entry: Entry) -> tuple[int, ...]:
