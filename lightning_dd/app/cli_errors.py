@@ -125,6 +125,9 @@ def _not_accepted(found: re.Match, path: str, message: str, parser: Any) -> str:
         return (
             f"{_named(f'{path}.{found[1]}')} belongs to a method: give --model NAME before it, for example --model DM."
         )
+    if paths and paths[-1].endswith(".ImageData"):  # that of a data set
+        example = "for example --data ImageFolder"
+        return f"{_named(f'{path}.{found[1]}')} belongs to a data set: give --data NAME before it, {example}."
     known = _parameters(paths[-1]) if paths else ()
     owner = f" of {paths[-1].rsplit('.', 1)[-1]}" if paths else ""
     name = _named(f"{path}.{found[1]}".lstrip("."))

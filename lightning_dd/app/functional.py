@@ -53,6 +53,7 @@ def distill_tensors(
         >>> images, labels = torch.randn(40, 1, 8, 8), torch.tensor([3, 7]).repeat(20)
         >>> few = dd.distill_tensors(images, labels, ipc=1, steps=1, network="ConvNet:depth=1")  # doctest: +SKIP
     """
+    images, labels = torch.as_tensor(images), torch.as_tensor(labels)
     _check(images, labels, steps)
     if label_kind not in ("hard", "soft", "targets"):
         raise OptionError("label_kind", f"must be hard, soft or targets, got {label_kind!r}")

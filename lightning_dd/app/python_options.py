@@ -1,7 +1,8 @@
 """Options given from Python, checked by the parser of the command line."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from lightning_dd.runtime.options import refusal, restricted_number_type
 
 OURS = {"max_steps": "steps=", "default_root_dir": "root=", "logger": "root= and name="}
 """Arguments of Lightning's trainer that `distill` gives itself, and those of `distill` in their place."""
+
+ARGUMENTS = ("source", "steps", "test_dataset", "class_names", "name", "root", "image_size", "evaluation", "trainer")
+"""Other arguments of `distill`."""
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
 """A seed that NumPy accepts: Lightning seeds it too."""
@@ -51,6 +55,8 @@ def method_options(method: type[Distiller], options: dict[str, Any], facts: dict
     """
     for name in {*facts, "seed"} & options.keys():
         raise UserError(f"{name} is no option of a method here: the data, or distill's own arguments, give it.")
+    own = {name for kind in method.__mro__ for name in inspect.signature(kind.__init__).parameters}
+    _check_names(options.keys() - own)
     if "<locals>" in method.__qualname__:  # no path leads the parser to it; its constructor checks what it can
         return {**options, **_network(options, facts)}
     parser = PlainParser()
@@ -60,6 +66,20 @@ def method_options(method: type[Distiller], options: dict[str, Any], facts: dict
     path = f"{method.__module__}.{method.__name__}"
     parser.parse_object({"model": {"class_path": path, "init_args": {**plain, **named}}})
     return {**plain, **_network(options, facts)}
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Say where an option belongs that is none of a method's: to the data, or to `distill` by another name.
+
+    Raises:
+        UserError: there is one.
+    """
+    of_data = {name for kind in (ImageFolder, ImageData) for name in inspect.signature(kind.__init__).parameters}
+    for name in names:
+        if name in of_data:
+            raise UserError(f"{name} is an option of the data: give data={{{name!r}: ...}}.")
+        if name not in ARGUMENTS and get_close_matches(name, ARGUMENTS, n=1, cutoff=0.85):
+            raise UserError(f"There is no option {name}{nearest(name, ARGUMENTS)}.")
 
 
 def data_from(

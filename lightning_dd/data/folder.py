@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_dd.artifact.schema import text
@@ -161,20 +162,25 @@ def find_listings(root: Path) -> dict[str, Listing]:
 
 
 def _check_level(root: Path, classes: list[str]) -> None:
-    """Refuse folders that hold the same folders and no files, or one such folder: these would be taken for classes.
+    """Refuse folders that hold the same folders and no images, or one such folder: these would be taken for classes.
+
+    Of others that hold folders alone it warns: photographs may be sorted further within a class.
 
     Raises:
         UserError: they do.
     """
-    below = [class_folders(root / name) for name in classes]
-    if not classes or any(len(found) < 2 for found in below) or any(found != below[0] for found in below):
+    if any(path.suffix.lower() in SUFFIXES for name in classes for path in (root / name).iterdir()):
         return
-    if not any(path.suffix.lower() in SUFFIXES for name in classes for path in (root / name).iterdir()):
-        first, shared = ", ".join(classes[:3]), ", ".join(below[0][:3])
+    below = [class_folders(root / name) for name in classes]
+    first = ", ".join(classes[:3])
+    if classes and len(below[0]) >= 2 and all(found == below[0] for found in below):
         raise UserError(
-            f"the folders in {root} ({first}) hold no images, but folders of the same names ({shared}): "
-            "name the folder whose folders are the classes, or call the parts train and test"
+            f"the folders in {root} ({first}) hold no images, but folders of the same names "
+            f"({', '.join(below[0][:3])}): name the folder whose folders are the classes, "
+            "or call the parts train and test"
         )
+    if any(below):
+        rank_zero_warn(f"The classes of {root} ({first}) hold no images themselves, but folders of them.")
 
 
 def _split(root: Path, names: tuple[str, ...]) -> Listing | None:

@@ -53,6 +53,9 @@ class Distiller(Preparation):
 
     def update_synthetic(self, loss: Tensor) -> None:
         """Make one step of the optimizer along the gradient of the loss, summed over processes."""
+        if not isinstance(loss, Tensor) or loss.ndim:
+            found = f"a tensor {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+            raise UserError(f"{type(self).__name__}.objective returns {found}, and not one number: a tensor ().")
         optimizer = self.optimizers()
         optimizer.zero_grad()
         # processes share the work, and backward averages over them: scale the average back to the sum

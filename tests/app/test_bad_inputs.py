@@ -245,3 +245,5 @@ def test_an_option_before_the_method_that_it_belongs_to(capsys):
 
     assert main(["fit", "--data", "Digits", "--model.ipc", "1", "--model", "DC"]) != 0
     assert "give --model NAME before it" in capsys.readouterr().err
+    assert main(["fit", "--model", "DM", "--data.image_size", "16", "--data", "ImageFolder"]) == 1
+    assert "belongs to a data set: give --data NAME before it" in capsys.readouterr().err

@@ -95,3 +95,9 @@ def test_a_teacher_that_nothing_is_there_to_test():
     few, classes = dd.distill_tensors(images, labels, **options)
     assert few.shape == (2, 1, 8, 8)
     assert classes.tolist() == [3, 4]
+
+
+def test_arrays_are_taken_too():
+    images, labels = _task(3, 0.0)
+    few, classes = dd.distill_tensors(images.numpy(), labels.numpy(), ipc=1, steps=1, **SMALL)
+    assert (few.shape, classes.tolist()) == ((2, 1, 8, 8), [3, 4])

@@ -123,6 +123,8 @@ TENSORS = torch.zeros(8, 1, 8, 8), torch.arange(8) % 2
         ((TENSORS[0] + 5, TENSORS[1]), {}, r"give them in \[0, 1\]"),
         (TENSORS, {"image_size": 0}, "^image_size must be one positive number"),
         (TENSORS, {"data": {"zcaa": "mtt"}}, "There is no option data.zcaa; did you mean zca"),
+        (TENSORS, {"on_unreadable": "skip"}, "on_unreadable is an option of the data: give data="),
+        (TENSORS, {"stepss": 3}, "There is no option stepss; did you mean steps"),
         (TENSORS, {"method": 3}, "method is a name such as 'dm', a class of methods, or its path"),
         (TENSORS, {"method": "nowhere.Half"}, "'nowhere.Half' cannot be imported: No module named 'nowhere'"),
         (TENSORS, {"method": "lightning_dd.methods.Halff"}, "The module lightning_dd.methods has no Halff"),

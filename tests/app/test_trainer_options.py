@@ -99,3 +99,15 @@ class Broken(DM):
 def test_a_bug_of_a_method_is_no_option_of_the_trainer(fit):
     with pytest.raises(RuntimeError, match="bias type"):
         fit("--model", f"{__name__}.Broken")
+
+
+class Unsummed(DM):
+    """A method whose loss is not one number."""
+
+    def objective(self, network, synthetic, batch):
+        return super().objective(network, synthetic, batch).expand(2)
+
+
+def test_a_loss_that_is_not_one_number_is_said_in_a_sentence(fit, capsys):
+    assert fit("--model", f"{__name__}.Unsummed") == 1
+    assert "Unsummed.objective returns a tensor (2,), and not one number" in capsys.readouterr().err

@@ -273,6 +273,12 @@ def test_folders_one_level_above_the_classes_are_refused(tmp_path, write_folder)
     assert ImageFolder(str(root)).class_names == ("cat", "dog")
 
 
+def test_classes_that_hold_folders_alone_are_pointed_at(tmp_path, write_folder):
+    root = write_folder(tmp_path, {"photos/cat/0.png": rgb(1), "photos/dog/0.png": rgb(1), "backup/cat/0.png": rgb(1)})
+    with pytest.warns(UserWarning, match="\\(backup, photos\\) hold no images themselves"):
+        assert ImageFolder(str(root)).class_names == ("backup", "photos")
+
+
 def test_a_class_may_begin_with_underscores(tmp_path, write_folder):
     root = write_folder(tmp_path, {f"{name}/0.png": rgb(1) for name in ("a", "__other__", "__MACOSX")})
     assert ImageFolder(str(root)).class_names == ("__other__", "a")

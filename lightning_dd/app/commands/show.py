@@ -67,6 +67,8 @@ def _facts(distilled: Any) -> dict[str, str]:
     for last in info.get("evaluations", [])[-1:]:
         if facts["accuracy"] and last.get("random_real_mean") is not None:
             facts["accuracy"] += f"; random real images {last['random_real_mean']:.1f} %"
+        if facts["accuracy"] and last.get("num_test_images"):
+            facts["accuracy"] += f"; {last['num_test_images']:,} images of the {last['split']} split"
     return facts
 
 
@@ -75,7 +77,7 @@ def _short(value: Any) -> str:
     value = value.get("network", value) if isinstance(value, dict) else value
     if not isinstance(value, dict) or "class_path" not in value:
         return str(value)
-    options = ", ".join(f"{name} {option}" for name, option in value["init_args"].items())
+    options = ", ".join(f"{name} {option}" for name, option in value["init_args"].items() if option is not None)
     return f"{value['class_path'].rpartition('.')[2]}({options})"
 
 
