@@ -75,7 +75,8 @@ def test_dd_shares_the_networks(tmp_path):
 def test_datm_shares_the_segments(tmp_path):
     command = [sys.executable, "-m", "lightning_dd", "fit", "--config", str(CONF / "experts_digits.yaml")]
     folders = ["--model.folder", str(tmp_path / "experts"), "--trainer.default_root_dir", str(tmp_path / "recorded")]
-    assert subprocess.run([*command, *folders], check=False, timeout=300).returncode == 0
+    half = ["--data.held_out", "0.5"]  # as `_fit` has it
+    assert subprocess.run([*command, *folders, *half], check=False, timeout=300).returncode == 0
     options = ["--model", "DATM", "--model.experts", str(tmp_path / "experts"), "--model.segments_per_step", "2"]
     options += ["--model.lr", "100", "--model.largest_loss", "null"]
     start, _, _ = _fit(
