@@ -87,7 +87,7 @@ class RunSummary(CheckedOptions, Callback):
         if evaluation and evaluation.enabled and (ahead := evaluation.time_ahead(trainer, module)):
             parts.append(ahead)
         memory = f"peak memory so far {_size(peak_memory(module.device))}."
-        return f"Ahead: {', '.join([*parts, memory])}" if parts else memory.capitalize()
+        return f"Ahead: {', '.join([*parts, memory])}" if parts else f"P{memory[1:]}"
 
 
 def data_rows(data: LightningDataModule) -> dict[str, str]:

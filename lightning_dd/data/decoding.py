@@ -96,10 +96,8 @@ def read_header(content: Path | BytesIO) -> Header | None:
     """Read an image's size and mode without its pixels; None where that fails, which `decode_all` reports or skips."""
     try:
         with _opened(content) as image:
-            orientation = (
-                None if image.format == "TIFF" else image.getexif().get(EXIF_ORIENTATION)
-            )  # Pillow turns those
-            sideways = orientation in SIDEWAYS
+            turned_already = image.format == "TIFF"  # by Pillow
+            sideways = not turned_already and image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
             return Header(image.size if sideways else image.size[::-1], image.mode in GRAY_MODES)
     except UNREADABLE:
         return None

@@ -58,7 +58,7 @@ def faster_in_bf16(device: torch.device) -> bool:
     """Return whether a device computes in bf16 faster than in float32.
 
     Intel's processors do by their matrix unit (AMX), which virtual machines may hide: without it, those with AVX-512's
-    bf16 take 1.5 times as long as in float32 (see `tools/README.md`). AMD's take half the time.
+    bf16 take 1.4 times as long as in float32, or more (see `tools/README.md`). AMD's take half the time.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
