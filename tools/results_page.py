@@ -3,7 +3,9 @@
 import sys
 from pathlib import Path
 
-from curves import charts, draw
+import cross_architecture
+import curves
+from costs import cost_table
 from method_status import status_table
 from protocol_table import protocol_table
 from results_table import search_table, table
@@ -14,8 +16,10 @@ END = "<!-- end of the table -->"
 TABLES = {
     "table": table,
     "status": status_table,
-    "charts": charts,
+    "charts": curves.charts,
     "speedrun": speedrun_table,
+    "cross": cross_architecture.cross_table,
+    "costs": cost_table,
     "search": search_table,
     "protocols": protocol_table,
 }
@@ -27,7 +31,8 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     page = HERE / "configs" / "README.md"
-    draw(HERE)
+    for part in (curves, cross_architecture):
+        part.draw(HERE)
     page.write_text(with_tables(page.read_text(), HERE))
     return 0
 

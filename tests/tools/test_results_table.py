@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import costs
+import cross_architecture
 import curves
 import method_status
 import results_page
@@ -230,3 +232,32 @@ def test_a_speedrun_is_the_first_step_at_which_the_mean_of_three_seeds_reaches_t
 def test_options_with_an_equals_sign_are_options_too():
     words = ["fit", "--model.lr=0.5", "--trainer.max_steps=100", "--data.root", "DATA"]
     assert results_table.options_but(words, ("--data.root",)) == [("--model.lr", "0.5"), ("--trainer.max_steps", "100")]
+
+
+def test_costs_are_a_row_for_each_method(tmp_path):
+    assert costs.cost_table(tmp_path) == "Not measured yet."
+    (tmp_path / "configs" / "costs").mkdir(parents=True)
+    (tmp_path / "configs" / "costs" / "cost.csv").write_text(
+        "method,ipc,status,seconds_per_step,seconds_loss,peak_memory_bytes\n"
+        "DM,1,measured,0.5123,0.4987,1073741824\nDM,10,measured,2,,2147483648\n"
+        'MTT,1,"would take 9 minutes, not tried",,,\nMTT,10,"would need 40.0 GiB of memory, not tried",,,\n'
+    )
+    lines = costs.cost_table(tmp_path).splitlines()
+    assert lines[0] == "| method | 1 per class | 10 per class |"
+    assert lines[2] == "| DM | 0.512 / 0.499 s, 1.0 GiB | 2 / - s, 2.0 GiB |"
+    assert lines[3] == "| MTT | too long | too large |"
+
+
+def test_the_cross_architecture_table_and_its_heat_map(tmp_path):
+    assert cross_architecture.cross_table(tmp_path) == "Not measured yet."
+    cross_architecture.draw(tmp_path)
+    folder = tmp_path / "configs" / "cross_architecture"
+    folder.mkdir(parents=True)
+    cell = {"set": "DM", "labels": "hard", "ipc": 10, "network": "ConvNet:norm=none", "accuracies": [40.0, 42.0]}
+    cells = [cell, {**cell, "network": "AlexNet", "accuracies": [38.5]}, {**cell, "set": "DC"}]
+    (folder / "evaluation.json").write_text(json.dumps({"cells": cells}))
+    lines = cross_architecture.cross_table(tmp_path).splitlines()
+    assert lines[2] == "| DM | hard | 10 | 41.0 ± 1.0 | 38.5 |"
+    assert lines[3] == "| DC | hard | 10 | 41.0 ± 1.0 | - |"
+    cross_architecture.draw(tmp_path)
+    assert (folder / cross_architecture.PICTURE).stat().st_size > 5000
