@@ -42,7 +42,8 @@ class Evaluation(CheckedOptions, Kept):
 
     Args:
         enabled: whether to evaluate at all.
-        num_networks: fresh networks for each set; mean and standard deviation are over them.
+        num_networks: fresh networks for each set; mean and standard deviation are over them. Papers have more of them
+            or several sets: DC and DSA 20 networks of each of 5 sets, DM 5 of 5, DataDAM 10, RaT-BPTT 8.
         epochs: in place of the protocol's published number.
         every_n_steps: also evaluate every this many steps; None only at the end.
         at: also evaluate after these steps.

@@ -33,7 +33,7 @@ class CutMixProtocol(Protocol):
     augmentation: str | None = "dsa_color+flip+crop_color+flip+scale_color+flip+rotate"
     batch_size: int = 64
 
-    def for_data(self, data: str, batch_norm: bool) -> "CutMixProtocol":
+    def for_data(self, data: str, network: nn.Module | None) -> "CutMixProtocol":
         """Return the protocol for a data set: digits are not mirrored, and some sets not mixed."""
         mixed = 0.0 if data in self.unmixed else self.mixed
         flipped = self.augmentation if data not in NOT_MIRRORED else self.augmentation.replace("+flip", "")

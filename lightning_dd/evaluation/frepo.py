@@ -35,7 +35,7 @@ class FRePoProtocol(Protocol):
     warm_up: int = 500
     """Steps; no more than half of all."""
 
-    def for_data(self, data: str, batch_norm: bool) -> "FRePoProtocol":
+    def for_data(self, data: str, network: nn.Module | None) -> "FRePoProtocol":
         """Return the protocol for a data set: neither digits nor Fashion-MNIST are mirrored."""
         if data in (*NOT_MIRRORED, "fashion_mnist"):
             return replace(self, augmentation=self.augmentation.replace("flip_", ""))

@@ -63,7 +63,7 @@ class KDProtocol(Protocol):
     smallest_crop: float = 1.0
     teacher: str = ""
 
-    def for_data(self, data: str, batch_norm: bool) -> "KDProtocol":
+    def for_data(self, data: str, network: nn.Module | None) -> "KDProtocol":
         """Return the protocol for a data set: digits are not mirrored; the two sets have the numbers of the ConvNet."""
         if data in NOT_MIRRORED:
             return replace(self, augmentation="patches_crop_cutmix")

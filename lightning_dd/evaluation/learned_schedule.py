@@ -28,9 +28,9 @@ class LearnedScheduleProtocol(Protocol):
 
     random_real: Protocol = field(kw_only=True)
 
-    def for_data(self, data: str, batch_norm: bool) -> "LearnedScheduleProtocol":
+    def for_data(self, data: str, network: nn.Module | None) -> "LearnedScheduleProtocol":
         """Return the protocol with that for random real images in its form for a data set and networks."""
-        return replace(self, random_real=self.random_real.for_data(data, batch_norm))
+        return replace(self, random_real=self.random_real.for_data(data, network))
 
     def for_real(self) -> Protocol:
         """Return the protocol for random real images."""

@@ -16,6 +16,8 @@ from lightning_dd.augmentation import ALL_OPERATIONS, DSA
 from lightning_dd.augmentation.dc import DCAugmentation
 from lightning_dd.augmentation.frepo import FRePoAugmentation
 from lightning_dd.errors import UserError, check_number
+from lightning_dd.networks import ConvNet
+from lightning_dd.networks.base import has_batch_norm
 from lightning_dd.training.data import NOT_MIRRORED
 from lightning_dd.training.loop import Augmentation, Classifier, mini_batches, train_network
 
@@ -57,12 +59,12 @@ class Protocol:
     batch_size: int = 256
     labels: Regime = "hard"
 
-    def for_data(self: _Self, data: str, batch_norm: bool) -> _Self:
+    def for_data(self: _Self, data: str, network: nn.Module | None) -> _Self:
         """Return the protocol for a data set: DSA mirrors no digits, unless a set was distilled so.
 
         Args:
             data: name of the data set.
-            batch_norm: whether the networks have batch normalization.
+            network: one of those that will be trained; None where there are none.
         """
         if self.augmentation == "dsa" and data in NOT_MIRRORED:
             return replace(self, augmentation="dsa_color_crop_cutout_scale_rotate")
@@ -221,13 +223,13 @@ class Protocol:
 
 @dataclass(frozen=True)
 class DCProtocol(Protocol):
-    """DC's: it augments, and trains longer, on MNIST and where networks have batch normalization."""
+    """DC's: it augments, and trains longer, on MNIST and where the network is a ConvNet with batch normalization."""
 
-    def for_data(self, data: str, batch_norm: bool) -> "DCProtocol":
-        """Return the protocol for a data set and networks with or without batch normalization."""
-        if data == "mnist":
-            return replace(self, epochs=1000, augmentation="dc_crop_scale_rotate")
-        return replace(self, epochs=1000, augmentation="dc_crop_noise") if batch_norm else self
+    def for_data(self, data: str, network: nn.Module | None) -> "DCProtocol":
+        """Return the protocol for a data set and a network; of both reasons to augment the network's counts."""
+        if isinstance(network, ConvNet) and has_batch_norm(network):
+            return replace(self, epochs=1000, augmentation="dc_crop_noise")
+        return replace(self, epochs=1000, augmentation="dc_crop_scale_rotate") if data == "mnist" else self
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from lightning_dd.evaluation.kd import KDProtocol
 from lightning_dd.evaluation.kernel import KernelProtocol
 from lightning_dd.evaluation.learned_schedule import LearnedScheduleProtocol
 from lightning_dd.evaluation.protocol import DCProtocol, LearnedLRProtocol, Protocol
-from lightning_dd.networks.base import has_batch_norm
 
 _DC = DCProtocol("dc", "Dataset Condensation with Gradient Matching (arXiv 2006.05929)", 300)
 _DATM = "Difficulty-Aligned Trajectory Matching (arXiv 2310.05773)"
@@ -36,7 +35,12 @@ PROTOCOLS = {
         CutMixProtocol("ncfm", _NCFM, 2000, learning_rate=1e-3, batch_size=128, drops=_FIFTHS, drop=0.5, adam=True),
         KDProtocol("kd", "RDED (arXiv 2312.03526): a teacher's labels for every augmented view", 300),
         Protocol("dcbench", "DC-BENCH (arXiv 2207.09639), without augmentation", 300),
-        Protocol("dcbench_dsa", "DC-BENCH (arXiv 2207.09639), with DSA augmentation", 1000, "dsa"),
+        Protocol(
+            "dcbench_dsa",
+            "DC-BENCH (arXiv 2207.09639), with DSA augmentation, by the set's own operations (there always all six)",
+            1000,
+            "dsa",
+        ),
         Protocol("common", f"{_COMMON}hard labels", 1000, "dsa"),
         Protocol("common_soft", f"{_COMMON}soft labels where a set has them", 1000, "dsa", labels="soft"),
     )
@@ -52,7 +56,7 @@ def find_protocol(
         name: a key of `PROTOCOLS`.
         epochs: E in place of the published number.
         data: name of the data set; see each protocol's `for_data`.
-        network: makes one, to see whether it has batch normalization.
+        network: makes one of those that will be trained.
 
     Raises:
         UserError: the name is unknown, or the number of epochs is not positive or has no meaning here.
@@ -60,5 +64,5 @@ def find_protocol(
     if name not in PROTOCOLS:
         raise UserError(f"There is no evaluation protocol '{name}'; choose one of {', '.join(PROTOCOLS)}.")
     protocol = PROTOCOLS[name]
-    batch_norm = network is not None and protocol.trains_networks and has_batch_norm(network())
-    return protocol.for_data(data, batch_norm).with_epochs(epochs)
+    made = network() if network is not None and protocol.trains_networks else None
+    return protocol.for_data(data, made).with_epochs(epochs)

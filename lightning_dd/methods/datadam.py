@@ -22,7 +22,9 @@ class DataDAM(DM):
     its activations to a power, scaled to length 1 for each image; and the mean features h with a weight:
     `100 sum_c (sum_l ||mean a_l(T_c) - mean a_l(S_c)||² + w ||mean h(T_c) - mean h(S_c)||²)`.
 
-    The paper's table has a power of 4, the official script 1; the factor 100 and 20,000 steps are the script's.
+    Paper and official program differ. From the paper's table: a power of 4 (there 1) and instance normalization (there
+    batch normalization, which the authors advise: `network` with `norm: batch`). From the program: the factor 100,
+    20,000 steps (in the paper 8,000), the evaluation, and three blocks for 64 pixels, where ours has four.
 
     Args:
         power: of the activations.

@@ -38,7 +38,9 @@ class DC(ClassBalancedDistiller):
     """Dataset Condensation with Gradient Matching (Zhao, Mopuri and Bilen, ICLR 2021, arXiv 2006.05929).
 
     A random network lives for `outer_loops` steps. Each step moves the images so that, for each class, the gradient of
-    the network's weights on them agrees with that on real images; the network is then trained on the images.
+    the network's weights on them agrees with that on real images; the network is then trained on the images. Where that
+    has batch normalization, the official program tests its twin with instance normalization; here it is the same,
+    unless `evaluation.network` says otherwise.
 
     Args:
         outer_loops: updates of the images per network; None takes the published number for this `ipc`.

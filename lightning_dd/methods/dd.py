@@ -49,7 +49,7 @@ class DD(Distiller):
         inner_momentum: of the inner steps with `sgd`.
         fixed_weights: w_0 is always the same, and a part of the artifact.
         networks_per_step: networks whose losses are averaged in a step; shared out among processes.
-        real_batch: real images in a step; no more than there are.
+        real_batch: real images in a step, drawn anew (in the official program in passes); no more than there are.
         real_chunk: real images in one forward; trades time for memory without changing the result. None takes 256 on
             CPU, all on a GPU. Refused for networks with batch normalization.
         real_augmentation: `crop_flip` shifts (by up to 4 pixels, reflected) and mirrors real images, as published for

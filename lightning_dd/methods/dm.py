@@ -29,7 +29,7 @@ class DM(ClassBalancedDistiller):
 
     Args:
         augmentation: DSA operations joined by `_`, one a class and step; digits leave out `flip`. None for none.
-        lr: learning rate of the images; published is 1, and 10 above 50 images per class.
+        lr: learning rate of the images; published is 1, and 10 on CIFAR-10 above 50 per class.
         **options: those of `ClassBalancedDistiller`.
 
     Raises:

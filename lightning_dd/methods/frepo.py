@@ -33,7 +33,9 @@ class FRePo(Distiller):
 
         `L = mean_t ||K_ts (K_ss + λI)^-1 Y - y_t||^2 / 2 - mean_i min(margin(Y_i), 1/C)`,  `K = f f^T`.
 
-    The network is then trained on X and Y for one step, or replaced when it is old. As in the authors' JAX code.
+    The network is then trained on X and Y for one step, or replaced when it is old. As in the authors' JAX code but for
+    two things: real batches are drawn anew at each step (there in passes), and the last images are the result (there
+    those with the best test accuracy on the way).
 
     Args:
         network: its features make the kernel; in eval mode, so running statistics where it has BatchNorm.

@@ -13,8 +13,9 @@ class RaTBPTT(DD):
     from a random one on, are differentiated; the gradient of the images kept below twice its running average. The
     paper learns labels where there are many classes; here they stay fixed and hard. Other departures from the authors'
     program: Adam's epsilon is 1e-8 and its root is kept above 1e-15, where a derivative would be infinite; whitening is
-    the data module's (`zca: frepo` is nearer to theirs than `mtt`: correlation 0.96 against 0.89); evaluation repeats T
-    steps (protocol `dd`), where theirs takes the best of 300, 600, 1,000 and 3,000.
+    the data module's (`zca: frepo` is nearer to theirs than `mtt`: correlation 0.96 against 0.89); real batches are
+    drawn anew at each step, theirs in passes; evaluation repeats T steps (protocol `dd`) on the last images, where
+    theirs takes the best of 300, 600, 1,000 and 3,000, and the images that tested best on the way.
 
     Args:
         augmentation: one operation for each mini-batch and for the real images; digits leave `flip` out.

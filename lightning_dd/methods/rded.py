@@ -36,8 +36,10 @@ class RDED(OneShot):
     stored image. Networks learn what the teacher says of each augmented view (protocol `kd`), so the set carries the
     teacher. Real images are looked at a few at a time, so they need not fit into memory.
 
-    It departs from the official code in this: stored images are not rounded to 8 bits; where a class has too few
-    images, its images give several crops; images that are not square are cut in their own proportions.
+    It departs from the official code in this: stored images are neither rounded to 8 bits nor compressed as JPEG; where
+    a class has too few images, its images give several crops; images that are not square are cut in their own
+    proportions; and the teacher is trained by `network_recipe`, where the authors give weights without their recipe
+    (`weights` takes such). Their ConvNets have batch normalization, which the configs ask for.
 
     Args:
         candidates: real images of each class that are looked at, at random; no fewer than the crops that are wanted.

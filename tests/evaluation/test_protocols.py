@@ -1,6 +1,7 @@
 """The protocols' numbers, as methods.md section 5 has them."""
 
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -11,13 +12,14 @@ from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import PROTOCOLS, find_protocol
+from lightning_dd.networks import VGG11, ConvNet
 
 OTHERS = ("frepo", "datm", "datadam", "idc", "dance", "ncfm", "kd")
 """Protocols whose batches or optimizers are their own."""
 
 
 def _batch_norm():
-    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    return ConvNet((3, 32, 32), 10, width=4, norm="batch")
 
 
 def _rates(protocol):
@@ -83,7 +85,11 @@ def test_dc_on_mnist_and_with_batch_norm():
     norm = find_protocol("dc", data="cifar10", network=_batch_norm)
     assert (norm.epochs, norm.total_epochs, norm.augmentation) == (1000, 1001, "dc_crop_noise")
     assert find_protocol("dc", data="cifar10", network=nn.Flatten) == find_protocol("dc")
-    assert find_protocol("dc", data="mnist", network=_batch_norm).augmentation == "dc_crop_scale_rotate"
+    assert find_protocol("dc", data="mnist", network=_batch_norm).augmentation == "dc_crop_noise"
+    for other in ({"depth": 2}, {"norm": "none"}):  # without batch normalization
+        assert find_protocol("dc", network=partial(ConvNet, (3, 32, 32), 10, **other)) == find_protocol("dc")
+    deep = partial(VGG11, (3, 32, 32), 10, norm="batch")  # the official program asks for its ConvNetBN alone
+    assert find_protocol("dc", data="cifar10", network=deep) == find_protocol("dc")
     assert find_protocol("dc", data="fashion_mnist") == find_protocol("dc")
     assert find_protocol("dm", data="fashion_mnist", network=_batch_norm) == find_protocol("dm")
     assert find_protocol("dm", data="mnist").augmentation == "dsa_color_crop_cutout_scale_rotate"  # digits
