@@ -2,7 +2,7 @@
 
 The list has one entry for each (options, seed, evaluation, steps, device), which the same run done again replaces. The
 longest run stands first, of equally long ones that of the most networks, of these that with the fewest options changed.
-Settings that held-out images have since ruled out may be marked in the list, `"superseded": "WHY"`, and stand last;
+Settings that held-out images or the paper have since ruled out may be marked, `"superseded": "WHY"`, and stand last;
 the config's first line says what it gave, and its distilled set, in half precision, lies beside where it is small. A
 run measured on held-out images goes to a list of its own, `.search.json`. `python tools/results_page.py` brings both
 into `configs/README.md`.

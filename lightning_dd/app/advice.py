@@ -36,7 +36,7 @@ def advice(trainer: Trainer, module: LightningModule, spell: Callable[[str], str
 
 def _start(steps: int, module: Distiller) -> str | None:
     """Return what to do about a start from noise that few steps will not leave."""
-    if module.init not in ("noise", "unit_noise") or not 0 < steps * FEW <= module.published_steps:
+    if module.init not in ("noise", "unit_noise") or not 0 < steps * FEW <= (module.published_steps or 0):
         return None
     few = f"{steps:,} of the published {module.published_steps:,} steps"
     return f"The images start from noise, which {few} hardly leave: try {{init}} real."

@@ -270,13 +270,15 @@ def refuse_bases(config: Any) -> None:
         module, _, name = (getattr(given, "class_path", None) or "").rpartition(".")
         if module.partition(".")[0] == "lightning_dd" and name not in TOPICS[option]:
             kind, known = KINDS_OF_CLASSES.get(option, option), ", ".join(TOPICS[option])
-            raise UserError(f"{name} is what every {kind} is made from, but none itself; there are {known}.")
+            new = f" (a new {kind} stands in app/names.py too)" if option == "model" else ""
+            raise UserError(f"{name} is what every {kind} is made from, but none itself; there are {known}{new}.")
 
 
 def nearest(word: str, known: Iterable[str], spell: Callable[[str], str] = str) -> str:
     """Return the end of a sentence about an unknown name: the nearest known one, or all where they are few."""
     known = [name for name in known if name != word]  # a parent's option that its child leaves no choice of
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6 if len(word) > SHORT else 0.5)
+    same = [name for name in known if name.lower() == word.lower()]
+    near = same or difflib.get_close_matches(word, known, n=1, cutoff=0.6 if len(word) > SHORT else 0.5)
     if near:
         return f"; did you mean {spell(near[0])}"
     return f"; there are {', '.join(known)}" if 0 < len(known) < 40 else ""
@@ -296,5 +298,11 @@ def _parameters(class_path: str) -> list[str]:
     module, name = class_path.rsplit(".", 1)
     found = getattr(import_module(module), name)
     parents = inspect.getmro(found) if inspect.isclass(found) else [found]
-    parameters = [inspect.signature(getattr(p, "__init__", p)).parameters for p in parents if p is not object]
-    return sorted({name for group in parameters for name in group} - {"self", "args", "kwargs", "options"})
+    parameters: dict[str, inspect.Parameter] = {}
+    for parent in parents:
+        own = inspect.signature(getattr(parent, "__init__", parent)).parameters
+        parameters = {**own, **parameters}
+        if not any(each.kind is each.VAR_KEYWORD for each in own.values()):
+            break  # parents' options do not come through
+    several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return sorted(name for name, each in parameters.items() if each.kind not in several and name != "self")

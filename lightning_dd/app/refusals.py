@@ -2,7 +2,9 @@
 
 import inspect
 import re
+import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from traceback import walk_tb
 
 from lightning.pytorch import Trainer
@@ -16,6 +18,8 @@ LONGEST = 300  # characters of what another library says
 NAMES = set(inspect.signature(Trainer.__init__).parameters) - {"self"}
 ELSEWHERE = {"seed": "seed_everything", "timer": "trainer.max_time"}
 """Options by the modules of Lightning that refuse them without their names."""
+BUGS = AttributeError, LookupError, NameError
+"""What no option causes; a `ValueError` or `TypeError` of a constructor may be about its arguments."""
 RESTORING = "lightning.pytorch.trainer.connectors.checkpoint_connector"
 
 
@@ -31,11 +35,19 @@ def refusal(error: BaseException) -> UserError | None:
     for cause in _chain(error):
         if out_of_memory(cause) or "Trying to create tensor with negative dimension" in str(cause):
             return UserError("Out of memory before the first step; the data or the synthetic images do not fit.")
+    if any(map(_bug, _chain(error))):
+        return None
     for rule, causes in ((_of_others, reversed(list(_chain(error)))), (_of_parsers, _chain(error))):
         for cause in causes:  # the first cause says more than what wraps it, unless it is a parser's
             if found := rule(cause):
                 return found
     return None
+
+
+def _bug(error: BaseException) -> bool:
+    """Whether it is a mistake in a user's own module, which the parser takes for one in the options."""
+    known = {"", *sys.stdlib_module_names, *packages_distributions()}
+    return isinstance(error, BUGS) and any(name.partition(".")[0] not in known for name in _modules(error))
 
 
 def _of_parsers(error: BaseException) -> UserError | None:

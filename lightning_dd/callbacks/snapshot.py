@@ -41,8 +41,8 @@ def credit(module: LightningModule) -> dict[str, str]:
     """Return the paper of a method; of one that is derived from a published method, what that is and no paper."""
     kind = type(module)
     published = next(each for each in kind.__mro__ if "paper" in vars(each))
-    if published is kind:
-        return {"paper": kind.paper}
+    if published is kind or not published.paper:
+        return {"paper": published.paper}
     return {"paper": "", "derived_from": f"{published.__name__}: {published.paper}"}
 
 

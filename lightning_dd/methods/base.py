@@ -56,10 +56,14 @@ class Distiller(Preparation):
         if not isinstance(loss, Tensor) or loss.ndim:
             found = f"a tensor {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
             raise UserError(f"{type(self).__name__}.objective returns {found}, and not one number: a tensor ().")
+        if not loss.requires_grad:
+            raise self._no_path()
         optimizer = self.optimizers()
         optimizer.zero_grad()
         # processes share the work, and backward averages over them: scale the average back to the sum
         self.manual_backward(loss * self.trainer.world_size)
+        if all(parameter.grad is None for parameter in self.parameters()):
+            raise self._no_path()
         self.limit_gradients(optimizer)
         self.check_finite(loss)
         step_where(self.accept(loss.detach()), optimizer)
@@ -69,6 +73,10 @@ class Distiller(Preparation):
         self.average_images()
         several = self.trainer.world_size > 1
         self.log("loss", loss.detach(), prog_bar=True, sync_dist=several, reduce_fx="sum" if several else "mean")
+
+    def _no_path(self) -> UserError:
+        name = type(self).__name__
+        return UserError(f"The loss of {name}.objective does not depend on the synthetic set: are its images detached?")
 
     def limit_gradients(self, optimizer: Any) -> None:
         """Make the gradients smaller where the method or its user asks for it: of the images, of labels, ... each."""
@@ -99,9 +107,9 @@ class Distiller(Preparation):
             self._last_finite = deepcopy(state | {"learned": [tensor.detach() for tensor in self._learned()]})
             return
         self.restore_last_finite()
-        raise NonFiniteLossError(
-            f"The loss is not finite at step {self.trainer.global_step}; the images before it are kept: {self.hint()}"
-        )
+        what = "The gradient of the loss" if loss.isfinite() else "The loss"
+        step = self.trainer.global_step
+        raise NonFiniteLossError(f"{what} is not finite at step {step}; the images before it are kept: {self.hint()}")
 
     def ensure_valid(self) -> None:
         """Check what is learned before it is written: on a GPU not every update was checked.

@@ -66,7 +66,10 @@ class DM(ClassBalancedDistiller):
         return compiled(check_features(network).features, self.compile_objective)
 
     def statistics(self, features: Tensor) -> Tensor:
-        """Return what is matched, `(K, ...)`, of the features `(K, N, F)` of K classes: their means `(K, F)`."""
+        """Return what is matched, `(K, ...)`, of the features `(K, N, F)` of K classes: their means `(K, F)`.
+
+        Another method may return the features as they are, for a `distance` of whole sets.
+        """
         return features.mean(1)
 
     def distance(self, real: Tensor, synthetic: Tensor) -> Tensor:

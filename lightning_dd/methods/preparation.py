@@ -14,7 +14,7 @@ from lightning_dd.artifact.labels import Labels
 from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.augmentation import DSA
 from lightning_dd.coresets import select
-from lightning_dd.errors import OptionError
+from lightning_dd.errors import OptionError, UserError
 from lightning_dd.methods.resumable import Resumable
 from lightning_dd.methods.summary import method_text, network_text, set_text
 from lightning_dd.networks import ConvNet, NetworkFactory
@@ -60,10 +60,10 @@ class Preparation(Resumable):
             clipped; and their labels, class indices `(N,)` or `(N, num_classes)`.
     """
 
-    paper: ClassVar[str]
+    paper: ClassVar[str] = ""
     """Title, venue and arXiv id."""
-    published_steps: ClassVar[int]
-    protocol: ClassVar[str]
+    published_steps: ClassVar[int | None] = None
+    protocol: ClassVar[str] = "common"
     """The evaluation protocol of the paper."""
     needs: ClassVar[str] = RandomNetworks.gives
     """The kind of networks that its source has to give."""
@@ -170,11 +170,17 @@ class Preparation(Resumable):
             codec.fit(data.real_images(rows), data.train_labels[rows])
 
     def _set_length(self) -> None:
-        """Take the published number of steps where nobody said when to stop: the loader is endless."""
+        """Take the published number of steps where nobody said when to stop: the loader is endless.
+
+        Raises:
+            UserError: there is no such number.
+        """
         trainer = self.trainer
         timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)
         counted = trainer.max_epochs not in (None, -1) and trainer.limit_train_batches != 1.0
         if trainer.max_steps == -1 and not timed and not counted:
+            if self.published_steps is None:
+                raise UserError(f"{type(self).__name__} has no published number of steps: give {{trainer.max_steps}}.")
             trainer.fit_loop.epoch_loop.max_steps = self.published_steps
 
     def _fit_batches(self) -> None:

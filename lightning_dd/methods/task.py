@@ -21,7 +21,7 @@ class Task(CheckedOptions, LightningModule):
         seed: every random draw is keyed with it (linked to `seed_everything` on the command line).
     """
 
-    memory_option: ClassVar[str]
+    memory_option: ClassVar[str] = "{ipc}"
     """The option that trades time for memory, named when memory runs out."""
     resume_hint: ClassVar[str] = "the same command with {ckpt_path} last resumes it"
     """The way to resume a run that was stopped."""

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 from damage import checkpoints
+from fuzz_runs import no_launch
 from harness import outcome
 from lies import artifacts, foreign
 from lines import configs, lines
 from places import folders, results
-from runs import no_launch
 
 DOORS = {
     "artifacts": artifacts,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from runs import CONF, Case, checkpoints_of, fit
+from fuzz_runs import CONF, Case, checkpoints_of, fit
 
 
 def checkpoints(root: Path) -> Iterator[Case]:

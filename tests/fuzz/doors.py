@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fuzz_runs import CONF, content, fit
 from harness import outcome
 from mutations import damaged_bytes, damaged_table, damaged_tensors
 from PIL import Image
-from runs import CONF, content, fit
 from safetensors.torch import save
 from torch.nn import functional as F
 

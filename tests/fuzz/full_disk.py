@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 import yaml
+from fuzz_runs import fit
 from harness import outcome
 from PIL import Image
-from runs import fit
 
 import lightning_dd as dd
 

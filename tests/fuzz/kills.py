@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import torch
-from runs import CONF
+from fuzz_runs import CONF
 
 import lightning_dd as dd
 from lightning_dd.app.cli import main

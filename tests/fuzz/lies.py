@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fuzz_runs import Case, artifact, content
 from harness import command
-from runs import Case, artifact, content
 from safetensors.torch import save_file
 
 

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from fuzz_runs import CONF, Case, artifact, fit, run_of
 from harness import command
-from runs import CONF, Case, artifact, fit, run_of
 
 WORDS = """
 trainer.max_steps 0 | trainer.max_epochs 0 --trainer.max_steps -1 | trainer.limit_train_batches 0

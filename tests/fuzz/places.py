@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from fuzz_runs import CONF, Case, artifact, fit, run_of
 from harness import command
-from runs import CONF, Case, artifact, fit, run_of
 
 
 def folders(root: Path) -> Iterator[Case]:

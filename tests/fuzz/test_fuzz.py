@@ -16,7 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import cases
 import doors
-import runs
+import fuzz_runs as runs
 from harness import command, outcome, right
 
 TIMES = int(os.environ.get("LIGHTNING_DD_FUZZ", "1"))

@@ -81,3 +81,80 @@ def test_a_codec_of_twenty_five_lines(strangers, fit, product):
     stored = load_file(strangers / "dm_digits_ipc1" / "version_0" / "distilled.safetensors")
     assert stored["codec.images"].shape == (10, 1, 4, 4)
     assert load(strangers / "dm_digits_ipc1").images.shape == (10, 1, 8, 8)
+
+
+CONTRIBUTING = Path(__file__).resolve().parents[2] / "CONTRIBUTING.md"
+MEANS = CONTRIBUTING.read_text().split("```python\n")[1].split("```")[0]
+OF_MEANS = """
+
+
+class Detached(Means):
+    def objective(self, network, synthetic, batch):
+        return super().objective(network, synthetic, batch).detach()
+
+
+class OfTheNetwork(Means):
+    def objective(self, network, synthetic, batch):
+        return sum(weights.requires_grad_().sum() for weights in network.parameters())
+
+
+class Root(Means):
+    def objective(self, network, synthetic, batch):
+        images = synthetic.images()
+        return (images - images).square().sum().sqrt()
+
+
+class Misspelt(Means):
+    def __init__(self, ipc: int, power: int = 2, **options):
+        super().__init__(ipc, **options)
+        self.exponent = self.powr
+
+
+class Narrow(Means):
+    def __init__(self, ipc: int, power: int = 2):
+        super().__init__(ipc)
+"""
+
+
+@pytest.fixture
+def means(tmp_path, monkeypatch):
+    (tmp_path / "means.py").write_text(MEANS + OF_MEANS)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("means")
+def test_a_method_is_its_sampling_and_its_objective(fit, product, capsys):
+    assert fit("--model", "means.Means", "--trainer.max_steps", "3") == 0
+    made = product(name="means_digits_ipc1")
+    assert (made.info["paper"], made.info["published_steps"], made.recipe["protocol"]) == ("", None, "common")
+    assert fit("--model", "means.Means", "--trainer.max_steps", "-1") == 1
+    assert "Means has no published number of steps: give --trainer.max_steps." in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("means")
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("Detached", "The loss of Detached.objective does not depend on the synthetic set: are its images detached?"),
+        ("OfTheNetwork", "The loss of OfTheNetwork.objective does not depend on the synthetic set"),
+        ("Root", "The gradient of the loss is not finite at step 0"),
+    ],
+)
+def test_a_loss_that_cannot_teach_the_images(name, sentence, fit, capsys):
+    assert fit("--model", f"means.{name}", "--trainer.max_steps", "3") == 1
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("means")
+def test_a_mistake_in_a_constructor_is_the_users_own_traceback(fit):
+    with pytest.raises(Exception, match="powr"):
+        fit("--model", "means.Misspelt", "--trainer.max_steps", "3")
+
+
+@pytest.mark.usefixtures("means")
+def test_options_that_do_not_come_through_are_not_suggested(fit, capsys):
+    assert fit("--model", "means.Narrow", "--model.momentu", "3") != 0
+    error = capsys.readouterr().err
+    assert "power" in error
+    assert "momentum" not in error
+    assert "facts" not in error
