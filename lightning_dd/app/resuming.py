@@ -23,7 +23,7 @@ def run_name(config: Any) -> str:
     data = snake_case(config.data.class_path.rsplit(".", 1)[-1])
     root = config.data.init_args.get("root")
     if data in ("image_folder", "parquet") and root:
-        data = re.sub(r"\W+", "_", Path(root).resolve().stem.lower())
+        data = re.sub(r"\W+", "_", Path(root).resolve().name.lower())
     selection = config.model.init_args.get("selection")  # of a coreset
     ipc = config.model.init_args.get("ipc")
     return f"{method}_{data}{f'_ipc{ipc}' if ipc else ''}{f'_{selection}' if selection else ''}"

@@ -29,7 +29,8 @@ FORMAT = "lightning_dd.distilled"
 FORMAT_VERSION = 2
 FILE = "distilled.safetensors"
 CODEC = "codec."  # before the names of a codec's tensors
-LARGEST_FLOAT = 2.0  # of pixels in [0, 1], which interpolation may leave a little
+SMALLEST_FLOAT, LARGEST_FLOAT = -0.5, 2.0  # of pixels in [0, 1], which interpolation may leave a little
+OF_BYTES = 25.0  # normalized pixels reach no such values
 
 
 @dataclass(repr=False, eq=False)
@@ -151,15 +152,18 @@ class DistilledDataset(Training, Exports, Subsets, Dataset):
         """Normalize or whiten images `(..., C, H, W)`, uint8 or float in [0, 1], for a network trained on this set.
 
         Raises:
-            UserError: the images have another shape or type, or are floats from 0 to 255.
+            UserError: the images have another shape or type, or are floats from 0 to 255, or normalized.
         """
         shape = tuple(images.shape)
         if shape[-3:] != self.image_shape:
             raise UserError(f"Images of shape {shape} do not end in {self.image_shape}; resize them first.")
         if not images.is_floating_point() and images.dtype != torch.uint8:
             raise UserError(f"Images are uint8, or floats in [0, 1], not {images.dtype}.")
-        if images.is_floating_point() and images.numel() and images.max() > LARGEST_FLOAT:
-            raise UserError(f"Images as floats are in [0, 1], and these reach {images.max():g}: divide them by 255.")
+        if images.is_floating_point() and images.numel():
+            low, high = (float(end) for end in images.aminmax())
+            if low < SMALLEST_FLOAT or high > LARGEST_FLOAT:
+                cure = "divide them by 255" if high > OF_BYTES else "give them without normalization"
+                raise UserError(f"Images as floats are in [0, 1], and these go from {low:g} to {high:g}: {cure}.")
         return self.preprocessing(images)
 
     def save(self, path: str | os.PathLike, half: bool = False) -> None:

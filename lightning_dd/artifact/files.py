@@ -106,7 +106,7 @@ def tensor_digest(tensors: dict[str, Tensor]) -> str:
     found = hashlib.sha256()
     for name in sorted(tensors):
         found.update(name.encode())
-        found.update(tensors[name].detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
+        found.update(tensors[name].detach().cpu().flatten().view(torch.uint8).numpy())
     return found.hexdigest()[:16]
 
 

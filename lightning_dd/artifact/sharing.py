@@ -22,9 +22,12 @@ ARTIFACT, PICTURE, RESULTS, CONFIG, CARD = (
 )
 PARQUET = "data/train-00000-of-00001.parquet"
 PLACE = re.compile(
-    r"(?<![\w./\\:~-])(?:file://)?(?:~[\w-]*|[A-Za-z]:|\.\.)?(?:[/\\][^\s'\",;:()\[\]]*)?[/\\](?=[\w.-])"
+    r"(?<![\w./\\~-])(?!//)(?:file://)?(?:~[\w-]*|[A-Za-z]:)?(?:[/\\][^\s'\",;:()\[\]]*)?[/\\](?=[\w.-])"
+    r"|(?:[\w.~-]*[/\\])*\.\.[/\\](?:[^\s'\",;:()\[\]]*[/\\])?"
 )
 """All of an absolute path, or of one that leaves the folder, but its last part."""
+QUOTED = re.compile(r"""(['"])(?:~|[A-Za-z]:|\.\.|file:/)?[/\\][^'"]*[/\\]([^'"/\\]*)\1""")
+"""Such a path in quotes, which may have spaces in it."""
 
 
 def write_folder(
@@ -42,11 +45,16 @@ def write_folder(
     shared.to_parquet(folder / PARQUET)
     shared.save_picture(folder / PICTURE)
     write_json(folder / RESULTS, shared.info)
-    if "config" in shared.info:
+    if "config" in shared.info and not _from_python(shared.info["config"]):
         _write(folder / CONFIG, _config(shared.info))
     if not (folder / CARD).exists():
         size = (folder / PARQUET).stat().st_size
         _write(folder / CARD, card(shared, size, license, card_kwargs, place))
+
+
+def _from_python(config: dict[str, Any]) -> bool:
+    """Whether the data came from a program, which no command line can give again."""
+    return str(config.get("data", {}).get("class_path", "")).endswith("FromDataset")
 
 
 def without_places(value: Any) -> Any:
@@ -66,7 +74,11 @@ def _last_part(text: str) -> str:
     """Return a text that is a path, or an option with one, or has some in it, without their folders."""
     option, equals, path = text.partition("=") if text.startswith("-") else ("", "", text)
     whole = re.fullmatch(r"(?:file://)?(?:~[\w-]*|[A-Za-z]:|\.\.)?[/\\].*", path)
-    return option + equals + (re.split(r"[/\\]", path.rstrip("/\\"))[-1] if whole else PLACE.sub("", path))
+    return (
+        option
+        + equals
+        + (re.split(r"[/\\]", path.rstrip("/\\"))[-1] if whole else PLACE.sub("", QUOTED.sub(r"\1\2\1", path)))
+    )
 
 
 def _config(info: dict[str, Any]) -> str:

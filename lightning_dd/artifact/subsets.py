@@ -87,7 +87,7 @@ def merge(sets: Sequence["DistilledDataset"]) -> "DistilledDataset":
     kind = _common_kind(sets, names)
     labels = torch.cat([_labels_among(each, kind, names) for each in sets])
     classes = Labels(labels, kind).classes
-    order = classes.argsort(stable=True)
+    order, present = classes.argsort(stable=True), classes.unique().tolist()
     return replace(
         first,
         images=torch.cat([each.images for each in sets])[order],
@@ -102,7 +102,7 @@ def merge(sets: Sequence["DistilledDataset"]) -> "DistilledDataset":
         tensors={},
         info={
             **{key: value for key, value in _shared([each.info for each in sets]).items() if key in SHARED_INFO},
-            "selected": [names[index] for index in classes.unique().tolist()],
+            **({"selected": [names[index] for index in present]} if len(present) < len(names) else {}),
         },
         codec=None,
         learned_labels=None,

@@ -20,23 +20,26 @@ class Cells:
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
-        self._cells: dict[str, dict[str, Any]] = {}
-        if self.path.exists():
-            try:
-                self._cells = read_json(self.path, {"cells": _kept})["cells"]
-            except UserError:
-                raise UserError(
-                    f"{self.path} is not a file of finished cells; move it away or name another output."
-                ) from None
+        self._cells = self._read()
         check_folder(self.path.parent)
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        if not self.path.exists():
+            return {}
+        try:
+            return read_json(self.path, {"cells": _kept})["cells"]
+        except UserError:
+            raise UserError(
+                f"{self.path} is not a file of finished cells; move it away or name another output."
+            ) from None
 
     def get(self, what: dict[str, Any]) -> dict[str, Any]:
         """Return the result of a cell, by everything it depends on in plain values; empty where there is none."""
         return self._cells.get(_digest(what), {}).get("result", {})
 
     def put(self, what: dict[str, Any], result: dict[str, Any]) -> None:
-        """Keep the result of a cell, and write the file."""
-        self._cells[_digest(what)] = {"what": what, "result": result}
+        """Keep the result of a cell, and write the file, with what another program may have put there since."""
+        self._cells = {**self._read(), **self._cells, _digest(what): {"what": what, "result": result}}
         write_json(self.path, {"cells": self._cells})
 
 

@@ -92,6 +92,10 @@ def _opened(content: Path | BytesIO) -> Image.Image:
     return Image.open(content)
 
 
+def _states_orientation(image: Image.Image) -> bool:
+    return any(key in image.info for key in ("exif", "xmp", "XML:com.adobe.xmp"))
+
+
 def read_header(content: Path | BytesIO) -> Header | None:
     """Read an image's size and mode without its pixels; None where that fails, which `decode_all` reports or skips."""
     try:
@@ -111,7 +115,7 @@ def to_pixels(image: Image.Image, how: Decoding, name: str) -> np.ndarray:
     """
     if how.only_gray and image.mode not in GRAY_MODES:
         raise UserError(f"{name} is in color while the first images are gray: set {{data.channels}} to 1 or 3")
-    if "exif" in image.info:
+    if _states_orientation(image):
         image = ImageOps.exif_transpose(image)
     image = _on_ground(_to_eight_bits(image), how.ground).convert("L" if how.channels == 1 else "RGB")
     size = how.size[::-1]
@@ -216,7 +220,7 @@ def _try(source: Source, how: Decoding) -> tuple[np.ndarray, tuple[int, int, int
     try:
         with _opened(source.content) as image:
             image.load()
-            sideways = "exif" in image.info and image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
+            sideways = _states_orientation(image) and image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
             size = image.size if sideways else image.size[::-1]
             mode = MODES.index(image.mode if image.mode in MODES else "another")
             return to_pixels(image, how, source.name), (*size, mode)

@@ -32,6 +32,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import Fraction, PositiveFloat
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
+SUFFIXES |= {".jfif", ".avif"}
 TRAIN_FOLDERS = ("train", "training", "train_set", "training_set")
 TEST_FOLDERS = ("test", "testing", "test_set", "testing_set", "val", "valid", "validation")
 NO_CLASSES = ("__MACOSX", "__pycache__")
@@ -202,8 +203,13 @@ def list_classes(folder: Path) -> Listing:
 
 
 def _walk(folder: Path) -> Iterable[tuple[str, list[str]]]:
-    """Give each folder and its files, links followed; a `UserError` where a link leads back to a folder above it."""
+    """Give each folder and its files, links followed, but for folders that programs hide their copies in.
+
+    Raises:
+        UserError: a link leads back to a folder above it.
+    """
     for place, below, files in os.walk(folder, followlinks=True):
+        below[:] = [name for name in below if not name.startswith(".") and name not in NO_CLASSES]
         for name in below:
             linked = Path(place, name)
             if linked.is_symlink() and Path(place).resolve().is_relative_to(linked.resolve()):

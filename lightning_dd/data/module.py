@@ -115,7 +115,9 @@ class ImageData(CheckedOptions, LightningDataModule):
         images, labels = getattr(self, f"{name}_images"), getattr(self, f"{name}_labels")
         if not len(images):
             held_out = "set {data.held_out} to a fraction above 0"
-            remedy = held_out if name == "held_out" else f"look at the files in {self.root}"
+            files = f"look at the files in {self.root}"
+            remedies = {"held_out": held_out, "test": f"{files}, or set {{evaluation.enabled}} to false"}
+            remedy = remedies.get(name, files)
             raise UserError(f"the {name} part of {self.name} is empty: {remedy}")
         return images, labels
 
@@ -175,7 +177,8 @@ class ImageData(CheckedOptions, LightningDataModule):
         """Return the normalization that was asked for, or None where it is to be measured."""
         wanted, channels = self.normalization, self.image_shape[0]
         if isinstance(wanted, dict):
-            right = set(wanted) == {"mean", "std"} and len(wanted["mean"]) == len(wanted["std"]) == channels
+            lists = [value for value in wanted.values() if isinstance(value, list | tuple) and len(value) == channels]
+            right = set(wanted) == {"mean", "std"} and len(lists) == len(wanted)
             finite = right and all(map(math.isfinite, (*wanted["mean"], *wanted["std"])))
             if not finite or min(wanted["std"]) <= 0:
                 numbers = f"{channels} numbers each for {self.name}, std above 0"

@@ -171,7 +171,10 @@ def _as_tensor(image: Any, where: str, size: tuple[int, int] | None = None, crop
         channels = 1 if image.mode in GRAY_MODES else 3
         if image.mode == "F":
             raise UserError(f"the image of {where} has floating-point pixels of no known range: give 8-bit images")
-        image = ImageOps.exif_transpose(image)
+        try:
+            image = ImageOps.exif_transpose(image)
+        except OSError as error:
+            raise UserError(f"the image of {where} cannot be read ({error})") from None
         how = Decoding(size or image.size[::-1], channels, size is not None, crop)
         return torch.from_numpy(to_pixels(image, how, where).copy())
     if isinstance(image, np.ndarray):

@@ -55,7 +55,7 @@ def recorded_network(made_from: dict[str, Any]) -> NetworkFactory:
     module, _, name = made_from["class_path"].rpartition(".")
     if not module.startswith("lightning_dd.") or name not in networks.__all__:
         raise UserError(f"The recorded network, {made_from['class_path']}, is none of lightning_dd.networks: give it.")
-    return functools.partial(getattr(networks, name), **made_from["init_args"])
+    return functools.partial(getattr(networks, name), **(made_from.get("init_args") or {}))
 
 
 def sample_network(name: str, image_shape: tuple[int, int, int], num_classes: int) -> nn.Module:

@@ -251,9 +251,18 @@ def test_data_loader():
     assert torch.equal(torch.cat([images for images, _ in batches]), NORMALIZATION(_images()))
 
 
-def test_preprocess_refuses_floats_up_to_255():
-    pixels = torch.full((2, *_distilled().image_shape), 254.0)
-    with pytest.raises(UserError, match="these reach 254: divide them by 255"):
+@pytest.mark.parametrize(
+    ("low", "high", "sentence"),
+    [
+        (0, 254, "these go from 0 to 254: divide them by 255"),
+        (-1, 1, "these go from -1 to 1: give them without normalization"),
+        (-1.9, 2.2, "these go from -1.9 to 2.2: give them without normalization"),
+    ],
+)
+def test_preprocess_refuses_floats_of_another_range(low, high, sentence):
+    pixels = torch.full((2, *_distilled().image_shape), float(low))
+    pixels[0] = high
+    with pytest.raises(UserError, match=sentence):
         _distilled().preprocess(pixels)
 
 

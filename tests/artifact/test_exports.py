@@ -14,6 +14,7 @@ from lightning_dd.app import commands
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.external import read_foreign
 from lightning_dd.artifact.preprocessing import Normalization
+from lightning_dd.artifact.sharing import without_places
 from lightning_dd.data import Parquet
 from lightning_dd.errors import UserError
 
@@ -186,3 +187,20 @@ def test_a_run_is_not_shared_into_itself(tmp_path):
     with pytest.raises(UserError, match="is a run's, whose record would be shortened: give another folder"):
         _distilled().save_pretrained(tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("dd.distill('f8', weights='/home/me/Max M/pat ients/teacher.pt')", "dd.distill('f8', weights='teacher.pt')"),
+        ("./../secret/t.pt", "t.pt"),
+        ("runs/../../home/alice/x", "x"),
+        ("weights:/home/alice/x.pt", "weights:x.pt"),
+        ('["/a/b c/d.pt", 2]', '["d.pt", 2]'),
+        ("C:\\Users\\me\\x.pt", "x.pt"),
+        ("https://arxiv.org/abs/2011.00050", "https://arxiv.org/abs/2011.00050"),
+        ("configs/dm/cifar10_ipc1.yaml", "configs/dm/cifar10_ipc1.yaml"),
+    ],
+)
+def test_what_is_shared_names_no_folder_of_a_machine(text, left):
+    assert without_places({"a": [text]}) == {"a": [left]}

@@ -47,7 +47,7 @@ def test_parts_that_are_merged_are_the_whole():
     assert torch.equal(again.images, whole.images)
     assert torch.equal(again.labels, whole.labels)
     assert again.class_names == whole.class_names
-    assert again.info == {"method": "DM", "selected": ["cat", "dog", "owl"]}
+    assert again.info == {"method": "DM"}
 
 
 def test_no_classes_are_refused():
@@ -61,6 +61,7 @@ def test_merging_joins_classes_by_name_and_decodes_codecs():
     coded = _distilled(("dog", "owl"), (4, 4), images=None, codec=codec)
     plain = _distilled(recipe={"protocol": "dm", "augmentation": "dsa"})
     merged = dd.merge([plain, coded])
+    assert "selected" not in merged.info  # it is no part
     assert merged.class_names == ("cat", "dog", "owl")
     assert (merged.counts.tolist(), merged.codec, merged.recipe) == ([2, 6, 4], None, {})
     assert torch.equal(merged.images, torch.cat([plain.images, coded.images]))

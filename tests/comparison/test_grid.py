@@ -260,3 +260,11 @@ def test_a_teacher_labels_the_random_images_beside_its_own_set_alone(data):
     named, protocol = [("DM", _set(data)), ("RDED", taught)], find_protocol("common")
     assert [list(group) for group in groups(named, protocol)] == [["DM", "RDED"]]
     assert [list(group) for group in groups(named, protocol, by_teacher=True)] == [["DM"], ["RDED"]]
+
+
+def test_two_programs_may_fill_one_file(tmp_path):
+    first, second = Cells(tmp_path / "cells.json"), Cells(tmp_path / "cells.json")
+    for cells, number in ((first, 1), (second, 2), (first, 3)):
+        cells.put({"cell": number}, {"value": number})
+    again = Cells(tmp_path / "cells.json")
+    assert [again.get({"cell": number})["value"] for number in (1, 2, 3)] == [1, 2, 3]

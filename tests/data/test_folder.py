@@ -146,6 +146,24 @@ def test_exif_orientation(tmp_path):
     assert data.train_images[0, 0, :, :-1].sum() == 0
 
 
+def test_orientation_that_a_jpeg_states_in_xmp_alone(tmp_path):
+    for name, turned in (("a", True), ("b", False)):
+        (tmp_path / name).mkdir()
+        xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+        Image.new("L", (8, 4) if turned else (4, 8)).save(tmp_path / name / "1.jpg", **({"xmp": xmp} if turned else {}))
+    data = ImageFolder(str(tmp_path), test_fraction=0)
+    data.setup()
+    assert data.train_images.shape == (2, 1, 8, 4)
+
+
+def test_copies_that_programs_hide_are_no_images(tmp_path, write_folder):
+    names = "a/1.png", "a/.ipynb_checkpoints/1-checkpoint.png", "b/2.png"
+    root = write_folder(tmp_path, {name: rgb(number) for number, name in enumerate(names)})
+    data = ImageFolder(str(root), test_fraction=0)
+    data.setup()
+    assert len(data.train_images) == 2
+
+
 def test_a_link_that_leads_nowhere_can_be_skipped(tmp_path, write_folder):
     root = write_folder(tmp_path, {"a/1.png": rgb(1), "b/1.png": rgb(2)})
     (root / "a" / "2.png").symlink_to(root / "nowhere.png")

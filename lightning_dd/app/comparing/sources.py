@@ -28,8 +28,9 @@ class Source:
         Raises:
             UserError: it cannot be read.
         """
-        name, _, rest = ("", "", text) if Path(text).exists() else text.rpartition("=")
-        path = Path(rest)
+        name, equals, rest = ("", "", "") if Path(text).exists() else text.partition("=")
+        path = Path(rest if equals else text).expanduser()
+        name = name if equals else ""
         if path.suffix == ".pt" or (path.is_dir() and not (path / ARTIFACT).exists() and list(path.glob("*.pt"))):
             sets = read_foreign(path)
             if all(each.looks_like_pixels for each in sets):

@@ -7,6 +7,7 @@ from typing import Any
 from lightning_dd.app.reports import sections
 from lightning_dd.artifact.dataset import load
 from lightning_dd.artifact.schema import RECORD, TABLE, TESTED, Form, read_json
+from lightning_dd.artifact.sharing import without_places
 from lightning_dd.callbacks.run_paths import ARTIFACT, RESULTS, TESTS
 from lightning_dd.errors import UserError
 
@@ -20,7 +21,7 @@ def page(runs: list[Path], evaluation: Path | None = None) -> str:
     Raises:
         UserError: a folder is no run's, or there is no such table.
     """
-    records = [_read(run / RESULTS) for run in runs]
+    records = [without_places(_read(run / RESULTS)) for run in runs]
     parts = [sections.overview(records)] if len(runs) > 1 else []
     parts += [_one_run(run, record, number) for number, (run, record) in enumerate(zip(runs, records, strict=True), 1)]
     if evaluation:
@@ -46,7 +47,7 @@ def _one_run(folder: Path, record: dict[str, Any], number: int) -> str:
         sections.tests(_read(tests, TESTED) if tests.exists() else []),
         sections.cross_architecture(_read(own, TABLE) if own.exists() else None),
         sections.cost(record),
-        sections.loading("/".join(folder.resolve().parts[-3:])),
+        sections.loading("/".join(folder.resolve().parts[-2:])),
         sections.config(record),
     ]
     return f'<article class="run" id="run{number}">\n{"".join(parts)}\n</article>\n'

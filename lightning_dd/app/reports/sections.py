@@ -79,9 +79,10 @@ def images(distilled: DistilledDataset) -> str:
         # shorter rows are as much narrower, so that all images have one size
         picture = f'<img src="{source}" alt="{escape(name)}" style="width:{100 * count / shown:.4g}%">'
         figures.append(f"<figure>{picture + caption if shown == 1 else caption + picture}</figure>")
-    few = f"<p class='quiet'>The first {shown} of {distilled.ipc} images of each class.</p>"
+    most = int(distilled.hard_labels.bincount().max())
+    few = f"<p class='quiet'>The first {shown} of {most} images of each class.</p>"
     size = f"--image:{distilled.image_shape[2] + 1}px;--shown:{shown}"
-    note, kind = few if shown < distilled.ipc else "", "single" if shown == 1 else "rows"
+    note, kind = few if shown < most else "", "single" if shown == 1 else "rows"
     return _section("Images", f'{note}<div class="grid {kind}" style="{size}">{"".join(figures)}</div>')
 
 
