@@ -2,16 +2,20 @@
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+import lightning_dd as dd
 from lightning_dd.app import commands
 from lightning_dd.app.comparing.sources import find_data
 from lightning_dd.app.comparing.table import counts_of
 from lightning_dd.artifact.dataset import load
+from lightning_dd.data import Digits
 from lightning_dd.errors import UserError
+from lightning_dd.networks import MLP
 
 SMALL = ["--networks", "MLP:width=8", "ConvNet:width=4,norm=batch", "--protocol", "dm", "--epochs", "1"]
 
@@ -55,6 +59,19 @@ def test_a_table_of_our_set_a_foreign_one_and_real_images(run, tmp_path, capsys,
     assert _main(*command, "--precision", "bf16-mixed") == 0  # those in float32 once more
     assert capsys.readouterr().out.count("(finished before)") == 6
     assert json.loads((out / "evaluation.json").read_text())["precision"] == "32-true"
+
+
+def test_a_set_from_a_programs_own_data_is_compared_on_named_data(tmp_path, capsys):
+    data = Digits()
+    data.setup()
+    options = {"ipc": 1, "steps": 1, "evaluation": False, "root": tmp_path / "runs", "network": partial(MLP, width=8)}
+    made = dd.distill(data.split("train"), class_names=list(data.class_names), **options)
+    made.save(tmp_path / "lr=1" / "distilled.safetensors")
+    artifact = f"A={tmp_path / 'lr=1' / 'distilled.safetensors'}"
+    assert _main(artifact, *SMALL, "--out", tmp_path / "table") == 1
+    assert "from a program's own data: name the same data with --data" in capsys.readouterr().err
+    small = "--num_networks", 1, "--test_images", 50, "--no_random_real", "--out", tmp_path / "table"
+    assert _main(artifact, *SMALL, "--data", "Digits", *small) == 0
 
 
 def test_a_set_of_other_classes_is_refused(run, tmp_path, capsys):
