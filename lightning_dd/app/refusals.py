@@ -46,7 +46,7 @@ def refusal(error: BaseException) -> UserError | None:
 
 def _bug(error: BaseException) -> bool:
     """Whether it is a mistake in a user's own module, which the parser takes for one in the options."""
-    known = {"", *sys.stdlib_module_names, *packages_distributions()}
+    known = {"", "__main__", "lightning_dd", *sys.stdlib_module_names, *packages_distributions()}
     return isinstance(error, BUGS) and any(name.partition(".")[0] not in known for name in _modules(error))
 
 
