@@ -301,8 +301,8 @@ def _parameters(class_path: str) -> list[str]:
     parameters: dict[str, inspect.Parameter] = {}
     for parent in parents:
         own = inspect.signature(getattr(parent, "__init__", parent)).parameters
-        parameters = {**own, **parameters}
-        if not any(each.kind is each.VAR_KEYWORD for each in own.values()):
-            break  # parents' options do not come through
-    several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    return sorted(name for name, each in parameters.items() if each.kind not in several and name != "self")
+        parameters |= own
+        if inspect.Parameter.VAR_KEYWORD not in {each.kind for each in own.values()}:
+            break  # options of parents do not come through
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return sorted(name for name, each in parameters.items() if each.kind not in variadic and name != "self")

@@ -19,7 +19,7 @@ NAMES = set(inspect.signature(Trainer.__init__).parameters) - {"self"}
 ELSEWHERE = {"seed": "seed_everything", "timer": "trainer.max_time"}
 """Options by the modules of Lightning that refuse them without their names."""
 BUGS = AttributeError, LookupError, NameError
-"""What no option causes; a `ValueError` or `TypeError` of a constructor may be about its arguments."""
+"""Programming errors; a `ValueError` or `TypeError` of a constructor may be about its arguments."""
 RESTORING = "lightning.pytorch.trainer.connectors.checkpoint_connector"
 
 
@@ -46,8 +46,10 @@ def refusal(error: BaseException) -> UserError | None:
 
 def _bug(error: BaseException) -> bool:
     """Whether it is a mistake in a user's own module, which the parser takes for one in the options."""
-    known = {"", "__main__", "lightning_dd", *sys.stdlib_module_names, *packages_distributions()}
-    return isinstance(error, BUGS) and any(name.partition(".")[0] not in known for name in _modules(error))
+    if not isinstance(error, BUGS):
+        return False
+    installed = {"", "__main__", "lightning_dd", *sys.stdlib_module_names, *packages_distributions()}
+    return any(name.partition(".")[0] not in installed for name in _modules(error))
 
 
 def _of_parsers(error: BaseException) -> UserError | None:

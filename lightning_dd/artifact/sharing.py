@@ -74,11 +74,9 @@ def _last_part(text: str) -> str:
     """Return a text that is a path, or an option with one, or has some in it, without their folders."""
     option, equals, path = text.partition("=") if text.startswith("-") else ("", "", text)
     whole = re.fullmatch(r"(?:file://)?(?:~[\w-]*|[A-Za-z]:|\.\.)?[/\\].*", path)
-    return (
-        option
-        + equals
-        + (re.split(r"[/\\]", path.rstrip("/\\"))[-1] if whole else PLACE.sub("", QUOTED.sub(r"\1\2\1", path)))
-    )
+    if whole:
+        return option + equals + re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+    return option + equals + PLACE.sub("", QUOTED.sub(r"\1\2\1", path))
 
 
 def _config(info: dict[str, Any]) -> str:

@@ -31,8 +31,8 @@ from lightning_dd.data.splits import part_rows
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import Fraction, PositiveFloat
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
-SUFFIXES |= {".jfif", ".avif"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff"}
+SUFFIXES |= {".ppm", ".pgm", ".pbm"}
 TRAIN_FOLDERS = ("train", "training", "train_set", "training_set")
 TEST_FOLDERS = ("test", "testing", "test_set", "testing_set", "val", "valid", "validation")
 NO_CLASSES = ("__MACOSX", "__pycache__")

@@ -77,9 +77,8 @@ def _short(value: Any) -> str:
     value = value.get("network", value) if isinstance(value, dict) else value
     if not isinstance(value, dict) or "class_path" not in value:
         return str(value)
-    options = ", ".join(
-        f"{name} {option}" for name, option in (value.get("init_args") or {}).items() if option is not None
-    )
+    given = value.get("init_args") or {}
+    options = ", ".join(f"{name} {option}" for name, option in given.items() if option is not None)
     return f"{value['class_path'].rpartition('.')[2]}({options})"
 
 

@@ -28,9 +28,10 @@ class Source:
         Raises:
             UserError: it cannot be read.
         """
-        name, equals, rest = ("", "", "") if Path(text).exists() else text.partition("=")
-        path = Path(rest if equals else text).expanduser()
-        name = name if equals else ""
+        name, equals, rest = text.partition("=")
+        if not equals or Path(text).exists():
+            name, rest = "", text
+        path = Path(rest).expanduser()
         if path.suffix == ".pt" or (path.is_dir() and not (path / ARTIFACT).exists() and list(path.glob("*.pt"))):
             sets = read_foreign(path)
             if all(each.looks_like_pixels for each in sets):
