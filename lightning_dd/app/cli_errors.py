@@ -8,7 +8,6 @@ import difflib
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
@@ -20,6 +19,7 @@ from lightning_dd.app import configs
 from lightning_dd.app.cli_help import PlainFormatter, arrange
 from lightning_dd.app.commands import COMMANDS
 from lightning_dd.app.help_topics import TOPICS
+from lightning_dd.app.nearest import nearest
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import refusal
 
@@ -77,7 +77,6 @@ def _named(path: str) -> str:
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
 INSTEAD = {"--optimizer": "--model.lr and --model.momentum", "--lr_scheduler": "--model.lr_decay"}
 """Options of other programs made with Lightning."""
-SHORT = 3  # letters of a word of which half may be wrong
 BOILERPLATE = (
     "Does not validate",
     "Subtypes:",
@@ -272,16 +271,6 @@ def refuse_bases(config: Any) -> None:
             kind, known = KINDS_OF_CLASSES.get(option, option), ", ".join(TOPICS[option])
             new = f" (a new {kind} stands in app/names.py too)" if option == "model" else ""
             raise UserError(f"{name} is what every {kind} is made from, but none itself; there are {known}{new}.")
-
-
-def nearest(word: str, known: Iterable[str], spell: Callable[[str], str] = str) -> str:
-    """Return the end of a sentence about an unknown name: the nearest known one, or all where they are few."""
-    known = [name for name in known if name != word]  # a parent's option that its child leaves no choice of
-    same = [name for name in known if name.lower() == word.lower()]
-    near = same or difflib.get_close_matches(word, known, n=1, cutoff=0.6 if len(word) > SHORT else 0.5)
-    if near:
-        return f"; did you mean {spell(near[0])}"
-    return f"; there are {', '.join(known)}" if 0 < len(known) < 40 else ""
 
 
 def _options(parser: Any) -> list[str]:

@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any, get_args
 
 from lightning_dd import methods
-from lightning_dd.app.cli_errors import nearest
+from lightning_dd.app.nearest import nearest
 from lightning_dd.app.python_options import method_options, plain_number
 from lightning_dd.coresets import Selection
 from lightning_dd.data import ImageData

@@ -9,7 +9,8 @@ from typing import Any
 from lightning.pytorch import Trainer
 from torch import nn
 
-from lightning_dd.app.cli_errors import PlainParser, nearest
+from lightning_dd.app.cli_errors import PlainParser
+from lightning_dd.app.nearest import nearest
 from lightning_dd.callbacks import Evaluation
 from lightning_dd.data import FromDataset, ImageData, ImageFolder
 from lightning_dd.data.folder import name_of
