@@ -70,13 +70,19 @@ def read_description(folder: Path) -> dict[str, Any] | None:
     return description
 
 
-def write_description(folder: Path, ours: dict[str, Any]) -> None:
+def write_description(folder: Path, ours: dict[str, Any], seconds: dict[int, float]) -> None:
     """Write `experts.json`: what the experts have in common, and the facts of each finished one in the folder.
+
+    The seconds that their training took, by number, stand there alone: the files of equal experts are equal.
 
     Raises:
         UserError: it cannot be written.
     """
+    before = (read_description(folder) or {"experts": []})["experts"]
+    seconds = {each["number"]: each["seconds"] for each in before if "seconds" in each} | seconds
     experts = [read_facts(file) for file in sorted(folder.glob("expert_*.safetensors"))]
+    for expert in experts:
+        expert |= {"seconds": seconds[expert["number"]]} if expert["number"] in seconds else {}
     write_json(folder / DESCRIPTION, {"format": FORMAT, "format_version": FORMAT_VERSION, **ours, "experts": experts})
 
 

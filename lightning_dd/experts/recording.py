@@ -56,19 +56,23 @@ class Recording:
         epochs = [int(path.stem.removeprefix("epoch_")) for path in self._parts.glob("epoch_*.safetensors")]
         return max(epochs, default=None)
 
-    def add(self, epoch: int, weights: Tensor) -> None:
-        """Write a snapshot of the weights `(W,)` after an epoch; 0 is the start.
+    def add(self, epoch: int, weights: Tensor, seconds: float = 0.0) -> None:
+        """Write a snapshot of the weights `(W,)` after an epoch and the seconds of training up to it; 0 is the start.
 
         Raises:
             UserError: the file cannot be written.
         """
-        save_tensors(self._part(epoch), {"weights": weights})
+        save_tensors(self._part(epoch), {"weights": weights, "seconds": torch.tensor(seconds)})
         if epoch - 1 > self.keep_epochs:
             self._part(epoch - 1).unlink(missing_ok=True)
 
     def weights(self, epoch: int) -> Tensor:
         """Return a snapshot `(W,)` in float32."""
         return load_file(self._part(epoch))["weights"]
+
+    def seconds(self, epoch: int) -> float:
+        """Return how long the training up to a snapshot took."""
+        return float(load_file(self._part(epoch)).get("seconds", 0.0))
 
     def finish(self, epochs: int, weights: Tensor, facts: dict[str, Any]) -> None:
         """Put snapshots, weights `(W,)` after the last epoch and plain facts into one file; remove the snapshots.

@@ -9,6 +9,7 @@ from lightning_dd.errors import OptionError
 from lightning_dd.experts.trajectories import Trajectories
 from lightning_dd.networks import Network
 from lightning_dd.rng import generator
+from lightning_dd.runtime.flops import forward_operations
 from lightning_dd.runtime.options import NonNegativeInt, PositiveInt
 from lightning_dd.training.sources import NetworkSource, SourceContext
 from lightning_dd.unroll.functional import FlatNetwork
@@ -72,6 +73,14 @@ class ExpertSegments(NetworkSource):
         super().setup(context)
         self.use(Trajectories(self.folder), context.build(generator(context.seed, "network", 0, context.device)))
         self.trajectories.check(context.data, self.flat.network, self.max_start_epoch - 1 + self.epochs)
+        self.prepared = {"seconds": self.trajectories.seconds, "operations": self._operations(context)}
+
+    def _operations(self, context: SourceContext) -> int:
+        """Return about how many operations the experts' training took: a step is three forward passes."""
+        theirs = self.trajectories.description
+        steps = len(self.trajectories) * theirs["training"]["epochs"] * (2 if any(theirs["training"]["gsam"]) else 1)
+        images = steps * theirs["data"]["num_images"]
+        return 3 * images * forward_operations(context.sample().eval(), context.image_shape)
 
     def use(self, trajectories: Trajectories, network: Network) -> None:
         """Take experts, and a network of their architecture whose own weights are not used."""

@@ -44,6 +44,12 @@ class Trajectories:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    @property
+    def seconds(self) -> float | None:
+        """How long the experts' training took; None where it is not known of one."""
+        known = [expert.get("seconds") for expert in self.description["experts"]]
+        return None if None in known else sum(known)
+
     def weights(self, index: int, epoch: int) -> Tensor:
         """Return an expert's weights after an epoch, `(W,)` float32; epoch 0 is its start.
 

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ class Experts(Task):
         self._gradient = gsam(gradient, *self.gsam) if gsam_rho else gradient
         self.weights = nn.Parameter(torch.zeros(sum(self._flat.sizes)))
         self._unfinished: list[Recording] = []
+        self._seconds: dict[int, float] = {}  # of the training of those that this run finished
         self._step = 0
 
     @property
@@ -120,7 +122,7 @@ class Experts(Task):
         self._check_space(len(unfinished))
         if not unfinished:
             print(f"All {len(recordings)} experts in {self.folder} are finished: nothing is left to do.", flush=True)
-        provenance.write_description(self.folder, self._description())
+        provenance.write_description(self.folder, self._description(), {})
         self._steps_per_epoch = math.ceil(len(self.trainer.datamodule.train_labels) / self.batch_size)
         steps = sum(self.epochs - _epoch(recording) for recording in unfinished) * self._steps_per_epoch
         asked = self.trainer.max_steps  # negative: until all are finished
@@ -167,6 +169,7 @@ class Experts(Task):
             network = build(self.network, self.image_shape, self.num_classes, weights, self.device)
             recording.add(0, self._flat.weights(network))
         self._epoch = recording.epochs_done
+        self._since = time.perf_counter() - recording.seconds(self._epoch)
         order = generator(self.seed, f"expert {recording.number}/order", self._epoch)
         self._order = torch.randperm(len(self._labels), generator=order).to(self.device)
         # a copy: where a file is mapped, alignment and so the last bits would be accidental
@@ -185,9 +188,11 @@ class Experts(Task):
 
     def _end_epoch(self, recording: Recording) -> None:
         """Save the weights; finish the expert after its last epoch."""
+        seconds = time.perf_counter() - self._since
         if self._epoch + 1 < self.epochs:
-            recording.add(self._epoch + 1, self.weights)
+            recording.add(self._epoch + 1, self.weights, seconds)
         else:
+            self._seconds[recording.number] = round(seconds, 1)
             self._finish(recording, self.weights.detach())
             del self._unfinished[0]
 
@@ -196,7 +201,7 @@ class Experts(Task):
             raise UserError(f"Expert {recording.number} diverged; lower {{lr}} (now {self.lr:g}).")
         tested = self._tested(weights)
         recording.finish(self.epochs, weights, tested)
-        provenance.write_description(self.folder, self._description())
+        provenance.write_description(self.folder, self._description(), self._seconds)
         found = "".join(f"{percent:.1f} % of the test images " for percent in tested.values())
         print(f"\nexpert {recording.number}: {found}after {self.epochs} epochs", flush=True)
 

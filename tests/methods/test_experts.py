@@ -78,7 +78,20 @@ def test_the_description_says_what_the_experts_are(whole, capsys):
     assert description["training"]["epochs"] == 3
     assert [expert["number"] for expert in description["experts"]] == [0, 1]
     assert all(10 < expert["test_accuracy"] <= 100 for expert in description["experts"])
+    assert all(expert["seconds"] > 0 for expert in description["experts"])
     assert not list((whole / "experts").glob("*.parts"))
+
+
+def test_the_seconds_of_an_interrupted_expert_and_of_finished_ones_stay_known(tmp_path):
+    assert _fit(tmp_path, "--trainer.max_steps", str(4 * STEPS)) == 0
+    first = json.loads((tmp_path / "experts" / "experts.json").read_text())["experts"][0]
+    part = tmp_path / "experts" / "expert_0001.parts" / "epoch_0001.safetensors"
+    save_file(load_file(part) | {"seconds": torch.tensor(500.0)}, part)
+    assert _fit(tmp_path) == 0
+    finished, resumed = json.loads((tmp_path / "experts" / "experts.json").read_text())["experts"]
+    assert finished == first
+    assert 500 < resumed["seconds"] < 600
+    assert Trajectories(tmp_path / "experts").seconds == finished["seconds"] + resumed["seconds"]
 
 
 @pytest.mark.parametrize("steps", [3, STEPS + 2, 3 * STEPS, 4 * STEPS + 1])

@@ -1,6 +1,7 @@
 """MTT: its loss against a naive training, its guards, and runs through the command line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,25 @@ def test_resumed_equals_uninterrupted_and_the_artifact_has_the_step_size(fit, tm
     assert whole.recipe["protocol"] == "mtt"
     assert whole.recipe["step_size"] not in (0.1, pytest.approx(0.1, abs=1e-9))
     assert whole.info["steps"] == resumed.info["steps"] == 6
+
+
+def test_the_record_counts_the_experts_apart(fit, experts, tmp_path):
+    assert fit("--trainer.max_steps", "1") == 0
+    theirs = json.loads((experts / "experts.json").read_text())["experts"]
+    cost = _product(tmp_path).info["cost"]
+    assert cost["seconds_before"] == pytest.approx(sum(expert["seconds"] for expert in theirs))
+    # 2 experts, 3 epochs of 287 images; convolutions of 4 channels on 8 x 8 and 4 x 4, and the last layer on 2 x 2
+    forward = 2 * (64 * 9 * 1 * 4 + 16 * 9 * 4 * 4 + 16 * 10)
+    assert cost["operations_before"] == 2 * 3 * 287 * 3 * forward
+
+
+def test_experts_of_older_versions_have_no_seconds(fit, experts, tmp_path):
+    older = shutil.copytree(experts, tmp_path / "older")
+    description = json.loads((older / "experts.json").read_text())
+    del description["experts"][1]["seconds"]
+    (older / "experts.json").write_text(json.dumps(description))
+    assert fit("--trainer.max_steps", "1", "--model.experts", str(older)) == 0
+    assert _product(tmp_path).info["cost"]["seconds_before"] is None
 
 
 def test_recomputation_equals_the_full_graph(fit, tmp_path):
