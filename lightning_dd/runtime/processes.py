@@ -25,6 +25,7 @@ SAVING = 2.0
 _resume_hint = ""
 _launcher: Any = None
 _finished = threading.Event()
+_said = threading.Lock()  # taken by the thread that says why all end
 
 
 class LostProcessError(UserError):
@@ -33,8 +34,10 @@ class LostProcessError(UserError):
 
 def exit_with_parent() -> None:
     """Make this process exit as soon as the one that started it is gone; call it before anything can block."""
+    global _said
     parent = os.getppid()
     _finished.clear()
+    _said = threading.Lock()
     if local_rank() and os.environ.get(LAUNCHER) == str(parent):
         threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     else:
@@ -51,7 +54,7 @@ def watch(launcher: Any, resume_hint: str) -> None:
     global _launcher, _resume_hint
     _launcher, _resume_hint = launcher or _launcher, resume_hint  # a second run in this process launches none
     if hasattr(launcher, "procs"):
-        threading.Thread(target=_watch, args=(launcher,), daemon=True).start()
+        threading.Thread(target=_watch, daemon=True).start()
 
 
 def finished() -> None:
@@ -72,6 +75,7 @@ def lost_process(error: BaseException) -> bool:
 
 def end_others() -> None:
     """Kill the processes that this one has started; they wait for nothing else."""
+    _finished.set()  # their end is no news
     for process in getattr(_launcher, "procs", ()):
         if process.poll() is None:
             process.kill()
@@ -84,18 +88,28 @@ def wait_for_rank_zero() -> None:
 
 
 def explain_lost() -> LostProcessError | None:
-    """Return the error of a process that lost another one; None where rank 0 has reported it."""
+    """Return the error of a process that lost another one; None where that one is known to have ended."""
     time.sleep(2 * LOOK_EVERY)  # until it is known how that one ended
+    if killed := _killed():
+        _say(killed)
     if any(process.poll() for process in getattr(_launcher, "procs", ())):
         return None
     return LostProcessError(f"The connection to another process is lost, which ended or was killed; {_resume_hint}.")
 
 
-def _watch(launcher: Any) -> None:
+def _watch() -> None:
     while not _finished.wait(LOOK_EVERY):
-        for rank, process in enumerate(launcher.procs, start=1):
-            if process.poll() is not None and process.returncode < 0 and not _finished.is_set():
-                _end(f"Process {rank} was killed by {signal.Signals(-process.returncode).name}")
+        killed = _killed()
+        if killed and not _finished.is_set():
+            _end(killed)
+
+
+def _killed() -> str:
+    """Return which of the processes that this one started was killed; nothing where none was."""
+    for rank, process in enumerate(getattr(_launcher, "procs", ()), start=1):
+        if (process.poll() or 0) < 0:
+            return f"Process {rank} was killed by {signal.Signals(-process.returncode).name}"
+    return ""
 
 
 def _follow(launcher: int) -> None:
@@ -107,7 +121,13 @@ def _follow(launcher: int) -> None:
 def _end(reason: str) -> NoReturn:
     """Report the reason, if there is one, and end this process from any thread."""
     if reason:
-        print(f"\nerror: {reason}, and the others end with it; {_resume_hint}.", file=sys.stderr, flush=True)
+        _say(reason)
         time.sleep(SAVING)
     end_others()
     os._exit(1)
+
+
+def _say(reason: str) -> None:
+    """Say why all processes end, unless another thread has."""
+    if _said.acquire(blocking=False):
+        print(f"\nerror: {reason}, and the others end with it; {_resume_hint}.", file=sys.stderr, flush=True)

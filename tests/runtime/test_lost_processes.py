@@ -4,12 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from lightning_dd.runtime import processes
 from lightning_dd.runtime.processes import LAUNCHER, lost_process
 
 CONF = Path(__file__).parents[1] / "conf" / "dm_digits.yaml"
@@ -103,6 +106,18 @@ def test_which_errors_say_that_a_process_is_gone():
     assert lost_process(torch.distributed.DistNetworkError("the server has shut down"))
     assert not lost_process(RuntimeError("shapes do not agree"))
     assert not lost_process(ValueError("gloo"))
+
+
+def test_a_killed_process_is_said_once_whichever_thread_finds_it_first(monkeypatch, capsys):
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    monkeypatch.setattr(processes, "_launcher", SimpleNamespace(procs=[other]))
+    monkeypatch.setattr(processes, "_said", threading.Lock())
+    other.kill()
+    assert _wait(lambda: other.poll() is not None, 20)
+    assert processes.explain_lost() is None  # the thread that watches had no turn yet
+    assert processes.explain_lost() is None
+    (error,) = _errors(capsys.readouterr().err)
+    assert "Process 1 was killed by SIGKILL" in error
 
 
 @linux
