@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -33,6 +34,8 @@ from lightning_dd.runtime.options import Fraction, PositiveFloat
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff"}
 SUFFIXES |= {".ppm", ".pgm", ".pbm"}
+NOT_READ = {".heic", ".heif", ".jxl", ".jp2", ".tga", ".psd", ".svg"}  # and cameras' own:
+NOT_READ |= {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"}
 TRAIN_FOLDERS = ("train", "training", "train_set", "training_set")
 TEST_FOLDERS = ("test", "testing", "test_set", "testing_set", "val", "valid", "validation")
 NO_CLASSES = ("__MACOSX", "__pycache__")
@@ -194,11 +197,19 @@ def _split(root: Path, names: tuple[str, ...]) -> Listing | None:
 
 
 def list_classes(folder: Path) -> Listing:
-    """Return the image files of each class folder, sorted; nothing where the folder does not exist."""
-    listing = {}
+    """Return the image files of each class folder, sorted; nothing where the folder does not exist.
+
+    It warns of images in formats that are not read.
+    """
+    listing, others = {}, Counter()
     for name in class_folders(folder):
-        found = (Path(place, file) for place, files in _walk(folder / name) for file in files)
-        listing[name] = sorted(f for f in found if not f.name.startswith(".") and f.suffix.lower() in SUFFIXES)
+        walked = (Path(place, file) for place, files in _walk(folder / name) for file in files)
+        found = [file for file in walked if not file.name.startswith(".")]
+        listing[name] = sorted(file for file in found if file.suffix.lower() in SUFFIXES)
+        others.update(suffix for file in found if (suffix := file.suffix.lower()) in NOT_READ)
+    if others:
+        counts = ", ".join(f"{number:,} {suffix}" for suffix, number in sorted(others.items()))
+        rank_zero_warn(f"Images in {folder} that cannot be read and are left out: {counts}; convert them to PNG.")
     return listing
 
 

@@ -140,10 +140,11 @@ def open_hub_set(root: Path, image_column: str | None = None, label_column: str 
     if names is not None and (misfit(names, [text]) is not None or "" in names or len(set(names)) < len(names)):
         raise UserError(f"{root} has class names that are no texts, empty or repeated: fetch it again")
     hub_set = HubSet(root, splits, image, label, tuple(names) if names else None)
-    # An unlabeled or differently built test part would only be noticed after minutes of decoding.
-    for file in splits.get("test", ())[:1]:
+    # An unlabeled or differently built file would only be noticed after minutes of decoding.
+    for file in sum(splits.values(), ()):
         if missing := {image, label} - set(_open_parquet(file).schema_arrow.names):
-            raise UserError(f"{file} lacks column {min(missing)!r} that the train part has: use files of one data set")
+            first = splits["train"][0].name
+            raise UserError(f"{file} lacks column {min(missing)!r} that {first} has: use files of one data set")
     return hub_set
 
 
@@ -215,7 +216,7 @@ def _image_columns(schema) -> list[str]:
     def holds_bytes(kind: pa.DataType) -> bool:
         if pa.types.is_struct(kind):
             return kind.get_field_index("bytes") >= 0
-        return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+        return any(fits(kind) for fits in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))
 
     return [field.name for field in schema if holds_bytes(field.type)]
 
@@ -224,11 +225,13 @@ def _label_columns(schema, features: dict[str, dict], image: str) -> list[str]:
     """Return candidates, best first: usual names, then columns described as labels, then integers and strings."""
     import pyarrow as pa
 
-    plain = [
-        field.name
-        for field in schema
-        if field.name != image and (pa.types.is_integer(field.type) or pa.types.is_string(field.type))
-    ]
+    types = pa.types
+    kinds = (types.is_integer, types.is_string, types.is_large_string, types.is_string_view)
+
+    def holds_labels(kind: pa.DataType) -> bool:
+        return any(fits(kind.value_type if types.is_dictionary(kind) else kind) for fits in kinds)
+
+    plain = [field.name for field in schema if field.name != image and holds_labels(field.type)]
     described = [name for name in plain if features.get(name, {}).get("_type") == "ClassLabel"]
     best = [name for name in LABEL_NAMES if name in plain] + described
     return best or (plain if len(plain) == 1 else [])

@@ -164,6 +164,15 @@ def test_copies_that_programs_hide_are_no_images(tmp_path, write_folder):
     assert len(data.train_images) == 2
 
 
+def test_images_of_formats_that_are_not_read_are_named(tmp_path, write_folder):
+    other = {"a/2.HEIC": b"-", "a/more/3.heic": b"-", "b/4.dng": b"-", "b/notes.txt": b"-", "b/._5.heic": b"-"}
+    root = write_folder(tmp_path, {"a/1.png": rgb(1), "b/1.png": rgb(2)} | other)
+    with pytest.warns(UserWarning, match=r"left out: 1 \.dng, 2 \.heic; convert them to PNG"):
+        data = ImageFolder(str(root), test_fraction=0)
+    data.setup()
+    assert len(data.train_images) == 2
+
+
 def test_a_link_that_leads_nowhere_can_be_skipped(tmp_path, write_folder):
     root = write_folder(tmp_path, {"a/1.png": rgb(1), "b/1.png": rgb(2)})
     (root / "a" / "2.png").symlink_to(root / "nowhere.png")

@@ -1,3 +1,5 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lightning_dd.data import Parquet
@@ -29,6 +31,23 @@ def test_class_names_from_the_labels(tmp_path, write_parquet, picture, labels, n
     data.setup()
     assert data.class_names == names
     assert data.train_labels.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())])
+def test_columns_as_other_programs_write_them(kind, tmp_path, picture):
+    columns = pa.array([picture(n) for n in range(4)], pa.binary_view()), pa.array(["emu", "owl"] * 2).cast(kind)
+    pq.write_table(pa.table(columns, ["image", "kind"]), tmp_path / "train.parquet")
+    data = Parquet(str(tmp_path), test_fraction=0.5)
+    data.setup()
+    assert data.class_names == ("emu", "owl")
+    assert sorted(data.train_labels.tolist()) == [0, 1]
+
+
+def test_a_later_file_of_other_columns_is_refused_at_once(tmp_path, write_parquet, picture):
+    write_parquet(tmp_path / "train-00000-of-00002.parquet", [picture()], [0])
+    write_parquet(tmp_path / "train-00001-of-00002.parquet", [picture()], [0], image="other")
+    with pytest.raises(UserError, match=r"00001-of-00002\.parquet lacks column 'image' that train-00000-of-00002"):
+        Parquet(str(tmp_path))
 
 
 def test_plain_bytes_gray_images_and_a_folder_below(tmp_path, write_parquet, picture):
