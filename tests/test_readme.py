@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from lightning_dd.artifact.dataset import load
+from lightning_dd.comparison.records import TITLES, figure, method_of
 from lightning_dd.coresets import random_real
 from lightning_dd.data import Digits
 from lightning_dd.rng import generator
+from tools import results_table
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -62,6 +64,19 @@ def test_the_training_loop(quick_start, monkeypatch):
 def test_both_commands_are_there():
     assert "pip install -e . && python -m lightning_dd fit --config configs/quickstart.yaml" in README
     assert re.search(r"^pip install -e '\.\[test\]' && pytest$", README, re.MULTILINE)
+
+
+def test_each_number_of_the_table_is_that_of_a_record_in_force():
+    found = re.findall(r"^\| ([\w-]+), (\d+) \| (.*) \|$", README, re.MULTILINE)
+    claimed = [(*row[:2], *each) for row in found for each in re.findall(r"(?<!random )\b(\w+) (\d+\.\d)\b", row[2])]
+    known = [record for _, record in results_table.records(ROOT, results_table.MEASURED) if "superseded" not in record]
+    rows = {
+        (TITLES[record["dataset"]], str(record["ipc"]), method_of(record).split(", ")[-1], figure(last).split()[0])
+        for record in known
+        for last in record["evaluations"][-1:]
+    }
+    assert len(claimed) > 20
+    assert not set(claimed) - rows
 
 
 PAGES = "".join(path.read_text() for path in (ROOT / "README.md", *ROOT.glob("*/README.md")))
