@@ -1,50 +1,84 @@
-"""The charts of the results page: accuracy over minutes, for records that were measured on the way."""
+"""The charts of the results page: the accuracy that each method reached, over minutes and over operations."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from lightning_dd.app.reports.pictures import over_time, seconds_spent
+from lightning_dd.app.reports.pictures import PETA, operations_spent, seconds_spent
 from lightning_dd.comparison.records import TITLES, method_of
-from results_table import MEASURED, records
+from results_table import MEASURED, minutes, records, representatives
 
-PICTURE = "accuracy_over_minutes_{}_ipc{}.png"
-Runs = dict[str, list[dict[str, Any]]]
+PICTURE = "accuracy_over_cost_{}_ipc{}.png"
+FEWEST = 3  # runs that are worth a chart
+SOONEST = 0.05  # minutes: the axis is logarithmic, and to choose images takes next to nothing
+Point = tuple[float, float, float]
+"""What was spent, and the mean and deviation of the accuracy in percent."""
+Lines = dict[str, list[Point]]
 
 
-def curves(root: Path) -> dict[tuple[str, int], Runs]:
-    """Return the evaluations of each run that has several, by data set and images per class, and by name."""
-    found: dict[tuple[str, int], Runs] = {}
-    for config, record in sorted(records(root, MEASURED), key=lambda entry: str(entry[0])):
-        evaluations = record["evaluations"]
-        if len(evaluations) > 1 and over_time(evaluations):
-            own = "" if config.parent.name in record["method"].lower() else f" ({config.parent.name})"
-            name = f"{method_of(record)}{own}, protocol {evaluations[-1]['protocol']}"
-            found.setdefault((record["dataset"], record["ipc"]), {}).setdefault(name, evaluations)
-    return found
+def tasks(root: Path) -> dict[tuple[str, int], dict[str, dict[str, Any]]]:
+    """Return the records that stand for their configs, by data set and images per class, and by name."""
+    found: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
+    for config, record in representatives(list(records(root, MEASURED)))[0]:
+        found.setdefault((record["dataset"], record["ipc"]), {})[_name(config, record)] = record
+    return {task: runs for task, runs in found.items() if len(runs) >= FEWEST}
+
+
+def _name(config: Path, record: dict[str, Any]) -> str:
+    own = "" if config.parent.name in record["method"].lower() else f" ({config.parent.name})"
+    return f"{method_of(record)}{own}, {record['evaluations'][-1]['protocol']}"
+
+
+def over_minutes(record: dict[str, Any]) -> list[Point]:
+    """Return the evaluations of a run over minutes, networks trained beforehand included."""
+    points = _points(record, seconds_spent, 60) or [(minutes(record), *_accuracy(record["evaluations"][-1]))]
+    return [(max(place, SOONEST), *accuracy) for place, *accuracy in points]
+
+
+def over_operations(record: dict[str, Any]) -> list[Point]:
+    """Return those over 10^15 operations; none where they are not known, as of compiled code."""
+    return _points(record, operations_spent, PETA)
+
+
+def _points(record: dict[str, Any], spent: Callable[[dict[str, Any]], float | None], unit: float) -> list[Point]:
+    known = [(place, entry) for entry in record["evaluations"] if (place := spent(entry))]
+    return [(place / unit, *_accuracy(entry)) for place, entry in known]
+
+
+def _accuracy(evaluation: dict[str, Any]) -> tuple[float, float]:
+    return evaluation["accuracy_mean"], evaluation["accuracy_std"]
 
 
 def charts(root: Path) -> str:
     """Return Markdown that shows a chart for each data set and number of images per class."""
-    tasks = [(TITLES.get(dataset, dataset), ipc, PICTURE.format(dataset, ipc)) for dataset, ipc in curves(root)]
-    if not tasks:
-        return "No run with a record was measured on the way yet."
-    return "\n".join(f"![{title}, {ipc} per class: accuracy over minutes]({file})" for title, ipc, file in tasks)
+    shown = [(TITLES.get(dataset, dataset), ipc, PICTURE.format(dataset, ipc)) for dataset, ipc in tasks(root)]
+    return "\n".join(f"![{title}, {ipc} per class: accuracy over cost]({file})" for title, ipc, file in shown)
 
 
 def draw(root: Path) -> None:
     """Write the charts beside the page."""
-    for (dataset, ipc), runs in curves(root).items():
-        figure = Figure(figsize=(6.4, 3.4), layout="constrained")
-        axes = figure.subplots()
-        for name, evaluations in runs.items():
-            minutes = [seconds_spent(entry) / 60 for entry in evaluations]
-            means, spreads = ([entry[f"accuracy_{part}"] for entry in evaluations] for part in ("mean", "std"))
-            axes.errorbar(minutes, means, spreads, marker="o", capsize=2, label=name)
-        title = f"{TITLES.get(dataset, dataset)}, {ipc} image{'s' * (ipc > 1)} per class"
-        axes.set(xlabel="minutes, networks trained beforehand included", ylabel="test accuracy (%)", title=title)
-        axes.legend(frameon=False)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(root / "configs" / PICTURE.format(dataset, ipc), dpi=120)
+    for (dataset, ipc), runs in tasks(root).items():
+        figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True)
+        _panel(panels[0], {name: over_minutes(record) for name, record in runs.items()})
+        _panel(panels[1], {name: over_operations(record) for name, record in runs.items()})
+        panels[0].set(xlabel="minutes", ylabel="test accuracy (%)")
+        panels[1].set(xlabel="PFLOP, where they are known")
+        names = panels[0].get_legend_handles_labels()
+        figure.legend(*names, loc="outside right upper", frameon=False, fontsize="small")
+        figure.suptitle(f"{TITLES.get(dataset, dataset)}, {ipc} image{'s' * (ipc > 1)} per class")
+        figure.savefig(root / "configs" / PICTURE.format(dataset, ipc), dpi=110)
+
+
+def _panel(axes: Any, lines: Lines) -> None:
+    """Draw a line for each run; it has its color and marker in all panels."""
+    for number, (name, points) in enumerate(sorted(lines.items())):
+        if points:
+            places, means, deviations = zip(*points, strict=True)
+            style = {"marker": "osD^vP"[number // 10 % 6], "color": f"C{number % 10}", "markersize": 5}
+            axes.errorbar(places, means, deviations, label=name, capsize=2, **style)
+    axes.set(xscale="log")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)

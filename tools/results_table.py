@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning_dd import methods
+from lightning_dd.app.reports.pictures import PETA, operations_spent
 from lightning_dd.comparison.records import TITLES, commands, figure, method_of
 
 MEASURED, SEARCHED = ".results.json", ".search.json"
 """Ends of the names of records beside a config: measured on test images, and on held-out ones."""
 COLUMNS = ["method", "images per class", "ours", "random real", "herding (`dc`)", "published", "status"]
-COLUMNS += ["network, protocol", "steps (published)", "minutes + evaluation, device"]
+COLUMNS += ["network, protocol", "steps (published)", "PFLOP", "minutes + evaluation, device"]
 PLACES = (
     "--config",
     "--data.root",
@@ -97,7 +98,7 @@ def _tried(config: Path, record: dict[str, Any]) -> list[str]:
         linked(config, record),
         ", ".join(options) or "as in the config",
         f"{record['steps']:,}",
-        f"{_minutes(record):.0f}",
+        f"{minutes(record):.0f}",
         f"{last['num_networks']} x {last['epochs'] or 'all'}, `{last['protocol']}`",
         *(figure(last, which) for which in ("accuracy", "random_real", "random_coded")),
     ]
@@ -122,7 +123,8 @@ def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -
         status(record, published),
         f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
         ", ".join([steps, *departures, *changed_options(commands(record)), *superseded]),
-        f"{_minutes(record):.0f} + {last['seconds'] / 60:.0f}, {record['environment']['device']}",
+        _operations(last),
+        f"{minutes(record):.0f} + {last['seconds'] / 60:.0f}, {record['environment']['device']}",
     ]
 
 
@@ -151,10 +153,16 @@ def _link(path: Path) -> str:
     return path.relative_to(path.parents[1]).as_posix()
 
 
-def _minutes(record: dict[str, Any]) -> float:
+def minutes(record: dict[str, Any]) -> float:
     """Return the minutes of distilling and of networks trained beforehand."""
     cost = record["cost"]
     return (cost["seconds"] + (cost.get("seconds_before") or 0)) / 60
+
+
+def _operations(evaluation: dict[str, Any]) -> str:
+    """Return 10^15 operations of distilling and of networks trained beforehand."""
+    spent = operations_spent(evaluation)
+    return f"{spent / PETA:.2g}" if spent else "-"
 
 
 def _accuracy(record: dict[str, Any]) -> float:

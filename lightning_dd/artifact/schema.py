@@ -72,6 +72,7 @@ def table(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(key, str) for key in value)
 
 
+SPENT = ("seconds_before?", "operations?", "operations_before?")
 CLASS = {"class_path": text, "init_args?": (None, table)}
 EVALUATION = {
     "step": count,
@@ -87,7 +88,7 @@ EVALUATION = {
     "random_real_std": (None, not_negative),
     "random_coded_mean?": (None, percent),
     "random_coded_std?": (None, not_negative),
-    "spent?": (None, {"seconds?": not_negative, "seconds_before?": (None, not_negative)}),
+    "spent?": (None, {"seconds?": not_negative, **dict.fromkeys(SPENT, (None, not_negative))}),
 }
 """One evaluation in the record of a run."""
 INFO = {

@@ -1,6 +1,7 @@
 """The results page's table comes from the records."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,21 @@ def test_a_row(root):
     assert results_table.table(root).splitlines()[-1] == (
         "| [DM](dm/cifar10_ipc10.yaml) | 10 | [47.9 ± 0.3](dm/cifar10_ipc10.results.json) "
         "| 31.0 ± 0.5 | - | 48.9 ± 0.6 | reproduced, -1.0 | 5 x ConvNet, `dm` "
-        "| 300 (20,000), JPEG copies, `real_per_class 64` | 2 + 1, some device |"
+        "| 300 (20,000), JPEG copies, `real_per_class 64` | - | 2 + 1, some device |"
     )
+
+
+def test_operations_are_those_of_networks_trained_beforehand_too(root):
+    record = _record()
+    for spent, shown in (
+        ({"operations": 2 * 10**14, "operations_before": 10**14}, "0.3"),
+        ({"operations": 2 * 10**14}, "0.2"),
+        ({"operations": 2 * 10**14, "operations_before": None}, "-"),
+        ({"operations": None, "operations_before": 10**14}, "-"),
+    ):
+        record["evaluations"][0]["spent"] = {"seconds": 60.0, **spent}
+        (root / "configs" / "dm" / "cifar10_ipc10.results.json").write_text(json.dumps([record]))
+        assert results_table.table(root).splitlines()[-1].endswith(f" | {shown} | 2 + 1, some device |")
 
 
 def test_a_row_stands_for_each_config_and_it_is_not_the_most_accurate(root):
@@ -204,6 +218,24 @@ def test_the_page_has_the_tables_of_the_records():
     assert results_page.with_tables(page, ROOT) == page
 
 
+def test_a_chart_shows_what_each_run_of_a_task_cost(root):
+    spent = {"seconds": 60.0, "operations": 10**14, "seconds_before": 30.0, "operations_before": 2 * 10**14}
+    counted, compiled = _record(), _record()
+    for record, found in ((counted, spent), (compiled, {**spent, "operations": None})):
+        record["evaluations"][0]["spent"] = found
+    assert curves.over_minutes(_record()) == [(2.0, 47.94, 0.26)]  # of the record's cost
+    assert curves.over_minutes(counted) == curves.over_minutes(compiled) == [(1.5, 47.94, 0.26)]
+    assert curves.over_operations(counted) == [(pytest.approx(0.3), 47.94, 0.26)]
+    assert curves.over_operations(compiled) == curves.over_operations(_record()) == []
+    for number, folder in enumerate(("dc", "dsa"), 2):
+        assert curves.charts(root) == ""  # so few are no chart
+        shutil.copytree(root / "configs" / "dm", root / "configs" / folder)
+        assert len(curves.tasks(root)) == number // 3
+    curves.draw(root)
+    (picture,) = (root / "configs").glob("*.png")
+    assert f"({picture.name})" in curves.charts(root)
+
+
 def test_a_speedrun_is_the_first_step_at_which_the_mean_of_three_seeds_reaches_the_mark(root):
     path = root / "configs" / "dm" / "cifar10_ipc10.results.json"
     runs = []
@@ -218,9 +250,6 @@ def test_a_speedrun_is_the_first_step_at_which_the_mean_of_three_seeds_reaches_t
     path.write_text(json.dumps(runs[:2]))
     assert "| 50 % | - |" in speedrun.speedrun_table(root)
     path.write_text(json.dumps(runs))
-    curves.draw(root)
-    (picture,) = (root / "configs").glob("*.png")
-    assert f"({picture.name})" in curves.charts(root)
     method = "[DM](dm/cifar10_ipc10.yaml) | `lr 2`"
     assert speedrun.speedrun_table(root).splitlines()[2:] == [
         f"| 50 % | 1.5 | 54.0 | {method} | 200 | 3 x 5 | `dm` | some device |",

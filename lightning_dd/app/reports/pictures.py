@@ -15,6 +15,9 @@ from lightning_dd.artifact.picture import page_of
 IMAGES_PER_CLASS = 10
 WIDTH = 1070  # pixels of the page: no image is drawn smaller than it is
 LARGEST_GRID = 1000  # images; a page of more would be slow to open
+PETA = 1e15
+Spent = Callable[[dict[str, Any]], float | None]
+"""What was spent before an evaluation; None where its record does not know."""
 
 
 def strips(distilled: DistilledDataset) -> list[tuple[str, str, int]]:
@@ -44,14 +47,21 @@ def seconds_spent(evaluation: dict[str, Any]) -> float | None:
     return spent["seconds"] + (spent.get("seconds_before") or 0) if "seconds" in spent else None
 
 
-def over_time(evaluations: Sequence[dict[str, Any]]) -> bool:
-    """Return whether it is known when all evaluations of a run were made."""
-    return bool(evaluations) and all(seconds_spent(entry) is not None for entry in evaluations)
+def operations_spent(evaluation: dict[str, Any]) -> int | None:
+    """Return the operations before an evaluation, those of networks too; None where the record does not know."""
+    spent = evaluation.get("spent") or {}
+    parts = spent.get("operations"), spent.get("operations_before", 0)
+    return None if None in parts else sum(parts)
+
+
+def known(spent: Spent, evaluations: Sequence[dict[str, Any]]) -> bool:
+    """Return whether it is known what was spent before each evaluation of a run."""
+    return bool(evaluations) and all(spent(entry) is not None for entry in evaluations)
 
 
 def accuracy_curve(evaluations: Sequence[dict[str, Any]]) -> str:
     """Return accuracy over the time of distilling, or over steps where this is unknown; bands are one deviation."""
-    if over_time(evaluations):
+    if known(seconds_spent, evaluations):
         unit, seconds = _unit(evaluations)
         places, axis = [seconds_spent(entry) / seconds for entry in evaluations], f"{unit} of distilling"
     else:
@@ -67,13 +77,20 @@ def accuracy_curve(evaluations: Sequence[dict[str, Any]]) -> str:
 def accuracy_over_time(runs: dict[str, Sequence[dict[str, Any]]]) -> str:
     """Return the accuracy of several runs, by name, over the time of distilling."""
     unit, seconds = _unit([entry for evaluations in runs.values() for entry in evaluations])
+    return _accuracy_over(runs, seconds_spent, seconds, f"{unit} of distilling")
 
+
+def accuracy_over_operations(runs: dict[str, Sequence[dict[str, Any]]]) -> str:
+    """Return the accuracy of several runs, by name, over their floating-point operations, the same on any device."""
+    return _accuracy_over(runs, operations_spent, PETA, "PFLOP, networks trained beforehand included")
+
+
+def _accuracy_over(runs: dict[str, Sequence[dict[str, Any]]], spent: Spent, unit: float, axis: str) -> str:
     def draw(axes: Any) -> None:
         for name, evaluations in runs.items():
-            places = [seconds_spent(entry) / seconds for entry in evaluations]
-            _curve(axes, places, evaluations, "accuracy", name)
+            _curve(axes, [spent(entry) / unit for entry in evaluations], evaluations, "accuracy", name)
 
-    return _svg(draw, f"{unit} of distilling")
+    return _svg(draw, axis)
 
 
 def _unit(evaluations: Sequence[dict[str, Any]]) -> tuple[str, int]:

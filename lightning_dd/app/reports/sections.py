@@ -6,7 +6,15 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from lightning_dd.app.reports.pictures import accuracy_curve, accuracy_over_time, over_time, seconds_spent, strips
+from lightning_dd.app.reports.pictures import (
+    accuracy_curve,
+    accuracy_over_operations,
+    accuracy_over_time,
+    known,
+    operations_spent,
+    seconds_spent,
+    strips,
+)
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.comparison.records import TITLES, commands, figure, method_of
 
@@ -23,16 +31,22 @@ class Link(NamedTuple):
 
 
 def overview(records: Sequence[Record]) -> str:
-    """Return a table of all runs, with links to their parts, and their accuracy over time in one chart."""
+    """Return a table of all runs, with links to their parts, and their accuracy over time and operations."""
     names = ("run", "per class", "steps", "accuracy (%)", "random real", "difference", "distilling", "device")
     rows = [_overview_row(f"run{number}", record) for number, record in enumerate(records, 1)]
     curves = {
         f"{number}. {method_of(record)}, {record['ipc']} per class": record["evaluations"]
         for number, record in enumerate(records, 1)
+        if len(record["evaluations"]) > 1
     }
-    timed = {name: entries for name, entries in curves.items() if over_time(entries) and len(entries) > 1}
-    chart = f"<h2>Accuracy over time</h2><div class='chart'>{accuracy_over_time(timed)}</div>" if timed else ""
-    return f"<header><h1>{len(records)} runs</h1>\n{_table(names, rows)}{chart}</header>\n"
+    charts = ""
+    for title, spent, draw in (
+        ("Accuracy over time", seconds_spent, accuracy_over_time),
+        ("Accuracy over operations", operations_spent, accuracy_over_operations),
+    ):
+        shown = {name: entries for name, entries in curves.items() if known(spent, entries)}
+        charts += f"<h2>{title}</h2><div class='chart'>{draw(shown)}</div>" if shown else ""
+    return f"<header><h1>{len(records)} runs</h1>\n{_table(names, rows)}{charts}</header>\n"
 
 
 def _overview_row(anchor: str, record: Record) -> list[str]:
@@ -93,7 +107,7 @@ def accuracy(record: Record) -> str:
         return _section("Accuracy", "<p>Not evaluated.</p>")
     if len({entry["step"] for entry in entries}) == 1:
         return _section("Accuracy", _evaluations(entries))
-    title = f"Accuracy over {'time' if over_time(entries) else 'steps'}"
+    title = f"Accuracy over {'time' if known(seconds_spent, entries) else 'steps'}"
     return _section(title, f'<div class="chart">{accuracy_curve(entries)}</div>{_evaluations(entries)}')
 
 

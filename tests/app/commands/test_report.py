@@ -160,11 +160,14 @@ def test_several_runs(tmp_path):
 def test_several_runs_are_compared_first(tmp_path):
     """A table with links to the runs, and one curve a run whose evaluations know when they were made."""
     timed = [{**_evaluation(step, 50.0 + step / 10), "spent": {"seconds": 0.6 * step}} for step in (100, 200)]
+    counted = [{**entry, "spent": {**entry["spent"], "operations": 10**13 * entry["step"]}} for entry in timed]
     first = _run(tmp_path / "a", evaluations=tuple(timed))
     second = _run(tmp_path / "b", method="DC", evaluations=(_evaluation(9, 60.0),))
-    text = page([first, second])
+    assert "PFLOP" not in page([first, second])
+    third = _run(tmp_path / "c", method="DSA", evaluations=tuple(counted))
+    text = page([first, second, third])
     overview, rest = text.split("</header>")
-    assert overview.count("<tr>") == 3
+    assert overview.count("<tr>") == 4
     words = _text(f"{overview}</header></main></body></html>")
     for part in (
         "1. DM, Fashion-MNIST",
@@ -173,6 +176,7 @@ def test_several_runs_are_compared_first(tmp_path):
         "2. DC, Fashion-MNIST",
         "5 min",
         "minutes of distilling",
+        "PFLOP, networks trained beforehand included",
     ):
         assert part in words, part
     assert 'href="#run2"' in overview
