@@ -1,10 +1,10 @@
-"""Ways to train a network on a whole training set.
+"""Ways to train a network on a whole training set, in bf16 where the processor has it.
 
-`plain` is the evaluation of DC (arXiv 2006.05929) before its drop: SGD, batches of 256 in a new order each epoch, in
-float32 and without augmentation. It trains the networks of coresets, which papers do not publish.
+`plain` is the evaluation of DC (arXiv 2006.05929) before its drop: SGD, batches of 256 in a new order each epoch,
+without augmentation. It trains the networks of coresets, which papers do not publish.
 
 `fast` takes few epochs: one cycle of the learning rate, Nesterov momentum, crops by up to an eighth of the image and
-mirror images, in bf16 where the processor has it. Its batches of images above 64x64 are smaller, for memory's sake.
+mirror images. Its batches of images above 64x64 are smaller, for memory's sake.
 
 `dance`, `ncfm`, `dsdm` and `accdd` are the trainings of the official code of these methods (arXiv 2406.01063,
 2502.20653; ACM MM 2024; arXiv 2212.06152): a learning rate of 0.01, color and crop, each image by itself, CutMix half
@@ -83,8 +83,8 @@ def batch_size(recipe: str, data: TrainingSet) -> int:
 
 def describe(recipe: str, data: TrainingSet, device: torch.device) -> list[Any]:
     """Return everything that a recipe's result depends on besides data, network, epochs and seed, as plain values."""
-    shared = [recipe, LR.get(recipe, CUTMIX_LR), MOMENTUM, WEIGHT_DECAY, batch_size(recipe, data)]
-    return shared if recipe == "plain" else [*shared, data.mirrored, faster_in_bf16(device)]
+    settings = LR.get(recipe, CUTMIX_LR), MOMENTUM, WEIGHT_DECAY, batch_size(recipe, data)
+    return [recipe, *settings, recipe != "plain" and data.mirrored, faster_in_bf16(device)]
 
 
 def train_plain(network: Network, data: TrainingSet, epochs: int, seed: int, tick: Tick) -> Tensor:
@@ -99,7 +99,7 @@ def train_plain(network: Network, data: TrainingSet, epochs: int, seed: int, tic
 
     orders = [_order(data, seed, epoch) for epoch in range(epochs)]
     batches = (data.batch(rows) for order in orders for rows in order.split(BATCH_SIZE))
-    train_network(network.train(), batches, loss, optimizer)
+    train_network(_in_bf16(network), batches, loss, optimizer)
     shown = torch.cat(right).cpu().view(epochs, -1)
     return torch.zeros_like(shown).scatter_(1, torch.stack(orders), shown)
 
@@ -147,7 +147,7 @@ def _optimizer(network: Network, lr: float, **options: Any) -> torch.optim.SGD:
     return torch.optim.SGD(network.parameters(), lr, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, **options)
 
 
-def _in_bf16(network: Network, compile: bool) -> Callable[[Tensor], Tensor]:
+def _in_bf16(network: Network, compile: bool = False) -> Callable[[Tensor], Tensor]:
     """Return the network in train mode, which computes in bf16 where the processor has it."""
     device = next(network.parameters()).device
     forward, mixed = compiled(network.train(), compile), faster_in_bf16(device)

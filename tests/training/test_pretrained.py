@@ -103,6 +103,16 @@ def test_trained_networks_beat_their_start(recipe):
         assert accuracy(network, images, labels) > 80  # chance is 33
 
 
+@pytest.mark.parametrize("recipe", ["fast", "plain", "dance"])
+def test_networks_learn_in_bf16_where_the_processor_has_it(recipe, monkeypatch):
+    found = []
+    for mixed in (False, True):
+        monkeypatch.setattr(recipes, "faster_in_bf16", lambda device, mixed=mixed: mixed)
+        found.append(_state(_source(recipe=recipe, number=1).at(0)))
+    exact, rounded = (torch.cat([tensor.flatten() for tensor in state.values()]) for state in found)
+    assert 1e-6 < (exact - rounded).norm() / exact.norm() < 0.1
+
+
 def test_the_first_plain_network_is_the_one_of_the_coresets():
     features = train_features(training_set(_data(), CPU), NETWORK, 2, 0, CPU, cache=False)
     assert any(_equal(_state(features.network), state) for state in _found(_source(recipe="plain")))
