@@ -16,7 +16,7 @@ PROTOCOL = find_protocol("dc", epochs=12)
 
 
 @pytest.fixture(autouse=True)
-def _one_thread(_one_thread):
+def _same_each_time(_same_each_time):
     torch.set_num_threads(1)  # two on a busy machine wait for each other
 
 
