@@ -45,6 +45,12 @@ class Source:
         return self.content.info if isinstance(self.content, DistilledDataset) else {}
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape (C, H, W) of its images."""
+        content = self.content
+        return content.image_shape if isinstance(content, DistilledDataset) else tuple(content[0].images.shape[1:])
+
+    @property
     def augmentation(self) -> str | None:
         """DSA operations that an artifact of ours was distilled with."""
         return self.content.recipe.get("augmentation") if isinstance(self.content, DistilledDataset) else None
@@ -96,14 +102,17 @@ def _of_file(path: Path) -> str:
     return "/".join(parts[-2:] if parts and parts[-1].startswith("version_") else parts[-1:]) or str(path)
 
 
-def find_data(infos: list[dict[str, Any]], name: str | None, root: str, zca: str | None) -> ImageData:
+def find_data(
+    infos: list[dict[str, Any]], name: str | None, root: str, zca: str | None, image_shape: tuple[int, ...]
+) -> ImageData:
     """Return a data set by its name, or else the one that some artifacts are of, set up.
 
     Args:
         infos: what the artifacts say; empty for foreign ones.
-        name: class in `lightning_dd.data`.
+        name: class in `lightning_dd.data`; images of any size are brought to the shape of the artifacts.
         root: folder of the data.
         zca: whitening that foreign sets were made under.
+        image_shape: (C, H, W) of the artifacts' images.
 
     Raises:
         UserError: the artifacts say nothing or different things, or the data cannot be read.
@@ -113,7 +122,7 @@ def find_data(infos: list[dict[str, Any]], name: str | None, root: str, zca: str
         raise UserError(f"The artifacts are of different data sets: {', '.join(sorted(known))}; evaluate each apart.")
     configs = [info["config"]["data"] for info in infos if "data" in info.get("config", {})]
     if name:
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"channels": image_shape[0], "image_size": image_shape[1:]}
     elif configs:
         name, options = configs[0]["class_path"].rsplit(".", 1)[-1], dict(configs[0].get("init_args") or {})
         if name == "FromDataset":

@@ -40,7 +40,8 @@ def evaluate(options: argparse.Namespace) -> tuple[list[Cell], list[dict[str, An
     if options.real_accuracy is not None and labels != "hard":
         raise UserError(f"--real_accuracy asks for scores, which are of hard labels, not of {labels}: use common.")
     sources = [Source.parse(text) for text in options.artifacts]
-    data = find_data([source.info for source in sources], options.data, options.root, options.zca)
+    infos = [source.info for source in sources]
+    data = find_data(infos, options.data, options.root, options.zca, sources[0].image_shape)
     _check_networks(counts, data)
     conditions = _conditions(options, data)
     candidates, beside = _candidates(options, sources, data, conditions)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import lightning_dd as dd
 from lightning_dd.app import commands
@@ -167,8 +168,21 @@ def test_how_many_networks():
 def test_foreign_sets_are_normalized_as_published_whatever_stands_beside_them():
     info = {"dataset": "digits", "config": {"data": {"class_path": "lightning_dd.data.Digits"}}}
     info["config"]["data"]["init_args"] = {"normalization": "measured", "held_out": 0.5}
-    data = find_data([info], None, "", None)
+    data = find_data([info], None, "", None, (1, 8, 8))
     assert (data.normalization, data.held_out) == ("published", 0.5)
+
+
+def test_a_folder_of_images_of_any_size_is_brought_to_that_of_a_foreign_set(tmp_path):
+    folder = tmp_path / "photos"
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+        for side in range(9, 14):
+            Image.new("RGB", (side, side)).save(folder / name / f"{side}.png")
+    torch.save({"data": [[torch.randn(2, 1, 8, 8), torch.arange(2)]]}, tmp_path / "res_DC.pt")
+    command = [tmp_path / "res_DC.pt", "--networks", "MLP:width=8", "--epochs", 1, "--num_networks", 1]
+    assert _main(*command, "--data", "ImageFolder", "--data.root", folder, "--out", tmp_path / "table") == 0
+    cells = json.loads((tmp_path / "table" / "evaluation.json").read_text())["cells"]
+    assert [cell["set"] for cell in cells] == ["res_DC", "random real"]
 
 
 def test_an_artifact_called_as_the_real_images_beside_it(run, capsys):
