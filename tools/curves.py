@@ -11,7 +11,7 @@ from lightning_dd.comparison.records import TITLES, method_of
 from results_table import MEASURED, minutes, records, representatives
 
 PICTURE = "accuracy_over_cost_{}_ipc{}.png"
-FEWEST = 3  # runs that are worth a chart
+FEWEST = 4  # runs that are worth a chart
 SOONEST = 0.05  # minutes: the axis is logarithmic, and to choose images takes next to nothing
 Point = tuple[float, float, float]
 """What was spent, and the mean and deviation of the accuracy in percent."""
@@ -80,5 +80,7 @@ def _panel(axes: Any, lines: Lines) -> None:
             style = {"marker": "osD^vP"[number // 10 % 6], "color": f"C{number % 10}", "markersize": 5}
             axes.errorbar(places, means, deviations, label=name, capsize=2, **style)
     axes.set(xscale="log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

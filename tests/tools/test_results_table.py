@@ -227,10 +227,10 @@ def test_a_chart_shows_what_each_run_of_a_task_cost(root):
     assert curves.over_minutes(counted) == curves.over_minutes(compiled) == [(1.5, 47.94, 0.26)]
     assert curves.over_operations(counted) == [(pytest.approx(0.3), 47.94, 0.26)]
     assert curves.over_operations(compiled) == curves.over_operations(_record()) == []
-    for number, folder in enumerate(("dc", "dsa"), 2):
+    for number, folder in enumerate(("dc", "dsa", "idm"), 2):
         assert curves.charts(root) == ""  # so few are no chart
         shutil.copytree(root / "configs" / "dm", root / "configs" / folder)
-        assert len(curves.tasks(root)) == number // 3
+        assert len(curves.tasks(root)) == number // 4
     curves.draw(root)
     (picture,) = (root / "configs").glob("*.png")
     assert f"({picture.name})" in curves.charts(root)
