@@ -1,13 +1,11 @@
 """The charts of the results page: the accuracy that each method reached, over minutes and over operations."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from lightning_dd.app.reports.pictures import PETA, operations_spent, seconds_spent
-from lightning_dd.comparison.records import TITLES, method_of
+from lightning_dd.comparison.records import PETA, TITLES, Spent, method_of, operations_spent, seconds_spent
 from results_table import MEASURED, minutes, records, representatives
 
 PICTURE = "accuracy_over_cost_{}_ipc{}.png"
@@ -15,7 +13,6 @@ FEWEST = 4  # runs that are worth a chart
 SOONEST = 0.05  # minutes: the axis is logarithmic, and to choose images takes next to nothing
 Point = tuple[float, float, float]
 """What was spent, and the mean and deviation of the accuracy in percent."""
-Lines = dict[str, list[Point]]
 
 
 def tasks(root: Path) -> dict[tuple[str, int], dict[str, dict[str, Any]]]:
@@ -38,11 +35,11 @@ def over_minutes(record: dict[str, Any]) -> list[Point]:
 
 
 def over_operations(record: dict[str, Any]) -> list[Point]:
-    """Return those over 10^15 operations; none where they are not known, as of compiled code."""
+    """Return the evaluations of a run over PFLOP; none where they are not recorded, as of compiled code."""
     return _points(record, operations_spent, PETA)
 
 
-def _points(record: dict[str, Any], spent: Callable[[dict[str, Any]], float | None], unit: float) -> list[Point]:
+def _points(record: dict[str, Any], spent: Spent, unit: float) -> list[Point]:
     known = [(place, entry) for entry in record["evaluations"] if (place := spent(entry))]
     return [(place / unit, *_accuracy(entry)) for place, entry in known]
 
@@ -72,7 +69,7 @@ def draw(root: Path) -> None:
         figure.savefig(root / "configs" / PICTURE.format(dataset, ipc), dpi=110)
 
 
-def _panel(axes: Any, lines: Lines) -> None:
+def _panel(axes: Any, lines: dict[str, list[Point]]) -> None:
     """Draw a line for each run; it has its color and marker in all panels."""
     for number, (name, points) in enumerate(sorted(lines.items())):
         if points:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_dd import methods
-from lightning_dd.app.reports.pictures import PETA, operations_spent
-from lightning_dd.comparison.records import TITLES, commands, figure, method_of
+from lightning_dd.comparison.records import PETA, TITLES, commands, figure, method_of, operations_spent
 
 MEASURED, SEARCHED = ".results.json", ".search.json"
 """Ends of the names of records beside a config: measured on test images, and on held-out ones."""
@@ -160,7 +159,7 @@ def minutes(record: dict[str, Any]) -> float:
 
 
 def _operations(evaluation: dict[str, Any]) -> str:
-    """Return 10^15 operations of distilling and of networks trained beforehand."""
+    """Return the PFLOP of distilling and of networks trained beforehand."""
     spent = operations_spent(evaluation)
     return f"{spent / PETA:.2g}" if spent else "-"
 

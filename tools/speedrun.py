@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from lightning_dd.comparison.records import commands
+from lightning_dd.comparison.records import commands, seconds_spent
 from results_table import MEASURED, changed_options, linked, markdown, records
 
 MARKS = (50, 60, 65)  # percent
@@ -59,11 +59,10 @@ def _first_step(mark: float, group: Sequence[Run]) -> int | None:
 
 def _row(step: int, group: Sequence[Run]) -> list[Any]:
     measured = [_at(record, step) for _, record in group]
-    spent = [entry["spent"]["seconds"] + (entry["spent"].get("seconds_before") or 0) for entry in measured]
     config, record = group[0]
     options = [each for each in changed_options(commands(record)) if not each.startswith(("`evaluation.", "`seed"))]
     return [
-        fmean(spent) / 60,
+        fmean(seconds_spent(entry) for entry in measured) / 60,
         f"{fmean(entry['accuracy_mean'] for entry in measured):.1f}",
         linked(config, record),
         ", ".join(options) or "as in the config",

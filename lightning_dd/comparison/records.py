@@ -1,5 +1,6 @@
 """Records of runs, in words for tables."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 TITLES = {
@@ -9,6 +10,10 @@ TITLES = {
     "cifar100": "CIFAR-100",
     "tiny_imagenet": "Tiny-ImageNet",
 }
+
+PETA = 1e15
+Spent = Callable[[dict[str, Any]], float | None]
+"""A cost of a run up to one of its evaluations; None if not recorded."""
 
 
 def method_of(record: dict[str, Any]) -> str:
@@ -30,3 +35,21 @@ def figure(evaluation: dict[str, Any], of: str = "accuracy") -> str:
     # a kernel is one, and random real images are drawn anew for it
     single = evaluation["num_networks"] == 1 and (of == "accuracy" or not std)
     return f"{mean:.1f}" if single else f"{mean:.1f} ± {std:.1f}"
+
+
+def seconds_spent(evaluation: dict[str, Any]) -> float | None:
+    """Return the seconds up to an evaluation, networks trained beforehand included; None if not recorded."""
+    spent = evaluation.get("spent") or {}
+    return spent["seconds"] + (spent.get("seconds_before") or 0) if "seconds" in spent else None
+
+
+def operations_spent(evaluation: dict[str, Any]) -> int | None:
+    """Return the operations up to an evaluation, networks trained beforehand included; None if not recorded."""
+    spent = evaluation.get("spent") or {}
+    parts = spent.get("operations"), spent.get("operations_before", 0)
+    return None if None in parts else sum(parts)
+
+
+def all_recorded(spent: Spent, evaluations: Sequence[dict[str, Any]]) -> bool:
+    """Return whether all evaluations of a run have this cost in their records."""
+    return bool(evaluations) and all(spent(entry) is not None for entry in evaluations)

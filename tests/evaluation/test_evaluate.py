@@ -15,11 +15,6 @@ NORMALIZATION = Normalization([0.5], [0.25])
 PROTOCOL = find_protocol("dc", epochs=12)
 
 
-@pytest.fixture(autouse=True)
-def _same_each_time(_same_each_time):
-    torch.set_num_threads(1)  # two on a busy machine wait for each other
-
-
 def _generator(seed):
     return torch.Generator().manual_seed(seed)
 

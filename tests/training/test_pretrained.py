@@ -24,8 +24,7 @@ NETWORK = partial(ConvNet, width=8, depth=2)
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch, _same_each_time):
-    torch.set_num_threads(1)
+def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTNING_DD_CACHE", str(tmp_path / "cache"))
 
 

@@ -11,13 +11,11 @@ from torch import Tensor
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.picture import page_of
+from lightning_dd.comparison.records import PETA, Spent, all_recorded, operations_spent, seconds_spent
 
 IMAGES_PER_CLASS = 10
 WIDTH = 1070  # pixels of the page: no image is drawn smaller than it is
 LARGEST_GRID = 1000  # images; a page of more would be slow to open
-PETA = 1e15
-Spent = Callable[[dict[str, Any]], float | None]
-"""What was spent before an evaluation; None where its record does not know."""
 
 
 def strips(distilled: DistilledDataset) -> list[tuple[str, str, int]]:
@@ -41,27 +39,9 @@ def _png(page: Tensor) -> str:
     return f"data:image/png;base64,{base64.b64encode(text.getvalue()).decode()}"
 
 
-def seconds_spent(evaluation: dict[str, Any]) -> float | None:
-    """Return the seconds spent before an evaluation, on networks too; None where the record does not know."""
-    spent = evaluation.get("spent") or {}
-    return spent["seconds"] + (spent.get("seconds_before") or 0) if "seconds" in spent else None
-
-
-def operations_spent(evaluation: dict[str, Any]) -> int | None:
-    """Return the operations before an evaluation, those of networks too; None where the record does not know."""
-    spent = evaluation.get("spent") or {}
-    parts = spent.get("operations"), spent.get("operations_before", 0)
-    return None if None in parts else sum(parts)
-
-
-def known(spent: Spent, evaluations: Sequence[dict[str, Any]]) -> bool:
-    """Return whether it is known what was spent before each evaluation of a run."""
-    return bool(evaluations) and all(spent(entry) is not None for entry in evaluations)
-
-
 def accuracy_curve(evaluations: Sequence[dict[str, Any]]) -> str:
     """Return accuracy over the time of distilling, or over steps where this is unknown; bands are one deviation."""
-    if known(seconds_spent, evaluations):
+    if all_recorded(seconds_spent, evaluations):
         unit, seconds = _unit(evaluations)
         places, axis = [seconds_spent(entry) / seconds for entry in evaluations], f"{unit} of distilling"
     else:

@@ -6,17 +6,17 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from lightning_dd.app.reports.pictures import (
-    accuracy_curve,
-    accuracy_over_operations,
-    accuracy_over_time,
-    known,
+from lightning_dd.app.reports.pictures import accuracy_curve, accuracy_over_operations, accuracy_over_time, strips
+from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.comparison.records import (
+    TITLES,
+    all_recorded,
+    commands,
+    figure,
+    method_of,
     operations_spent,
     seconds_spent,
-    strips,
 )
-from lightning_dd.artifact.dataset import DistilledDataset
-from lightning_dd.comparison.records import TITLES, commands, figure, method_of
 
 Record = dict[str, Any]
 
@@ -44,7 +44,7 @@ def overview(records: Sequence[Record]) -> str:
         ("Accuracy over time", seconds_spent, accuracy_over_time),
         ("Accuracy over operations", operations_spent, accuracy_over_operations),
     ):
-        shown = {name: entries for name, entries in curves.items() if known(spent, entries)}
+        shown = {name: entries for name, entries in curves.items() if all_recorded(spent, entries)}
         charts += f"<h2>{title}</h2><div class='chart'>{draw(shown)}</div>" if shown else ""
     return f"<header><h1>{len(records)} runs</h1>\n{_table(names, rows)}{charts}</header>\n"
 
@@ -107,7 +107,7 @@ def accuracy(record: Record) -> str:
         return _section("Accuracy", "<p>Not evaluated.</p>")
     if len({entry["step"] for entry in entries}) == 1:
         return _section("Accuracy", _evaluations(entries))
-    title = f"Accuracy over {'time' if known(seconds_spent, entries) else 'steps'}"
+    title = f"Accuracy over {'time' if all_recorded(seconds_spent, entries) else 'steps'}"
     return _section(title, f'<div class="chart">{accuracy_curve(entries)}</div>{_evaluations(entries)}')
 
 
