@@ -36,6 +36,7 @@ WITH_TILES = {  # method, its configuration and options
 }
 TILES = ["--model.codec", "Tiles", "--model.codec.factor", "2"]
 FREQUENCIES = ["--model.codec", "Frequencies", "--model.codec.keep", "20"]
+IMAGES = "synthetic.codec.images"
 DOUBLE = ["--trainer.precision", "64-true"]
 pytestmark = [pytest.mark.ddp, pytest.mark.slow]
 
@@ -72,22 +73,12 @@ def run(experts, tmp_path):
     return fit
 
 
-def _images(checkpoint):
-    return checkpoint["state_dict"]["synthetic.codec.images"]
-
-
 def _gradient(checkpoint):
     """Return the gradient of the images in the first step, from what the optimizer keeps of it."""
     state = checkpoint["optimizer_states"][0]
     (group,) = [group for group in state["param_groups"] if group["name"] == "images"]
     kept = state["state"][group["params"][0]]
     return kept["momentum_buffer"] if "momentum_buffer" in kept else kept["exp_avg"]
-
-
-@pytest.fixture
-def start(run):
-    """Return the images that a method starts from: those after a step of next to nothing."""
-    return lambda method: _images(run(method, "start", 1, *DOUBLE, "--trainer.max_steps", "1", "--model.lr", "1e-30"))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -98,33 +89,22 @@ def test_the_first_gradient_of_several_processes_is_that_of_one(method, run):
     assert (three - one).abs().max() < 1e-5 * one.abs().max()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_five_steps_of_several_processes_are_those_of_one(method, run, start):
-    one, two = (_images(run(method, str(n), n, *DOUBLE, "--trainer.max_steps", "5")) for n in (1, 2))
-    assert one.dtype == torch.float64
-    largest_update = (one - start(method)).abs().max()
-    assert largest_update > 1e-5
-    assert (two - one).abs().max() < 1e-6 * largest_update
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_one_process_goes_on_from_two(method, run, start):
-    one = _images(run(method, "one", 1, *DOUBLE, "--trainer.max_steps", "5"))
-    run(method, "two", 2, *DOUBLE, "--trainer.max_steps", "3")
-    two = _images(run(method, "two", 1, *DOUBLE, "--trainer.max_steps", "5", "--ckpt_path", "last"))
-    assert (two - one).abs().max() < 1e-6 * (one - start(method)).abs().max()
-
-
 @pytest.mark.parametrize(
     ("method", "codec"), [*((method, TILES) for method in WITH_TILES), ("dm", FREQUENCIES), ("mtt", FREQUENCIES)]
 )
-def test_two_processes_equal_one_however_images_are_stored(method, codec, run):
+def test_one_process_goes_on_from_two_however_images_are_stored(method, codec, run):
     config, options = WITH_TILES[method]
-    options = [*options, *codec, *DOUBLE, "--trainer.max_steps"]
-    start, one, two = (
-        _images(run(config, str(n), n or 1, *options, "3" if n else "1", *([] if n else ["--model.lr", "1e-30"])))
-        for n in (0, 1, 2)
-    )
-    largest_update = (one - start).abs().max()
-    assert largest_update > 1e-6
-    assert (two - one).abs().max() < 1e-6 * largest_update
+
+    def learned(name, processes, steps, *more):
+        checkpoint = run(config, name, processes, *options, *codec, *DOUBLE, "--trainer.max_steps", steps, *more)
+        return {key: value for key, value in checkpoint["state_dict"].items() if key.startswith("synthetic.")}
+
+    start = learned("start", 1, "1", "--model.lr", "1e-30")
+    one = learned("one", 1, "4")
+    learned("two", 2, "3")
+    two = learned("two", 1, "4", "--ckpt_path", "last")
+    assert one[IMAGES].dtype == torch.float64
+    for name in one:  # FRePo learns labels too, DD step sizes
+        largest_update = (one[name] - start[name]).abs().max()
+        assert largest_update > 1e-6 or name != IMAGES
+        assert (two[name] - one[name]).abs().max() <= 1e-6 * largest_update

@@ -32,9 +32,8 @@ def _fit(config, root, *options):
 
 @pytest.mark.ddp
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["dm", "dc"])
-def test_three_processes_equal_one(method, tmp_path):
-    config = CONF / f"{method}_digits.yaml"
+def test_three_processes_equal_one(tmp_path):
+    config = CONF / "dm_digits.yaml"
     evaluation = ["--evaluation.enabled", "true", "--evaluation.num_networks", "2"]
     start, _, _ = _fit(config, tmp_path / "start", "--trainer.max_steps", "1", "--model.lr", "1e-30")
     one, _, folder_of_one = _fit(config, tmp_path / "one", *evaluation)
@@ -68,24 +67,3 @@ def test_dd_shares_the_networks(tmp_path):
     assert largest_update > 0.01
     assert (several - one).abs().max() < 1e-6 * largest_update
     assert load(folder).tensors["step_sizes"].shape == (4,)
-
-
-@pytest.mark.ddp
-@pytest.mark.slow
-def test_datm_shares_the_segments(tmp_path):
-    command = [sys.executable, "-m", "lightning_dd", "fit", "--config", str(CONF / "experts_digits.yaml")]
-    folders = ["--model.folder", str(tmp_path / "experts"), "--trainer.default_root_dir", str(tmp_path / "recorded")]
-    half = ["--data.held_out", "0.5"]  # as `_fit` has it
-    assert subprocess.run([*command, *folders, *half], check=False, timeout=300).returncode == 0
-    options = ["--model", "DATM", "--model.experts", str(tmp_path / "experts"), "--model.segments_per_step", "2"]
-    options += ["--model.lr", "100", "--model.largest_loss", "null"]
-    start, _, _ = _fit(
-        CONF / "mtt_digits.yaml", tmp_path / "start", *options, "--trainer.max_steps", "1", "--model.lr", "1e-30"
-    )
-    one, _, _ = _fit(CONF / "mtt_digits.yaml", tmp_path / "one", *options)
-    several, _, _ = _fit(
-        CONF / "mtt_digits.yaml", tmp_path / "several", *options, "--trainer.devices", "3", "--trainer.strategy", "ddp"
-    )
-    largest_update = (one - start).abs().max()
-    assert largest_update > 0.01
-    assert (several - one).abs().max() < 1e-6 * largest_update
