@@ -50,6 +50,8 @@ def check_number(option: str, value: int | None, largest: int | None = None) -> 
     Raises:
         OptionError: names the option.
     """
+    if value is not None and not hasattr(value, "__index__"):
+        raise OptionError(option, f"must be a whole number, got {value!r}")
     if value is not None and (value < 1 or (largest is not None and value > largest)):
         limits = "at least 1" if largest is None else f"from 1 to {largest}"
         raise OptionError(option, f"must be {limits}, got {value}")

@@ -20,6 +20,7 @@ from lightning_dd.errors import OptionError, UserError, check_number
 def distill_tensors(
     images: Tensor,
     labels: Tensor,
+    /,
     method: Method = "dm",
     ipc: int = 10,
     steps: int | None = None,
@@ -30,7 +31,8 @@ def distill_tensors(
     """Distill tensors into fewer tensors: no folder, no files, no output, and the global generators are left alone.
 
     Args:
-        images: `(N, C, H, W)`, uint8 or float, in any range: they are normalized inside by their own statistics.
+        images: `(N, C, H, W)`, uint8 or float, in any range: their smallest value counts as black and their largest as
+            white, unless all are in [0, 1], and they are normalized inside by their own statistics.
         labels: `(N,)` integers, any: a task's classes may be 3 and 7.
         method: as in `distill`.
         ipc: images per class.
@@ -58,7 +60,8 @@ def distill_tensors(
     if label_kind not in ("hard", "soft", "targets"):
         raise OptionError("label_kind", f"must be hard, soft or targets, got {label_kind!r}")
     classes, indices = labels.unique(return_inverse=True)
-    data = FromTensors(images, indices)
+    low, span = _range(images)
+    data = FromTensors(images if span == 1 else (images.float() - low) / span, indices, classes.tolist())
     module = make_method(find_method(method), {"ipc": ipc, **options}, data, seed)
     said = io.StringIO()
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), quiet_trainer(), redirect_stdout(said):
@@ -69,7 +72,7 @@ def distill_tensors(
     found = Labels(distilled.labels, distilled.label_kind).as_(label_kind, len(classes), torch.float32)
     if not found.is_floating_point():
         found = classes.cpu()[found]
-    return distilled.images.to(images.device), found.to(images.device)
+    return (distilled.images * span + low).to(images.device), found.to(images.device)
 
 
 def _check(images: Tensor, labels: Tensor, steps: int | None) -> None:
@@ -81,6 +84,14 @@ def _check(images: Tensor, labels: Tensor, steps: int | None) -> None:
     if images.dtype != torch.uint8 and not (images.is_floating_point() and images.isfinite().all()):
         raise UserError("Images are uint8 or finite floats, and these are not.")
     check_number("steps", steps)
+
+
+def _range(images: Tensor) -> tuple[float, float]:
+    """Return where the range of images starts, and its length: methods clamp and step in units of pixels in [0, 1]."""
+    if images.dtype == torch.uint8:
+        return 0.0, 1.0
+    low, high = (float(end) for end in images.aminmax())
+    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, (high - low) or 1.0)
 
 
 def _trainer(device: torch.device, steps: int) -> Trainer:

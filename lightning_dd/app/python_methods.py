@@ -10,7 +10,9 @@ from lightning_dd.app.python_options import method_options, plain_number
 from lightning_dd.coresets import Selection
 from lightning_dd.data import ImageData
 from lightning_dd.errors import UserError
+from lightning_dd.networks import Network
 from lightning_dd.networks.named import named_network
+from lightning_dd.training.sources import NetworkSource
 
 RESUME_HINT = "lightning_dd.load reads what was learned so far"
 Method = str | type[methods.Distiller]
@@ -70,20 +72,25 @@ def data_facts(data: ImageData) -> dict[str, Any]:
 
 def plain(options: dict[str, Any]) -> dict[str, Any]:
     """Return options as plain values, as a config has them; what is none, such as a function, as text."""
-    return {name: _plain(_network(value) if name == "network" else value) for name, value in options.items()}
+    network = options.get("network")
+    named = {"network": named_network(network)} if isinstance(network, str) else {}
+    return {name: _plain(value) for name, value in {**options, **named}.items()}
 
 
-def _network(given: Any) -> Any:
-    """Return a network of this package, or its compact name, as a config has it; another as it is."""
-    made = named_network(given) if isinstance(given, str) else given
-    kind = getattr(made, "func", made)  # of a `functools.partial`
-    if not inspect.isclass(kind) or not kind.__module__.startswith("lightning_dd.") or getattr(made, "args", ()):
-        return given
-    return {"class_path": f"lightning_dd.networks.{kind.__name__}", "init_args": getattr(made, "keywords", {})}
+def _described(value: Any) -> Any:
+    """Return a class of this package, a `functools.partial` of one, or a source of networks, as a config has it."""
+    source = isinstance(value, NetworkSource)
+    kind = type(value) if source else getattr(value, "func", value)
+    if not inspect.isclass(kind) or not kind.__module__.startswith("lightning_dd.") or getattr(value, "args", ()):
+        return value
+    home = "lightning_dd.networks" if issubclass(kind, Network) else kind.__module__
+    given = vars(value) if source else getattr(value, "keywords", {})  # a source keeps its options by their names
+    options = {name: given[name] for name in inspect.signature(kind).parameters if name in given}
+    return {"class_path": f"{home}.{kind.__name__}", "init_args": options}
 
 
 def _plain(value: Any) -> Any:
-    value = plain_number(value)
+    value = _described(plain_number(value))
     if isinstance(value, dict):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -230,6 +230,8 @@ def load(
         UserError: the file is missing, damaged, of another format or of a newer version; or the hub has no such set,
             does not give it, or cannot be reached.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UserError(f"path is a file, a folder or the name of a set, not {path!r}.")
     if str(path).startswith("hf:"):
         from lightning_dd.artifact.hub import download
 

@@ -40,12 +40,13 @@ class Subsets:
         """Images of each class that has any, by class index."""
         return self.hard_labels.unique(return_counts=True)[1].tolist()
 
-    def select(self: "DistilledDataset", classes: Sequence[int | str]) -> "DistilledDataset":
-        """Return the images of some classes, by index or name.
+    def select(self: "DistilledDataset", classes: int | str | Sequence[int | str]) -> "DistilledDataset":
+        """Return the images of a class or of some, by index or name.
 
         Raises:
             UserError: there is no such class, or none is given, or none has images.
         """
+        classes = [classes] if isinstance(classes, str) or not hasattr(classes, "__len__") else classes
         if not len(classes):
             raise UserError("There are no classes to select.")
         rows = torch.isin(self.hard_labels, torch.tensor([_index(self, each) for each in classes]))
@@ -70,13 +71,13 @@ def merge(sets: Sequence["DistilledDataset"]) -> "DistilledDataset":
 
     Classes of one name are one class. What a codec stores becomes images. Soft labels stay as they are where all sets
     have the same classes and one kind of label; else they become probabilities. Of the recipes and records, what all
-    sets agree on remains, without accuracies.
+    sets agree on remains, without accuracies; a teacher does where all bring the same over the same classes.
 
     Raises:
         UserError: there are no sets, or their images, normalizations or labels do not go together.
     """
-    if not sets:
-        raise UserError("There are no sets to merge.")
+    if not isinstance(sets, list | tuple) or not sets or not all(isinstance(each, Subsets) for each in sets):
+        raise UserError("merge takes a list of distilled sets, as lightning_dd.load gives them, at least one.")
     first = sets[0]
     for other in sets[1:]:
         if other.image_shape != first.image_shape:
@@ -84,7 +85,8 @@ def merge(sets: Sequence["DistilledDataset"]) -> "DistilledDataset":
         if other.preprocessing.describe() != first.preprocessing.describe():
             raise UserError("The sets were made under different normalizations, so no network can be trained on both.")
     names = tuple(dict.fromkeys(name for each in sets for name in each.class_names))
-    kind = _common_kind(sets, names)
+    kind, teacher = _common_kind(sets, names), _common_teacher(sets, names)
+    left_out = {"inner"} if teacher else {"inner", "teacher"}
     labels = torch.cat([_labels_among(each, kind, names) for each in sets])
     classes = Labels(labels, kind).classes
     order, present = classes.argsort(stable=True), classes.unique().tolist()
@@ -94,12 +96,8 @@ def merge(sets: Sequence["DistilledDataset"]) -> "DistilledDataset":
         labels=labels[order],
         class_names=names,
         label_kind=kind,
-        recipe={
-            key: value
-            for key, value in _shared([each.recipe for each in sets]).items()
-            if key not in ("inner", "teacher")
-        },
-        tensors={},
+        recipe={key: value for key, value in _shared([each.recipe for each in sets]).items() if key not in left_out},
+        tensors=teacher,
         info={
             **{key: value for key, value in _shared([each.info for each in sets]).items() if key in SHARED_INFO},
             **({"selected": [names[index] for index in present]} if len(present) < len(names) else {}),
@@ -134,6 +132,16 @@ def _common_kind(sets: Sequence["DistilledDataset"], names: tuple[str, ...]) -> 
     if "targets" in kinds:
         raise UserError("Targets of a regression go only with targets over the same classes.")
     return "probabilities"
+
+
+def _common_teacher(sets: Sequence["DistilledDataset"], names: tuple[str, ...]) -> dict[str, Tensor]:
+    """Return the weights of the teacher that all sets bring; none where they differ."""
+    first, *others = (each.teacher for each in sets)
+    alike = all(each.class_names == names for each in sets) and all(
+        other.keys() == first.keys() and all(torch.equal(other[name], first[name]) for name in first)
+        for other in others
+    )
+    return first if alike else {}
 
 
 def _labels_among(distilled: "DistilledDataset", kind: str, names: tuple[str, ...]) -> Tensor:

@@ -72,6 +72,12 @@ class DSA:
         self._chains = {name: [self._operation(part) for part in name.split("+")] for name in self.names}
         self._length = max(map(len, self._chains.values()))
 
+    def without(self, name: str) -> "DSA | None":
+        """Return the same strategy without an operation; None where none is left."""
+        chains = ["+".join(part for part in chain.split("+") if part != name) for chain in self.names]
+        strategy = "_".join(filter(None, chains))
+        return DSA(strategy) if strategy else None
+
     def _operation(self, name: str) -> Any:
         if name not in OPERATIONS:
             near = difflib.get_close_matches(name, OPERATIONS, n=1)

@@ -65,13 +65,14 @@ def read_source(
     if isinstance(source, Mapping):
         raise UserError(f"the {part} data set has parts ({', '.join(map(str, source))}): give one of them")
     names = class_names or own_names(source)
+    source = _with_array_of_labels(source)
     if _is_pair_of_arrays(source):
         images, labels = _checked_arrays(*source, part)
         if isinstance(images, np.ndarray) and images.ndim == 4 and images.shape[1] in (1, 3):
             images = torch.from_numpy(np.ascontiguousarray(images))  # channels first, as of tensors
         source = list(zip(images, labels, strict=True))
-    if not hasattr(source, "__len__") or not len(source):
-        raise UserError(f"the {part} data set is empty or has no length: give a map-style Dataset of (image, label)")
+    if not (hasattr(source, "__len__") and hasattr(source, "__getitem__")) or not len(source):
+        raise UserError(f"the {part} data set is empty or cannot be indexed: give a Dataset of (image, label)")
     images, labels = [], []
     for index in range(len(source)):
         where = f"item {index} of the {part} data set"
@@ -133,6 +134,15 @@ def own_names(source: Any) -> Sequence[str] | None:
         return getattr(features.get(label), "names", None)
     names = getattr(source, "classes", None)
     return None if isinstance(names, str) or not isinstance(names, Sequence) else names
+
+
+def _with_array_of_labels(source: Any) -> Any:
+    """Return images and a list of as many numbers with an array in its place; anything else as it is."""
+    if isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], list | tuple):
+        images, labels = source
+        if getattr(images, "ndim", 0) > 2 and all(isinstance(label, int | str) for label in labels):
+            return images, np.array(labels)
+    return source
 
 
 def _is_pair_of_arrays(source: Any) -> bool:

@@ -54,6 +54,9 @@ class FromDataset(ImageData):
             named = is_folder(test) or own_names(test) is not None  # else its labels are those of the training part
             tested = read_source(test, "test", image_size, crop, None if named else names)
             known = own_names(train) or names  # a user may call them otherwise
+            numbers = tuple(map(str, range(int(labels.max()) + 1)))
+            if known is None and set(tested.class_names or ()) <= set(numbers):
+                known = numbers  # folders are sorted as texts: 10 before 2
             test_labels = by_names(tested.labels, tested.class_names, known, "the training part")
             self._parts = {"train": (images, labels), "test": (tested.images, test_labels)}
         shapes = [tuple(images.shape[1:]) for images, _ in self._parts.values()]
@@ -77,15 +80,16 @@ class FromTensors(ImageData):
     Args:
         images: normalized by their own statistics.
         labels: from 0 on.
+        names: of the classes.
     """
 
     name = "tensors"
 
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, names: Sequence[int]) -> None:
         images = images if images.dtype == torch.uint8 else images.float()
         self._train = images.detach().cpu(), labels.cpu()
         self.image_shape = tuple(images.shape[1:])
-        self.class_names = tuple(map(str, range(int(labels.max()) + 1)))
+        self.class_names = tuple(map(str, names))
         self.num_classes = len(self.class_names)
         super().__init__(cache=False)
 

@@ -50,25 +50,32 @@ def measure_accuracy(distilled: DistilledDataset, test: Any, network: Classifier
         images, labels = _test_images(distilled, test)
         network = train_recorded(distilled) if network is None else network
         _check_outputs(network, distilled)
-        place = next(network.parameters(), images) if isinstance(network, nn.Module) else images
+        place = _place(network, distilled)
 
         def classify(pixels: Tensor) -> Tensor:
-            return network(distilled.preprocess(pixels).to(place.device)).cpu()
+            return network(distilled.preprocess(pixels).to(place)).cpu()
 
         with _in_eval_mode(network):
             return round(accuracy(classify, images, labels), 3)
 
 
+def _place(network: Classifier, distilled: DistilledDataset) -> Tensor:
+    """Return a tensor of the device and precision in which a network takes images."""
+    images = distilled.prepared[:1]
+    return next(network.parameters(), images) if isinstance(network, nn.Module) else images
+
+
 def _check_outputs(network: Classifier, distilled: DistilledDataset) -> None:
     """Raise a `UserError` where a network does not give a logit for each class of one of the set's images."""
     image = distilled.prepared[:1]
-    place = next(network.parameters(), image) if isinstance(network, nn.Module) else image
     with _in_eval_mode(network), torch.no_grad():
         try:
-            logits = network(image.to(place.device))
-        except RuntimeError as error:
+            logits = network(image.to(_place(network, distilled)))
+        except Exception as error:  # a user's network, which may raise anything
             shape, reason = "x".join(map(str, distilled.image_shape)), str(error).split("\n")[0].rstrip(".")
             raise UserError(f"The network does not take images of {shape} ({reason}).") from None
+    if not isinstance(logits, Tensor):
+        raise UserError(f"The network gives a {type(logits).__name__}: a tensor of logits is needed.")
     if logits.ndim != 2 or logits.shape[1] < distilled.num_classes:
         found = tuple(logits.shape)
         raise UserError(f"The network gives {found} for one image: the set needs (1, {distilled.num_classes}).")

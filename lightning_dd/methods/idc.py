@@ -9,7 +9,6 @@ from torch import Tensor
 
 from lightning_dd.artifact.codecs import CodecFactory, Tiles
 from lightning_dd.artifact.synthetic import SyntheticSet
-from lightning_dd.augmentation import DSA
 from lightning_dd.augmentation.dsa import CHAIN
 from lightning_dd.errors import OptionError
 from lightning_dd.methods.dc import DC
@@ -111,7 +110,7 @@ class IDC(DC):
         context = super().source_context(**run)
         if self.augmentation is None or not self.cutmix:
             return context
-        return replace(context, augment=DSA(self.augmentation.strategy.replace("+cutout", "")))
+        return replace(context, augment=self.augmentation.without("cutout"))
 
     def setup(self, stage: str) -> None:
         """Prepare, and find the learning rate and the bounds of pixels."""

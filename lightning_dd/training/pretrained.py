@@ -78,7 +78,7 @@ def trained_network(
         "device": device.type,  # devices round
     }
     if own := _source_digest(type(network)):
-        depends_on["source"] = own
+        depends_on |= {"source": own, "options": network.made_from["init_args"]}  # which its text need not show
     cache = cache and own is not None
     depends_on |= {"shape": list(data.images.shape), "pixels and labels": data.digest}
     depends_on |= {"preprocessing": data.preprocessing, "recipe": recipes.describe(recipe, data, device)}

@@ -10,8 +10,10 @@ import torch
 from torch.utils.data import TensorDataset
 
 import lightning_dd as dd
+from lightning_dd.artifact.codecs import Tiles
 from lightning_dd.errors import UserError
 from lightning_dd.networks import ConvNet
+from lightning_dd.training.pretrained import PretrainedNetworks
 
 SMALL = functools.partial(ConvNet, width=4, depth=2)
 
@@ -104,6 +106,9 @@ def test_the_command_line_gives_the_same_images(fit, product, tmp_path):
         ({"evaluation": {"network": "MLPP"}}, "did you mean MLP"),
         ({"evaluation": "no"}, "True, False or a dict"),
         ({"trainer": {"max_stepss": 5}}, "did you mean max_steps"),
+        ({"codec": "Tilez"}, r"^There is no codec 'Tilez'; did you mean Tiles\.$"),
+        ({"codec": {"class_path": "Tiles", "init_args": {"factr": 2}}}, "no option codec.factr of Tiles"),
+        ({"networks": "Pretrained"}, "There is no source of networks 'Pretrained'"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"steps": 1.5}, r"^steps must be a whole number, got 1.5\.$"),
         ({"seed": -1}, r"^seed must be from 0 up to but not including 4294967296, got -1\.$"),
@@ -134,6 +139,24 @@ def test_networks_by_name_and_numbers_of_numpy(tmp_path):
     options = distilled.info["config"]["model"]["init_args"]
     network = {"class_path": "lightning_dd.networks.ConvNet", "init_args": {"width": 4, "depth": 2}}
     assert (options["network"], options["ipc"], options["lr"]) == (network, 1, 0.5)
+
+
+@pytest.mark.parametrize("by", ["class", "name"])
+def test_codecs_and_sources_of_networks_are_recorded_as_configs_name_them(by, tmp_path):
+    parts = {"codec": functools.partial(Tiles, factor=2), "networks": PretrainedNetworks(number=1, epochs=1)}
+    if by == "name":
+        parts["codec"] = "Tiles"
+        parts["networks"] = {"class_path": "PretrainedNetworks", "init_args": {"number": 1, "epochs": 1}}
+    distilled = _distill(tmp_path, evaluation=False, network="ConvNet:width=4,depth=1", **parts)
+    assert len(distilled) == 8
+    options = distilled.info["config"]["model"]["init_args"]
+    if by == "class":
+        assert options["codec"] == {"class_path": "lightning_dd.artifact.codecs.Tiles", "init_args": {"factor": 2}}
+        found = {"number": 1, "epochs": 1, "recipe": "fast", "mix": False}
+        path = "lightning_dd.training.pretrained.PretrainedNetworks"
+        assert options["networks"] == {"class_path": path, "init_args": found}
+    again = _distill(tmp_path, evaluation=False, **{name: options[name] for name in ("network", *parts)})
+    assert torch.equal(again.images, distilled.images)
 
 
 def test_importing_costs_nothing():

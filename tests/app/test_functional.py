@@ -61,10 +61,40 @@ def test_learned_labels_on_request():
     torch.testing.assert_close(soft.sum(1), torch.ones(2))
 
 
+def test_labels_may_be_an_option_of_the_method():
+    images, labels = _task(3, 0.0)
+    options = {"method": "kip", "ipc": 1, "steps": 1, "labels": "learned"}
+    assert dd.distill_tensors(images, labels, label_kind="targets", **options)[1].shape == (2, 2)
+
+
+def test_classes_are_called_by_their_labels():
+    images, labels = _task(3, 0.0)
+    with pytest.raises(UserError, match='Class "3" has only 10'):
+        dd.distill_tensors(images, labels, ipc=11, steps=1, **SMALL)
+
+
 def test_bytes_come_back_in_pixel_units():
     images, labels = torch.randint(0, 256, (8, 3, 8, 8), dtype=torch.uint8), torch.arange(8) % 2
     few, _ = dd.distill_tensors(images, labels, ipc=4, steps=1, lr=1e-6, **SMALL)
     torch.testing.assert_close(few.sum(0), images.float().div(255).sum(0))
+
+
+@pytest.mark.parametrize("method", ["dm", "dance", "dsdm", "ncfm", "idc", "dream", "accdd"])
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (4e6, 1e8)])
+def test_images_of_any_range_come_back_in_it(method, scale, offset):
+    """Also those of methods that keep pixels between black and white."""
+    images, labels = _task(3, -1.0)
+    options = {"ipc": 1, "steps": 2, "network": "ConvNet:width=8,depth=1", "augmentation": None}
+    if method in ("dance", "dsdm", "ncfm"):
+        options |= {"num_networks": 1, "network_epochs": 1}
+    if method in ("idc", "dream", "accdd"):
+        options |= {"n_data": 20, "synthetic_per_class": 4, "init": "real"}
+    low, span = images.min(), images.max() - images.min()
+    inside, _ = dd.distill_tensors((images - low) / span, labels, method=method, **options)
+    few, _ = dd.distill_tensors(scale * images + offset, labels, method=method, **options)
+    few = ((few - offset) / scale - low) / span
+    torch.testing.assert_close(few, inside, atol=1e-3, rtol=0)
+    assert inside.min() < 0.4  # the darkest real images' mean is at 0.1
 
 
 @pytest.mark.parametrize(
@@ -84,8 +114,10 @@ def test_bytes_come_back_in_pixel_units():
 )
 def test_errors_are_in_words_of_python(changes, words):
     given = {"images": torch.rand(8, 1, 8, 8), "labels": torch.arange(8) % 2, "ipc": 1, "steps": 1}
+    changed = {**given, **changes}
+    images, labels = changed.pop("images"), changed.pop("labels")
     with pytest.raises(UserError, match=words) as caught:
-        dd.distill_tensors(**{**given, **changes})
+        dd.distill_tensors(images, labels, **changed)
     assert "--" not in str(caught.value)
 
 

@@ -1,5 +1,7 @@
 """Parts of distilled sets, and several as one: what stays, what is converted, what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,8 @@ def test_a_subset_takes_the_first_images_of_each_class():
     assert (part.labels.tolist(), part.recipe, part.tensors) == ([0, 1, 1], {"protocol": "dd"}, {})
     with pytest.raises(UserError, match="ipc must be at least 1, got 0"):
         whole.subset(0)
+    with pytest.raises(UserError, match="ipc must be a whole number, got 'a'"):
+        whole.subset("a")
 
 
 def test_parts_that_are_merged_are_the_whole():
@@ -53,6 +57,30 @@ def test_parts_that_are_merged_are_the_whole():
 def test_no_classes_are_refused():
     with pytest.raises(UserError, match="no classes to select"):
         _distilled().select([])
+
+
+def test_one_class_needs_no_list():
+    names = tuple(map(str, range(11)))
+    whole = _distilled(names, [1] * 11)
+    for given in ("10", 10, np.int64(10)):
+        assert whole.select(given).info["selected"] == ["10"]
+
+
+def test_a_teacher_that_all_sets_bring_stays():
+    recipe, teacher = {"protocol": "kd", "teacher": {"network": {"class_path": "a"}}}, {"teacher.weight": torch.ones(2)}
+    whole = _distilled(recipe=recipe, tensors=teacher)
+    again = dd.merge([whole.select("cat"), whole.select("dog")])
+    assert again.recipe == recipe
+    assert torch.equal(again.teacher["teacher.weight"], torch.ones(2))
+    for changes in ({"tensors": {"teacher.weight": torch.zeros(2)}}, {"class_names": ("dog", "cat")}):
+        merged = dd.merge([whole, replace(whole, **changes)])
+        assert (merged.teacher, "teacher" in merged.recipe) == ({}, False)
+
+
+@pytest.mark.parametrize("given", [_distilled(), ["a.safetensors"], [], None])
+def test_only_sets_are_merged(given):
+    with pytest.raises(UserError, match="merge takes a list of distilled sets"):
+        dd.merge(given)
 
 
 def test_merging_joins_classes_by_name_and_decodes_codecs():
@@ -87,7 +115,6 @@ def test_what_does_not_go_together_is_refused():
     targets = _distilled(labels=torch.full((4, 2), 0.5), label_kind="targets")
     large = _distilled(images=torch.rand(4, 1, 8, 8))
     for sets, said in (
-        ([], "no sets"),
         ([_distilled(), large], "do not make one set"),
         ([_distilled(), _distilled(preprocessing=Normalization([0.0], [1.0]))], "different normalizations"),
         ([_distilled(), targets], "Targets of a regression"),

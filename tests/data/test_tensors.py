@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from lightning_dd.data import FromDataset
 from lightning_dd.errors import UserError
@@ -70,6 +70,26 @@ def test_names_and_labels():
     dataset.classes = ["x", "y"]
     data = FromDataset(dataset)
     assert data.class_names == ("x", "y")
+
+
+def test_folders_called_by_numbers_are_the_classes_of_these_numbers(tmp_path):
+    for number in range(12):
+        (tmp_path / str(number)).mkdir()
+        Image.new("L", (2, 2), 20 * number).save(tmp_path / str(number) / "a.png")
+    data = FromDataset(pairs([torch.zeros(1, 2, 2)] * 12, list(range(12))), tmp_path)
+    images, labels = data.load("test")
+    assert torch.equal(images[:, 0, 0, 0].long(), 20 * labels)
+
+
+def test_labels_may_be_a_list_beside_an_array():
+    images = torch.rand(2, 1, 2, 2)
+    assert FromDataset((images, [1, 0]), test_fraction=0).load("train")[1].tolist() == [1, 0]
+    assert FromDataset((images, ["b", "a"]), test_fraction=0).class_names == ("a", "b")
+
+
+def test_what_cannot_be_indexed():
+    with pytest.raises(UserError, match="cannot be indexed: give a Dataset"):
+        FromDataset(DataLoader(TensorDataset(torch.zeros(2, 1, 2, 2))))
 
 
 def test_test_part_is_split_off_where_none_is_given():

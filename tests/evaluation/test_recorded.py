@@ -95,12 +95,29 @@ def test_test_images_are_matched_by_name_resized_and_checked():
         _sides().evaluate((bright, torch.full((3,), 7)), always_bright)
 
 
+class Answers(nn.Module):
+    """A network of the user's that is any function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
+
+
+def test_a_network_in_another_precision():
+    distilled = _sides()
+    for precision in (torch.float64, torch.bfloat16):
+        network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).to(precision)
+        assert 0 <= distilled.evaluate((distilled.images, distilled.labels), network) <= 100
+
+
 @pytest.mark.parametrize(
     ("network", "words"),
     [
         (nn.Sequential(nn.Flatten(), nn.LazyLinear(1)), r"gives \(1, 1\) for one image: the set needs \(1, 2\)"),
         (nn.Conv2d(1, 2, 1), r"gives \(1, 2, 1, 1\)|gives \(1, 2, "),
         (nn.Linear(999, 2), "does not take images of"),
+        (Answers(lambda images: {"logits": images}), "gives a dict: a tensor of logits is needed"),
+        (Answers(lambda images: int("x")), "does not take images of"),
     ],
 )
 def test_a_network_of_other_outputs_or_inputs_is_refused(network, words):

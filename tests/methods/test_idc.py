@@ -133,6 +133,8 @@ def test_momentum_goes_on_where_it_was_saved_and_ends_with_the_network():
 
 
 def test_training_has_no_cutout_beside_cutmix():
+    assert _module(augmentation="cutout+color_cutout_flip").networks.context.augment.strategy == "color_flip"
+    assert _module(augmentation="cutout").networks.context.augment is None
     assert _module().networks.context.augment.strategy == "color+crop"
     assert _module(cutmix=0.0).networks.context.augment.strategy == "color+crop+cutout"
     assert _module(augmentation=None).networks.context.augment is None

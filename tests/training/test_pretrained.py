@@ -253,6 +253,22 @@ class Own(ConvNet):
     assert pretrained._source_digest(ConvNet) == ""
 
 
+def test_options_of_a_network_of_the_users_are_seen_where_its_text_does_not_show_them(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "scaled.py").write_text("""
+from lightning_dd.networks import ConvNet
+class Scaled(ConvNet):
+    def __init__(self, image_shape, num_classes, scale=1.0):
+        super().__init__(image_shape, num_classes, width=8, depth=2)
+        self.scale = scale
+    def features(self, x, layers=None):
+        return super().features(self.scale * x, layers)
+""")
+    kind = importlib.import_module("scaled").Scaled
+    one, other = (_source(partial(kind, scale=scale)).state_dict() for scale in (1.0, -3.0))
+    assert one != other
+
+
 def test_a_network_without_a_file_is_trained_each_time(monkeypatch):
     """As one of a notebook's."""
     trained, train = [], recipes.train_fast
