@@ -15,6 +15,7 @@ from lightning_dd import data, networks  # noqa: F401  (short class names resolv
 from lightning_dd.app.cli_errors import PlainParser, refuse_bases
 from lightning_dd.app.config_files import check_configs
 from lightning_dd.app.configs import with_paths
+from lightning_dd.app.named_parts import with_own_defaults
 from lightning_dd.app.recorded import command_line
 from lightning_dd.app.refusals import refusal
 from lightning_dd.app.resuming import (
@@ -73,7 +74,7 @@ class DistillationCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the command line, and take the method's options from the checkpoint of a resumed run."""
         words = sys.argv[1:] if args is None else args
-        words_with_configs = with_paths(with_own_config(words))
+        words_with_configs = with_own_defaults(with_paths(with_own_config(words)))
         check_configs(words_with_configs, (*CALLBACKS, "trainer"))
         super().parse_arguments(parser, words_with_configs)
         self.command = command_line(words)
@@ -84,13 +85,16 @@ class DistillationCLI(LightningCLI):
         config.trainer.default_root_dir = os.path.expanduser(config.trainer.default_root_dir)
         self.run_name = run_name(config)
         self.version = None
-        if self.config.subcommand == "test" and not config.get("ckpt_path"):
-            raise UserError("`test` needs --ckpt_path: a run's folder, or `last` for the newest run's.")
+        if self.config.subcommand == "test":
+            if not config.get("ckpt_path"):
+                raise UserError("`test` needs --ckpt_path: a run's folder, or a checkpoint in it.")
+            if not config.evaluation.enabled:
+                raise OptionError("evaluation.enabled", "cannot be false here: `test` does nothing else")
         if config.get("ckpt_path") is not None:
             runs = Path(config.trainer.default_root_dir) / self.run_name
             path, self.version = find_checkpoint(str(config.ckpt_path), runs)
             config.ckpt_path = str(path)
-            apply_checkpoint(config)
+            apply_checkpoint(config, self.config.subcommand)
 
     def before_instantiate_classes(self) -> None:
         """Set up the allocator and the run's folder."""

@@ -10,8 +10,8 @@ from lightning.pytorch import Trainer
 from torch import nn
 
 from lightning_dd.app.cli_errors import PlainParser
+from lightning_dd.app.named_parts import made
 from lightning_dd.app.nearest import nearest
-from lightning_dd.artifact.codecs import CodecFactory
 from lightning_dd.callbacks import Evaluation
 from lightning_dd.data import FromDataset, ImageData, ImageFolder
 from lightning_dd.data.folder import name_of
@@ -21,16 +21,12 @@ from lightning_dd.methods import Distiller
 from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.named import named_network, sample_network
 from lightning_dd.runtime.options import refusal, restricted_number_type
-from lightning_dd.training.sources import NetworkSource
 
 OURS = {"max_steps": "steps=", "default_root_dir": "root=", "logger": "root= and name="}
 """Arguments of Lightning's trainer that `distill` gives itself, and those of `distill` in their place."""
 
 ARGUMENTS = ("source", "steps", "test_dataset", "class_names", "name", "root", "image_size", "evaluation", "trainer")
 """Other arguments of `distill`."""
-
-PARTS = {"codec": CodecFactory, "network": NetworkFactory, "networks": NetworkSource}
-"""Options that a config names by class."""
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
 """A seed that NumPy accepts: Lightning seeds it too."""
@@ -61,7 +57,7 @@ def method_options(method: type[Distiller], options: dict[str, Any], facts: dict
     """
     for name in {*facts, "seed"} & options.keys():
         raise UserError(f"{name} is no option of a method here: the data, or distill's own arguments, give it.")
-    options = {**options, **{name: _made(name, options[name]) for name in ("codec", "networks") if name in options}}
+    options = {**options, **{name: made(name, options[name]) for name in ("codec", "networks") if name in options}}
     own = {name for kind in method.__mro__ for name in inspect.signature(kind.__init__).parameters}
     _check_names(options.keys() - own)
     if "<locals>" in method.__qualname__:  # no path leads the parser to it; its constructor checks what it can
@@ -167,20 +163,11 @@ def plain_number(value: Any) -> Any:
     return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
-def _made(name: str, value: Any) -> Any:
-    """Return what a name, or a `class_path` with `init_args`, stands for; another value as it is."""
-    if not isinstance(value, str | dict):
-        return value
-    parser = PlainParser()
-    parser.add_argument(f"--model.{name}", type=PARTS[name])
-    return parser.instantiate_classes(parser.parse_object({"model": {name: value}})).model[name]
-
-
 def _network(options: dict[str, Any], facts: dict[str, Any]) -> dict[str, NetworkFactory]:
     """Return the entry `network` of some options as a factory; nothing where it is left out or None."""
     network = options.get("network")
     if isinstance(network, dict):
-        network = _made("network", network)
+        network = made("network", network)
     if network is None:
         return {}
     if isinstance(network, str):

@@ -49,7 +49,9 @@ def with_own_config(words: Sequence[str]) -> list[str]:
         return list(words)
     place = names.index("--ckpt_path")
     given = Path(rest[place].partition("=")[2] or "".join(rest[place + 1 : place + 2])).expanduser()
-    if not given.exists() and str(given) != "last":
+    if str(given) == "last" and not given.exists():
+        raise UserError("`last` is the newest run of a method on some data: name them by --config, or give its folder.")
+    if not given.exists():
         raise UserError(f"There is no checkpoint {given}; give a run's folder, or `last` for the newest run.")
     checkpoint = newest_run(given, str(CHECKPOINT)) if given.is_dir() else None
     runs = [checkpoint.parents[1] / CONFIG] if checkpoint else []
@@ -58,7 +60,8 @@ def with_own_config(words: Sequence[str]) -> list[str]:
     found = [*runs, *(path for folder in list(given.resolve().parents)[:2] if (path := folder / CONFIG).is_file())]
     if not any(found) and given.is_dir():
         raise UserError(f"The folder {given} is no run's: it holds no {CONFIG}; give that of one run, `version_N`.")
-    own = next((["--config", str(path), "--evaluation.split", "test"] for path in found if path), [])
+    test = ["--evaluation.enabled", "true", "--evaluation.split", "test"]  # whatever the run had
+    own = next((["--config", str(path), *test] for path in found if path), [])
     return [command, *own, *rest]
 
 
@@ -98,16 +101,21 @@ def refuse_overwriting(config: Any) -> None:
         raise UserError(f"Without a logger, this would write over {found}: set another {{trainer.default_root_dir}}.")
 
 
-def apply_checkpoint(config: Any) -> None:
+def apply_checkpoint(config: Any, command: str) -> None:
     """Replace the method's options by those of the checkpoint that a run resumes from; print what changes.
 
     Args:
         config: the parsed configuration of a command, changed in place.
+        command: `fit` or `test`.
 
     Raises:
-        UserError: the checkpoint cannot be read or belongs to another method.
+        UserError: the checkpoint cannot be read, belongs to another method, or has learned from images that are to be
+            held out.
     """
-    saved = read_checkpoint(config.ckpt_path)["distiller"]["options"].get("model")
+    options = read_checkpoint(config.ckpt_path)["distiller"]["options"]
+    if command == "fit" or config.evaluation.split == "held_out":
+        _check_held_out(config, options.get("data") or {})
+    saved = options.get("model")
     if not saved:
         return
     ours = config.model
@@ -120,6 +128,12 @@ def apply_checkpoint(config: Any) -> None:
             for option, ours_says, saved_says in _differences(f"--model.{name}", given, value):
                 print(f"{option} {ours_says} is overridden by the checkpoint's {saved_says}.")
             ours.init_args[name] = dict_to_namespace(value) if isinstance(value, dict) else value
+
+
+def _check_held_out(config: Any, saved: dict[str, Any]) -> None:
+    theirs, ours = (found.get("held_out") for found in (saved.get("init_args") or {}, config.data.init_args))
+    if saved and (theirs or 0) != (ours or 0):
+        raise UserError(f"The checkpoint was made with {{data.held_out}} {theirs}, but this run has {ours}: keep it.")
 
 
 def _differences(option: str, ours: Any, saved: Any) -> list[tuple[str, Any, Any]]:

@@ -13,7 +13,12 @@ from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.errors import OptionError
 from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
-COMPARABLE = ("protocol", "network", "split", "num_networks", "epochs")
+COMPARABLE = ("protocol", "network", "split", "num_test_images", "num_networks", "epochs")
+
+
+def comparable(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the evaluations that were made as the last one was, in their order."""
+    return [record for record in records if all(record.get(key) == records[-1].get(key) for key in COMPARABLE)]
 
 
 class BestCheckpoint(CheckedOptions, Callback):
@@ -46,6 +51,10 @@ class BestCheckpoint(CheckedOptions, Callback):
         if evaluation.split != "held_out":
             advice = "set {data.held_out} 0.1 and {evaluation.split} held_out"
             raise OptionError("best.patience", f"chooses when to stop, which the test set must not: {advice}")
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Consider an evaluation that was made up for."""
+        self.on_train_batch_end(trainer, module)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
         """Keep the set if it was measured and is the best so far; stop if none has been better for long."""
@@ -92,5 +101,5 @@ class BestCheckpoint(CheckedOptions, Callback):
         records: list[dict[str, Any]] = evaluation.records if evaluation else []
         if not records or records[-1]["split"] != "held_out":
             return [], []
-        records = [record for record in records if all(record[key] == records[-1][key] for key in COMPARABLE)]
+        records = comparable(records)
         return [record["accuracy_mean"] for record in records], [record["step"] for record in records]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -144,12 +145,19 @@ class Evaluation(CheckedOptions, Kept):
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Make the final evaluation of a resumed run that was stopped between its last step and that."""
-        if not 0 < trainer.max_steps <= module.iteration:
+        over = _reason_to_end(trainer, module.iteration)
+        if over is None:
             return
         self.made_up = self.enabled and all(record["step"] != module.iteration for record in self.records)
         if trainer.is_global_zero:
-            print(_what_is_left(module.iteration, self.made_up, self.enabled), flush=True)
+            print(_what_is_left(over, self.made_up, self.enabled), flush=True)
         if self.made_up:
+            self._run(trainer, module)
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Make an evaluation during which a resumed run was stopped."""
+        step = module.iteration
+        if step and self.enabled and self._due(step) and all(record["step"] != step for record in self.records):
             self._run(trainer, module)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
@@ -244,11 +252,21 @@ def _scalars(record: dict[str, Any]) -> dict[str, float]:
     return charts if real is None else {**charts, "accuracy/random_real": real, "accuracy/difference": accuracy - real}
 
 
-def _what_is_left(steps: int, made_up: bool, enabled: bool) -> str:
+def _reason_to_end(trainer: Trainer, steps: int) -> tuple[str, str] | None:
+    """Return what a resumed run has had already, and the option that gives it more; None of one that goes on."""
+    if 0 < trainer.max_steps <= steps:
+        return f"its {steps:,} steps", "trainer.max_steps"
+    timer = find(trainer, Timer)
+    left = None if timer is None else timer.time_remaining()
+    return None if left is None or left > 0 or not steps else ("its time", "trainer.max_time")
+
+
+def _what_is_left(over: tuple[str, str], made_up: bool, enabled: bool) -> str:
+    had, option = over
     if made_up:
-        return f"The run has its {steps:,} steps; its final evaluation is left to do."
-    done = f"the run has its {steps:,} steps{' and its evaluation' if enabled else ''}"
-    return f"Nothing is left to do: {done}; use `test` to evaluate it again, or set a larger trainer.max_steps."
+        return f"The run has {had}; its final evaluation is left to do."
+    done = f"the run has {had}{' and its evaluation' if enabled else ''}"
+    return f"Nothing is left to do: {done}; use `test` to evaluate it again, or set a larger {option}."
 
 
 def _training(trainer: Trainer) -> AbstractContextManager:

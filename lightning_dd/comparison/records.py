@@ -27,6 +27,12 @@ def commands(record: dict[str, Any]) -> list[str]:
     return record.get("commands", [record["command"]])
 
 
+def of_split(evaluation: dict[str, Any]) -> str:
+    """Return words for an accuracy on other images than the test images; none for one on these."""
+    split = evaluation.get("split", "test")
+    return "" if split == "test" else f", {split.replace('_', '-')} images"
+
+
 def figure(evaluation: dict[str, Any], of: str = "accuracy") -> str:
     """Return mean and standard deviation for people; the accuracy of one network has no spread."""
     mean, std = evaluation.get(f"{of}_mean"), evaluation.get(f"{of}_std")

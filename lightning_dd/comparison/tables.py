@@ -52,7 +52,8 @@ def markdown(cells: Sequence[Cell]) -> str:
     """Return the table as Markdown."""
     heading = [*HEADINGS.values(), *(f"`{network}`" for network in networks_of(cells))]
     rule = ["---", "---", *["---:"] * (len(heading) - 2)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (heading, rule, *_body(cells)))
+    body = [[text.replace("|", "\\|") for text in line] for line in _body(cells)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (heading, rule, *body))
 
 
 def comma_separated(cells: Sequence[Cell]) -> str:

@@ -87,6 +87,50 @@ def test_a_final_evaluation_that_was_interrupted_is_made_up_for(fit, product, mo
     assert [path.name for path in folder.parent.iterdir()] == ["version_0"]
 
 
+def test_a_run_that_had_its_time_has_its_final_evaluation_made_up_for(fit, product, monkeypatch, capsys):
+    def interrupted(*_):
+        raise UserError("interrupted")
+
+    evaluated = ("--trainer.max_steps", "100000", "--evaluation.enabled", "true", "--evaluation.num_networks", "1")
+    evaluated += ("--trainer.max_time", "00:00:00:01")
+    with monkeypatch.context() as patch:
+        patch.setattr("lightning_dd.callbacks.evaluation.evaluate", interrupted)
+        assert fit(*evaluated) == 1
+    steps = product().info["steps"]
+    capsys.readouterr()
+    assert fit(*evaluated, "--ckpt_path", "last") == 0
+    assert "The run has its time; its final evaluation is left to do" in capsys.readouterr().out
+    info = product().info
+    assert ([entry["step"] for entry in info["evaluations"]], info["steps"]) == ([steps], steps)
+    assert fit(*evaluated, "--ckpt_path", "last") == 0
+    assert "has its time and its evaluation; use `test` to evaluate it again, or set a larger trainer.max_time" in (
+        capsys.readouterr().out
+    )
+    assert len(product().info["evaluations"]) == 1
+
+
+def test_the_held_out_images_of_a_checkpoint_stay_unseen(fit, tmp_path, capsys):
+    assert fit("--trainer.max_steps", "1") == 0
+    said = "The checkpoint was made with --data.held_out 0.0, but this run has 0.3: keep it"
+    assert fit("--ckpt_path", "last", "--data.held_out", "0.3") == 1
+    assert said in capsys.readouterr().err
+    held_out = ("--data.held_out", "0.3", "--evaluation.split", "held_out")
+    assert main(["test", "--ckpt_path", str(tmp_path / "dm_digits_ipc1"), *held_out]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_run_without_evaluation_is_tested_all_the_same(fit, tmp_path, capsys):
+    assert fit("--trainer.max_steps", "1", "--evaluation.num_networks", "1", "--evaluation.epochs", "1") == 0
+    folder = tmp_path / "dm_digits_ipc1" / "version_0"
+    assert main(["test", "--ckpt_path", str(folder)]) == 0
+    (record,) = json.loads((folder / "test_results.json").read_text())
+    assert len(record["evaluations"]) == 1
+    assert main(["test", "--ckpt_path", str(folder), "--evaluation.enabled", "false"]) == 1
+    assert "--evaluation.enabled cannot be false here" in capsys.readouterr().err
+    assert main(["test", "--ckpt_path", "last"]) == 1
+    assert "`last` is the newest run of a method on some data" in capsys.readouterr().err
+
+
 def test_the_record_of_a_run_that_went_on_has_all_commands(fit, product):
     assert fit("--trainer.max_steps", "1", "--model.lr", "0.5") == 0
     assert "commands" not in product().info

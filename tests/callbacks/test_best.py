@@ -92,6 +92,15 @@ def test_a_final_evaluation_that_was_made_up_for_may_be_the_best(fit, folder, ac
     assert "60.00 % at step 2" in capsys.readouterr().out
 
 
+def test_an_evaluation_that_was_interrupted_is_made_up_for_before_the_next_step(fit, folder, accuracies):
+    accuracies += [50.0]
+    assert fit(*HELD_OUT, "--trainer.max_steps", "4") == 1  # stopped in the second one
+    accuracies += [70.0, 60.0, 60.0]
+    assert fit(*HELD_OUT, "--trainer.max_steps", "4", "--ckpt_path", "last") == 0
+    assert _steps(folder) == [1, 2, 3, 4]
+    assert load(folder / "best.safetensors").info["steps"] == 2
+
+
 def test_accuracies_of_another_protocol_are_not_compared(fit, folder, accuracies):
     accuracies += [90.0, 50.0]
     assert fit(*HELD_OUT, "--trainer.max_steps", "1") == 0

@@ -34,7 +34,8 @@ def main(arguments: list[str]) -> int:
             path.unlink(missing_ok=True)
         print(f"{len(entries)} files deleted from {folder}, {freed}.")
         return 0
-    print(f"{folder}: {_size(entries)} in {len(entries)} files, which `cache clear` deletes")
+    days = "" if options.days is None else f" --days {options.days:g}"
+    print(f"{folder}: {_size(entries)} in {len(entries)} files, which `cache clear{days}` deletes")
     kinds: dict[str, list[Path]] = {}
     for path in entries:
         kinds.setdefault(_kind(path), []).append(path)

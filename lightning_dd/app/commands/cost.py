@@ -42,7 +42,10 @@ def main(arguments: list[str]) -> int:
         return 0
     from lightning_dd.app.costs.sweep import sweep
 
-    _write(sweep(options), options)
+    rows = sweep(options)
+    if all(row["status"] != "measured" for row in rows):
+        raise UserError(f"Nothing was measured, and {options.out} is as it was: {rows[0]['status']}")
+    _write(rows, options)
     return 0
 
 
@@ -69,9 +72,10 @@ def _check(options: argparse.Namespace) -> None:
             raise UserError(f"There is no method '{method}'; there are {', '.join(LEARNING)}.")
     if options.data not in NAMED:
         raise UserError(f"--data is one of {', '.join(NAMED)}, not {options.data}.")
-    if min(options.ipc) < 1 or options.steps < 1:
-        raise UserError("--ipc and --steps are numbers above 0.")
-    if not options.minutes > 0 or not math.isfinite(options.minutes) or not (options.memory or 1) > 0:
+    if min(*options.ipc, options.steps, 1 if options.width is None else options.width) < 1:
+        raise UserError("--ipc, --steps and --width are numbers above 0.")
+    memory = 1.0 if options.memory is None else options.memory
+    if not options.minutes > 0 or not math.isfinite(options.minutes) or not memory > 0:
         raise UserError("--minutes and --memory are numbers above 0.")
     data, limit = names.DATA[options.data], free_memory()
     smallest = 4 * min(options.ipc) * data.classes * math.prod(data.shape)
@@ -79,6 +83,9 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--ipc {min(options.ipc)} alone takes {smallest / 2**30:,.0f} GiB; this machine has less.")
     check_folder(options.out)
     options.settings = settings_of(options.options)
+    for method in options.settings:
+        if method not in options.methods:
+            raise UserError(f"--options says something of {method}, which is not among --methods.")
 
 
 def settings_of(words: list[str]) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ where the same command later goes on from the cells that are finished; `report` 
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,21 @@ def _write(cells: list[Any], scores: list[dict[str, Any]], options: argparse.Nam
         "scores": scores,
         "environment": environment(torch.device(device())),
     }
+    _note_overwriting(options.out / "evaluation.json", report)
     write_json(options.out / "evaluation.json", report)
     for name, text in (("csv", tables.comma_separated(cells)), ("md", tables.markdown(cells) + "\n")):
         with atomic(options.out / f"evaluation.{name}") as temporary:
             temporary.write_text(text)
     print(f"The table is in {options.out}: evaluation.csv, .json and .md.")
+
+
+def _note_overwriting(path: Path, report: dict[str, Any]) -> None:
+    """Say how to make the table again that another one takes the place of."""
+    try:
+        before = json.loads(path.read_text())
+        lost = {cell["set"] for cell in before["cells"]} - {cell["set"] for cell in report["cells"]}
+    except (OSError, ValueError, LookupError):
+        return
+    if lost:
+        rows = ", ".join(sorted(lost))
+        print(f"The table that was here had {rows} too; its cells are kept, and this shows them: {before['command']}")

@@ -13,6 +13,7 @@ from lightning_dd.app.commands import parser
 from lightning_dd.app.configs import configs
 from lightning_dd.app.headers import description
 from lightning_dd.artifact.shipped import shipped_sets
+from lightning_dd.comparison.records import of_split
 from lightning_dd.errors import UserError
 
 Row = tuple[str, ...]
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> int:
     made.add_argument("kind", choices=tuple(KINDS), metavar="KIND", help=f"one of {', '.join(KINDS)}")
     made.add_argument("word", nargs="?", default="", metavar="WORD", help="only lines that have it")
     made.add_argument("--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs went; for sets")
-    options = made.parse_args(arguments)
+    options = made.parse_intermixed_args(arguments)
     rows = list(_sets(options.runs)) if options.kind == "sets" else list(KINDS[options.kind]())
     rows = _with_word(rows, options.word.lower())
     if not rows:
@@ -76,7 +77,8 @@ def accuracy(info: dict) -> str:
     """Return the last accuracy that a set's record holds, for people."""
     for last in info.get("evaluations", [])[-1:]:
         spread = f" ± {last['accuracy_std']:.1f}" if last["num_networks"] > 1 else ""
-        return f"{last['accuracy_mean']:.1f}{spread} % ({last['num_networks']} x {last['network']}, {last['protocol']})"
+        how = f"{last['num_networks']} x {last['network']}, {last['protocol']}{of_split(last)}"
+        return f"{last['accuracy_mean']:.1f}{spread} % ({how})"
     return "not evaluated"
 
 

@@ -12,6 +12,9 @@ from lightning_dd.callbacks.run_paths import ARTIFACT
 from lightning_dd.data import ImageData
 from lightning_dd.errors import UserError
 
+OF_TEST_IMAGES = ("test_fraction", "crop")
+"""Options of data of the user's that say which images are tested on, and how they look."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -121,13 +124,13 @@ def find_data(
     if len(known) > 1:
         raise UserError(f"The artifacts are of different data sets: {', '.join(sorted(known))}; evaluate each apart.")
     configs = [info["config"]["data"] for info in infos if "data" in info.get("config", {})]
-    if name:
-        options: dict[str, Any] = {"channels": image_shape[0], "image_size": image_shape[1:]}
+    recorded, options = _recorded(configs)
+    if name and name != recorded:
+        options = {"channels": image_shape[0], "image_size": image_shape[1:]}
     elif configs:
-        name, options = configs[0]["class_path"].rsplit(".", 1)[-1], dict(configs[0].get("init_args") or {})
+        name = recorded
         if name == "FromDataset":
             raise UserError("The artifacts were distilled from a program's own data: name the same data with --data.")
-        options.pop("normalization", None)  # our sets bring theirs, and the others are none of this one
     else:
         raise UserError("The artifacts do not say what they were distilled from; name the data set with --data.")
     if name not in data_sets.__all__:
@@ -136,6 +139,23 @@ def find_data(
     data.prepare_data()  # its shape and classes are held against each set's; names may differ since
     data.setup()
     return data
+
+
+def _recorded(configs: list[dict[str, Any]]) -> tuple[str | None, dict[str, Any]]:
+    """Return the data's class and options as artifacts have them in their configs; None and nothing without any.
+
+    Raises:
+        UserError: their test images differ.
+    """
+    found = [(each["class_path"].rsplit(".", 1)[-1], each.get("init_args") or {}) for each in configs]
+    for option in OF_TEST_IMAGES:
+        values = {str(options[option]) for _, options in found if option in options}
+        if len(values) > 1:
+            words = ", ".join(sorted(values))
+            raise UserError(f"The artifacts differ in data.{option} ({words}): evaluate each apart.")
+    name, options = found[0] if found else (None, {})
+    # our sets bring their normalization, and the others are none of this one
+    return name, {option: value for option, value in options.items() if option != "normalization"}
 
 
 def _constructed(kind: type[ImageData], options: dict[str, Any]) -> ImageData:

@@ -59,7 +59,10 @@ def run(method: str, ipc: int, options: Namespace) -> dict[str, Any]:
 def _measured(method: type[Distiller], ipc: int, options: Namespace) -> dict[str, Any]:
     facts = getattr(data_sets, options.data).facts
     shape = Namespace(shape=facts.image_shape, classes=len(facts.class_names), seed=0)
-    module = method(**_arguments(method, ipc, shape, options))
+    try:
+        module = method(**_arguments(method, ipc, shape, options))
+    except TypeError as error:
+        raise UserError(f"{method.__name__} cannot be made from these options: {error}.") from None
     least, most = REAL_IMAGES  # a real batch that is larger than the data would shrink to them
     data = RandomImages(min(most, max(least, shape.classes * getattr(module.sampling, "per_class", 2))), shape)
     cost, before = StepTimer(synchronize=True), {}

@@ -8,12 +8,14 @@ import yaml
 
 from lightning_dd.app.reports.pictures import accuracy_curve, accuracy_over_operations, accuracy_over_time, strips
 from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.callbacks.best import comparable
 from lightning_dd.comparison.records import (
     TITLES,
     all_recorded,
     commands,
     figure,
     method_of,
+    of_split,
     operations_spent,
     seconds_spent,
 )
@@ -35,9 +37,9 @@ def overview(records: Sequence[Record]) -> str:
     names = ("run", "per class", "steps", "accuracy (%)", "random real", "difference", "distilling", "device")
     rows = [_overview_row(f"run{number}", record) for number, record in enumerate(records, 1)]
     curves = {
-        f"{number}. {method_of(record)}, {record['ipc']} per class": record["evaluations"]
+        f"{number}. {method_of(record)}, {record['ipc']} per class": alike
         for number, record in enumerate(records, 1)
-        if len(record["evaluations"]) > 1
+        if len(alike := comparable(record["evaluations"])) > 1
     }
     charts = ""
     for title, spent, draw in (
@@ -58,7 +60,7 @@ def _overview_row(anchor: str, record: Record) -> list[str]:
         Link(f"#{anchor}", f"{anchor.removeprefix('run')}. {method_of(record)}, {data}"),
         str(record["ipc"]),
         f"{record['steps']:,}",
-        figure(last) if last else "-",
+        figure(last) + of_split(last) if last else "-",
         figure(last, "random_real") if last else "-",
         "-" if real is None else f"{last['accuracy_mean'] - real:+.1f}",
         "-" if seconds is None else _duration(seconds),
@@ -74,7 +76,8 @@ def heading(record: Record, distilled: DistilledDataset) -> str:
     steps = ("steps (published)", f"{record['steps']:,} ({published:,})") if published else ("steps", record["steps"])
     facts = [("images per class", record["ipc"]), steps]
     for last in record["evaluations"][-1:]:
-        facts.insert(0, (f"accuracy, {last['num_networks']} x {last['network']}, {last['protocol']}", figure(last)))
+        how = f"{last['num_networks']} x {last['network']}, {last['protocol']}{of_split(last)}"
+        facts.insert(0, (f"accuracy, {how}", figure(last)))
         if last["random_real_mean"] is not None:
             facts.insert(1, ("random real images", figure(last, "random_real")))
     data = ", ".join([TITLES.get(record["dataset"], record["dataset"]), *record.get("data_departures", [])])
@@ -105,10 +108,11 @@ def accuracy(record: Record) -> str:
     entries = record["evaluations"]
     if not entries:
         return _section("Accuracy", "<p>Not evaluated.</p>")
-    if len({entry["step"] for entry in entries}) == 1:
+    alike = comparable(entries)
+    if len({entry["step"] for entry in alike}) == 1:
         return _section("Accuracy", _evaluations(entries))
-    title = f"Accuracy over {'time' if all_recorded(seconds_spent, entries) else 'steps'}"
-    return _section(title, f'<div class="chart">{accuracy_curve(entries)}</div>{_evaluations(entries)}')
+    title = f"Accuracy over {'time' if all_recorded(seconds_spent, alike) else 'steps'}"
+    return _section(title, f'<div class="chart">{accuracy_curve(alike)}</div>{_evaluations(entries)}')
 
 
 def tests(records: Sequence[Record]) -> str:

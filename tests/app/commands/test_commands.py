@@ -66,7 +66,7 @@ def test_lists(capsys, fit, tmp_path):
     assert "There are no sets with 'digits'" in capsys.readouterr().err
     assert fit("--trainer.max_steps", "1") == 0
     capsys.readouterr()
-    assert "DM, digits, 1 per class  not evaluated" in _said(capsys, "list", "sets", "digits", "--runs", tmp_path)
+    assert "DM, digits, 1 per class  not evaluated" in _said(capsys, "list", "sets", "--runs", tmp_path, "digits")
 
 
 def test_show(capsys, fit, tmp_path):
@@ -95,6 +95,7 @@ def test_cache(capsys, tmp_path, monkeypatch):
     assert "1.0 MiB in 2 files" in said
     assert "decoded images" in said
     assert "whitening transforms" in said
+    assert "`cache clear --days 1` deletes" in _said(capsys, "cache", "--days", 1)
     _said(capsys, "cache", "clear", "--days", 1)
     assert "2 files deleted" in _said(capsys, "cache", "clear")
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["mine.safetensors"]

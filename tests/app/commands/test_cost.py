@@ -147,11 +147,22 @@ def test_settings():
         (["--ipc", "0"], "above 0"),
         (["--minutes", "nan"], "above 0"),
         (["--memory", "-1"], "above 0"),
+        (["--memory", "0"], "above 0"),
+        (["--width", "0"], "above 0"),
+        (["--methods", "DM", "--options", "DC.class_chunk=2"], "--options says something of DC, which is not among"),
     ],
 )
 def test_mistakes_are_sentences(arguments, words, tmp_path, capsys):
     assert commands.main(["cost", *arguments, "--out", str(tmp_path)]) == 1
     assert words in capsys.readouterr().err
+
+
+def test_nothing_is_written_where_nothing_was_measured(tmp_path, capsys):
+    arguments = ["cost", "--methods", "DM", "--ipc", "1", "--data", "Digits", "--options", "DM.foo=3"]
+    assert commands.main([*arguments, "--out", str(tmp_path)]) == 1
+    assert "Nothing was measured" in (error := capsys.readouterr().err)
+    assert "DM cannot be made from these options" in error
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cell_of_another_device_is_measured_again(tmp_path, monkeypatch):

@@ -185,6 +185,38 @@ def test_a_folder_of_images_of_any_size_is_brought_to_that_of_a_foreign_set(tmp_
     assert [cell["set"] for cell in cells] == ["res_DC", "random real"]
 
 
+def test_images_are_tested_on_as_the_artifacts_say(tmp_path):
+    folder, options = tmp_path / "photos", {"image_size": 8, "crop": True, "test_fraction": 0.5}
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+        for side in range(8, 12):
+            image = Image.new("RGB", (8, 4 * side))
+            image.paste((9, 9, 9), (0, side, 8, 3 * side))
+            image.save(folder / name / f"{side}.png")
+    infos = [
+        {"dataset": "photos", "config": {"data": {"class_path": "lightning_dd.data.ImageFolder", "init_args": given}}}
+        for given in (options, {**options, "test_fraction": 0.2}, {**options, "crop": False})
+    ]
+    for name in (None, "ImageFolder"):
+        data = find_data(infos[:1], name, str(folder), None, (3, 8, 8))
+        assert len(data.test_labels) == 4
+        assert data.test_images.min() > 0  # cut, not squeezed: the black ends are gone
+    for other in infos[1:]:
+        with pytest.raises(UserError, match=r"The artifacts differ in data\.(test_fraction \(0.2, 0.5\)|crop)"):
+            find_data([infos[0], other], None, str(folder), None, (3, 8, 8))
+
+
+def test_a_table_that_takes_the_place_of_another_says_how_that_is_made(run, tmp_path, capsys):
+    command = [*SMALL[:2], *SMALL[3:], "--num_networks", 1, "--no_random_real", "--out", tmp_path / "table"]
+    assert _main(f"a|b={run}", *command) == 0
+    assert "| a\\|b |" in (tmp_path / "table" / "evaluation.md").read_text()
+    assert "The table that was here" not in capsys.readouterr().out
+    assert _main(f"other={run}", *command) == 0
+    assert "The table that was here had a|b too; its cells are kept, and this shows them: python -m lightning_dd" in (
+        capsys.readouterr().out
+    )
+
+
 def test_an_artifact_called_as_the_real_images_beside_it(run, capsys):
     assert _main(f"random real={run}", *SMALL, "--num_networks", 1) == 1
     assert "both called random real" in capsys.readouterr().err

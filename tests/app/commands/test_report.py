@@ -184,6 +184,16 @@ def test_several_runs_are_compared_first(tmp_path):
     assert "Accuracy over time" in rest
 
 
+def test_held_out_accuracies_are_called_so_and_join_no_curve_of_test_accuracies(tmp_path):
+    chosen = {**_evaluation(100, 60.0), "split": "held_out"}
+    first = _run(tmp_path / "a", evaluations=(chosen,))
+    second = _run(tmp_path / "b", evaluations=(chosen, _evaluation(200, 50.0)))
+    text = page([first, second])
+    assert "60.0 ± 1.2, held-out images" in text
+    assert "50.0 ± 1.2, held-out" not in text
+    assert "Accuracy over" not in text
+
+
 @pytest.mark.parametrize("content", [None, "{"])
 def test_what_is_no_run_is_refused(content, tmp_path, capsys):
     if content:
