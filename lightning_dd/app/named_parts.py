@@ -45,25 +45,26 @@ def with_own_defaults(words: Sequence[str]) -> list[str]:
     for option in OPTIONS:
         configs = [place for place, word in enumerate(found) if word.partition("=")[0] in ("-c", "--config")]
         after = max(configs, default=-1) + 1
-        own = _places(option, found[after:])
-        named = [found[after + place] for places in own.values() for place in places]
-        if not own[True] or any(".help" in word for word in named):
+        named, options, others = _sorted_out(option, found[after:])
+        if not named or any(".help" in word for word in options):
             continue
         with suppress(UserError):
-            made = _parser(option).parse_args(named)[option]
+            made = _parser(option).parse_args(named + options)[option]
             if isinstance(made, Namespace):
-                left = [word for place, word in enumerate(found[after:]) if place not in {*own[True], *own[False]}]
-                found[after:] = [*left, f"--{option}", json.dumps(made.as_dict(), default=str)]
+                found[after:] = [*others, f"--{option}", json.dumps(made.as_dict(), default=str)]
     return found
 
 
-def _places(option: str, words: Sequence[str]) -> dict[bool, list[int]]:
-    """Return where words name a part's class (True), and where they give its options (False), values included."""
-    found: dict[bool, list[int]] = {True: [], False: []}
-    for place, word in enumerate(words):
-        key, equals, _ = word.partition("=")
-        if key == f"--{option}" or key.startswith(f"--{option}."):
-            found[key == f"--{option}"] += [place] if equals else range(place, min(place + 2, len(words)))
+def _sorted_out(option: str, words: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """Return the words that name a part's class, those of its options, each with its value, and the others."""
+    found: tuple[list[str], list[str], list[str]] = [], [], []
+    rest = list(words)
+    while rest:
+        key, equals, _ = rest[0].partition("=")
+        kind = 0 if key == f"--{option}" else 1 if key.startswith(f"--{option}.") else 2
+        length = 1 if equals or kind == 2 else 2
+        found[kind].extend(rest[:length])
+        rest = rest[length:]
     return found
 
 

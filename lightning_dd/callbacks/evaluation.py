@@ -23,7 +23,7 @@ from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.callbacks.step_timer import StepTimer
 from lightning_dd.coresets import random_real
 from lightning_dd.data.lazy import prepared
-from lightning_dd.errors import UserError
+from lightning_dd.errors import OptionError, UserError
 from lightning_dd.evaluation import Accuracies, Protocol, evaluate, find_protocol
 from lightning_dd.evaluation.duration import duration, network_seconds
 from lightning_dd.networks import NetworkFactory
@@ -94,10 +94,13 @@ class Evaluation(CheckedOptions, Kept):
         """Find out before the run whether there is something to test on, and a way to train.
 
         Raises:
-            UserError: there is none: the set will lack what the protocol needs, or the network does not fit the images.
+            UserError: there is none: the set will lack what the protocol needs, or the network does not fit the images;
+                or a step to evaluate at comes after the last.
         """
         if not self.enabled:
             return
+        if stage == "fit" and 0 < trainer.max_steps < (last := max(self.at, default=0)):
+            raise OptionError("evaluation.at", f"names step {last:,}, and the run ends at {trainer.max_steps:,}")
         _, labels = trainer.datamodule.split(self.split)
         absent = set(range(module.num_classes)) - set(labels.tolist())
         if absent:

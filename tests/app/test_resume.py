@@ -50,6 +50,14 @@ def test_resumed_keeps_earlier_evaluations(fit, product):
     assert [entry["step"] for entry in product().info["evaluations"]] == [2, 3, 4, 6]
 
 
+def test_evaluations_at_chosen_steps(fit, product, capsys):
+    chosen = ("--evaluation.enabled", "true", "--evaluation.num_networks", "1", "--trainer.max_steps", "4")
+    assert fit(*chosen, "--evaluation.at", "[1, 3]") == 0
+    assert [entry["step"] for entry in product().info["evaluations"]] == [1, 3, 4]
+    assert fit(*chosen, "--evaluation.at", "[1, 5]") == 1
+    assert "--evaluation.at names step 5, and the run ends at 4" in capsys.readouterr().err
+
+
 def test_the_cost_counts_once_how_images_were_found_to_start_from(fit, product, monkeypatch):
     start, clock, later = DM.initialize, time.perf_counter, [0]
 
