@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from lightning_dd.artifact.codecs import Pixels
 from lightning_dd.artifact.labels import Labels
 from lightning_dd.artifact.schema import EVALUATION, check_form
 from lightning_dd.callbacks.find import find
+from lightning_dd.callbacks.finished import reason_to_end, what_is_left
 from lightning_dd.callbacks.kept import Kept
 from lightning_dd.callbacks.shutdown import interruptible
 from lightning_dd.callbacks.snapshot import distilled_set
@@ -148,12 +148,12 @@ class Evaluation(CheckedOptions, Kept):
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Make the final evaluation of a resumed run that was stopped between its last step and that."""
-        over = _reason_to_end(trainer, module.iteration)
+        over = reason_to_end(trainer, module.iteration)
         if over is None:
             return
         self.made_up = self.enabled and all(record["step"] != module.iteration for record in self.records)
         if trainer.is_global_zero:
-            print(_what_is_left(over, self.made_up, self.enabled), flush=True)
+            print(what_is_left(over, self.made_up, self.enabled), flush=True)
         if self.made_up:
             self._run(trainer, module)
 
@@ -253,23 +253,6 @@ def _scalars(record: dict[str, Any]) -> dict[str, float]:
     accuracy, real = record["accuracy_mean"], record["random_real_mean"]
     charts = {"accuracy": accuracy, "accuracy/spread": record["accuracy_std"]}
     return charts if real is None else {**charts, "accuracy/random_real": real, "accuracy/difference": accuracy - real}
-
-
-def _reason_to_end(trainer: Trainer, steps: int) -> tuple[str, str] | None:
-    """Return what a resumed run has had already, and the option that gives it more; None of one that goes on."""
-    if 0 < trainer.max_steps <= steps:
-        return f"its {steps:,} steps", "trainer.max_steps"
-    timer = find(trainer, Timer)
-    left = None if timer is None else timer.time_remaining()
-    return None if left is None or left > 0 or not steps else ("its time", "trainer.max_time")
-
-
-def _what_is_left(over: tuple[str, str], made_up: bool, enabled: bool) -> str:
-    had, option = over
-    if made_up:
-        return f"The run has {had}; its final evaluation is left to do."
-    done = f"the run has {had}{' and its evaluation' if enabled else ''}"
-    return f"Nothing is left to do: {done}; use `test` to evaluate it again, or set a larger {option}."
 
 
 def _training(trainer: Trainer) -> AbstractContextManager:
