@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from lightning_dd.comparison.records import PETA, TITLES, Spent, method_of, operations_spent, seconds_spent
 from results_table import MEASURED, minutes, records, representatives
@@ -57,15 +58,21 @@ def charts(root: Path) -> str:
 def draw(root: Path) -> None:
     """Write the charts beside the page."""
     for (dataset, ipc), runs in tasks(root).items():
-        figure = Figure(figsize=(9.6, 3.8), layout="constrained")
-        panels = figure.subplots(1, 2, sharey=True)
-        _panel(panels[0], {name: over_minutes(record) for name, record in runs.items()})
-        _panel(panels[1], {name: over_operations(record) for name, record in runs.items()})
-        panels[0].set(xlabel="minutes", ylabel="test accuracy (%)")
-        panels[1].set(xlabel="PFLOP, where they are known")
+        drawn = {
+            label: {name: points(record) for name, record in runs.items()}
+            for label, points in (("minutes", over_minutes), ("PFLOP, where they are known", over_operations))
+        }
+        drawn = {label: lines for label, lines in drawn.items() if any(lines.values())}
+        figure = Figure(figsize=(5.8 + 3.8 * (len(drawn) - 1), 3.8), layout="constrained")
+        panels = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+        for panel, (label, lines) in zip(panels, drawn.items(), strict=True):
+            _panel(panel, lines)
+            panel.set(xlabel=label)
+        panels[0].set(ylabel="test accuracy (%)")
         names = panels[0].get_legend_handles_labels()
         figure.legend(*names, loc="outside right upper", frameon=False, fontsize="small")
-        figure.suptitle(f"{TITLES.get(dataset, dataset)}, {ipc} image{'s' * (ipc > 1)} per class")
+        title = f"{TITLES.get(dataset, dataset)}, {ipc} image{'s' * (ipc > 1)} per class"
+        figure.suptitle(title, x=0.01, horizontalalignment="left")
         figure.savefig(root / "configs" / PICTURE.format(dataset, ipc), dpi=110)
 
 
@@ -77,6 +84,7 @@ def _panel(axes: Any, lines: dict[str, list[Point]]) -> None:
             style = {"marker": "osD^vP"[number // 10 % 6], "color": f"C{number % 10}", "markersize": 5}
             axes.errorbar(places, means, deviations, label=name, capsize=2, **style)
     axes.set(xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("")
     axes.grid(alpha=0.3)
