@@ -5,14 +5,24 @@ from pathlib import Path
 from typing import Any
 
 from lightning_dd.comparison.records import TITLES
-from results_table import MEASURED, comparable_number, markdown, published_number, records, representatives, status
+from results_table import (
+    MEASURED,
+    comparable_number,
+    markdown,
+    of_its_ipc,
+    published_number,
+    records,
+    representatives,
+    status,
+)
 
 COLUMNS = ["method", "published numbers", "reproduced", "short", "not run"]
 
 
 def status_table(root: Path) -> str:
     """Return a row for each method with published numbers, as its configs quote them, as Markdown."""
-    measured = dict(representatives(list(records(root, MEASURED)))[0])
+    standing, _ = representatives(list(records(root, MEASURED)))
+    measured = {config: record for config, record in standing if of_its_ipc(config, record)}
     found = defaultdict(list)
     for config in sorted(root.glob("configs/*/*.yaml")):
         if published_number(config) != "-":

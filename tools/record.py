@@ -13,6 +13,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from lightning_dd.artifact.dataset import FILE, load
@@ -83,6 +84,9 @@ def _written(record: dict[str, Any], path: Path) -> Path:
     """Write a record into a list and return the path of that."""
     records = read_json(path, [RECORD]) if path.exists() else []
     kept = [other for other in records if _identity(other) != _identity(record)]
+    for other in records:
+        if other not in kept and "superseded" in other:
+            record["superseded"] = other["superseded"]
     write_json(path, sorted([*kept, record], key=_order))
     return path
 
@@ -110,10 +114,11 @@ def _keep_set(artifact: Path, config: Path, record: dict[str, Any]) -> None:
         return
     distilled.info["command"] = record["command"]
     distilled.info.pop("commands", None)
-    distilled.save(path, half=True)
-    if path.stat().st_size > LARGEST:
-        path.unlink()
-        return
+    with TemporaryDirectory() as folder:  # a set that is too large leaves the one before where it is
+        distilled.save(small := Path(folder) / FILE, half=True)
+        if small.stat().st_size > LARGEST:
+            return
+        path.write_bytes(small.read_bytes())
     for other in records:
         other.pop("artifact", None)
     write_json(config.with_suffix(MEASURED), records)
@@ -141,9 +146,10 @@ def _without_folders(command: str) -> str:
 def _identity(record: dict[str, Any]) -> tuple[Any, ...]:
     """Return what tells a record from others of its config."""
     last = record["evaluations"][-1]
-    evaluated = [last.get(name) for name in ("split", "protocol", "network", "epochs")]
-    seed, device = record.get("seed"), record["environment"]["device"]
-    return json.dumps(record["config"], sort_keys=True), record["steps"], seed, device, *evaluated
+    evaluated = [last.get(name) for name in ("split", "protocol", "network", "epochs", "num_networks")]
+    evaluated.append(last.get("random_real_mean") is None)
+    place = [record["environment"].get(name) for name in ("device", "precision")]
+    return json.dumps(record["config"], sort_keys=True), record["steps"], record.get("seed"), *place, *evaluated
 
 
 if __name__ == "__main__":

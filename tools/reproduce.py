@@ -15,8 +15,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -49,6 +50,11 @@ class Cell:
     def name(self) -> str:
         """Name of the cell on the screen."""
         return shlex.join([self.config, *self.options])
+
+    def with_options(self, more: Sequence[str]) -> "Cell":
+        """Return the cell with options that change what is run, so that it goes on from no other run."""
+        found = chain.from_iterable(options_but(list(more), PLACES))
+        return replace(self, options=(*self.options, *found))
 
     @property
     def folder(self) -> str:
@@ -88,10 +94,13 @@ def read(path: Path) -> list[Cell]:
     try:
         entries = yaml.safe_load(path.read_text())
         words = [{key: tuple(shlex.split(entry.get(key, ""))) for key in ("options", "experts")} for entry in entries]
-        return [Cell(**{**entry, **split}) for entry, split in zip(entries, words, strict=True)]
+        cells = [Cell(**{**entry, **split}) for entry, split in zip(entries, words, strict=True)]
+        if not all(min(cell.minutes, cell.value) > 0 for cell in cells):
+            raise ValueError("minutes and value are above 0")
+        return cells
     except OSError:
         raise UserError(f"There is no grid {path}.") from None
-    except (yaml.YAMLError, TypeError, AttributeError) as error:
+    except (yaml.YAMLError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path} is no list of cells with config, options, minutes and value ({error}).") from None
 
 
@@ -117,7 +126,8 @@ def finished(cell: Cell, more: Collection[str] = (), root: Path = HERE) -> bool:
     wanted = set(options_but([*cell.options, *more], PLACES))
     path = (root / cell.config).with_suffix(SEARCHED if HELD_OUT in wanted else MEASURED)
     records = json.loads(path.read_text()) if path.exists() else []
-    return any(set(options_but(shlex.split(entry["command"]), PLACES)) == wanted for entry in records)
+    valid = [entry for entry in records if "superseded" not in entry]
+    return any(set(options_but(shlex.split(entry["command"]), PLACES)) == wanted for entry in valid)
 
 
 def run_all(
@@ -133,7 +143,7 @@ def run_all(
         elif cell.minutes > left:
             print(f"left out, {cell.minutes:g} minutes do not fit into {left:.1f}: {cell.name}")
         else:
-            failed |= not run(cell, runs / cell.folder, more, end - clock())
+            failed |= not run(cell, runs / cell.with_options(more).folder, more, end - clock())
     return failed
 
 
@@ -150,7 +160,12 @@ def run(cell: Cell, folder: Path, more: list[str], seconds: float) -> bool:
         arguments = [cell.config, *cell.options, *more, *resumed]
         code = _fit(arguments, folder, end - time.monotonic())
     if code == 0:
-        print(f"  recorded in {record.add(_newest(folder, RESULTS), HERE / cell.config)}", flush=True)
+        try:
+            found = record.add(_newest(folder, RESULTS) or folder / RESULTS, HERE / cell.config)
+        except UserError as error:
+            print(f"  not recorded: {error}", flush=True)
+            return False
+        print(f"  recorded in {found}", flush=True)
     return code in (0, INTERRUPTED)
 
 

@@ -192,9 +192,18 @@ def published_number(config: Path) -> str:
 
 
 def comparable_number(config: Path, record: dict[str, Any]) -> str:
-    """Return the published number that a record compares with; `-` under another protocol than the method's own."""
+    """Return the published number that a record compares with.
+
+    It is `-` under another protocol than the method's own, and of another number of images than the config's.
+    """
     own = record["evaluations"][-1]["protocol"] == _own_protocol(record)
-    return published_number(config) if own else "-"
+    return published_number(config) if own and of_its_ipc(config, record) else "-"
+
+
+def of_its_ipc(config: Path, record: dict[str, Any]) -> bool:
+    """Return whether a record has the number of images per class in its config's name, if there is one."""
+    named = re.search(r"_ipc(\d+)", config.stem)
+    return named is None or int(named[1]) == record["ipc"]
 
 
 def _own_protocol(record: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ mark, at the first step at which all were measured. Minutes count everything: di
 """
 
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from lightning_dd.comparison.records import commands, seconds_spent
-from results_table import MEASURED, changed_options, linked, markdown, records
+from results_table import MEASURED, changed_options, linked, markdown, options_but, records
 
 MARKS = (50, 60, 65)  # percent
 TASK = "cifar10", 10
@@ -35,12 +36,15 @@ def speedrun_table(root: Path) -> str:
 
 def _groups(root: Path) -> Iterator[Sequence[Run]]:
     """Yield runs of one config, with one set of options, on one device."""
-    found = defaultdict(list)
+    found: dict[str, dict[int, Run]] = defaultdict(dict)
     for config, record in records(root, MEASURED):
-        if (record["dataset"], record["ipc"]) == TASK:
+        if (record["dataset"], record["ipc"]) == TASK and "superseded" not in record:
             options = [each for each in changed_options(commands(record)) if "seed_everything" not in each]
-            found[json.dumps([str(config), options, record["environment"]["device"]])].append((config, record))
-    yield from (group for group in found.values() if len({record["seed"] for _, record in group}) >= SEEDS)
+            held_out = dict(options_but(shlex.split(commands(record)[-1]), ())).get("--data.held_out")
+            length = record["steps"], record["evaluations"][-1]["num_networks"], held_out
+            alike = json.dumps([str(config), options, record["environment"]["device"], *length])
+            found[alike].setdefault(record["seed"], (config, record))
+    yield from (list(group.values()) for group in found.values() if len(group) >= SEEDS)
 
 
 def _at(record: dict[str, Any], step: int) -> dict[str, Any] | None:

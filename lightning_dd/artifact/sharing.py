@@ -47,6 +47,8 @@ def write_folder(
     write_json(folder / RESULTS, shared.info)
     if "config" in shared.info and not _from_python(shared.info["config"]):
         _write(folder / CONFIG, _config(shared.info))
+    else:
+        (folder / CONFIG).unlink(missing_ok=True)  # that of a set that was here before
     if not (folder / CARD).exists():
         size = (folder / PARQUET).stat().st_size
         _write(folder / CARD, card(shared, size, license, card_kwargs, place))
@@ -83,7 +85,9 @@ def _config(info: dict[str, Any]) -> str:
     """Return what `fit --config` takes to make the set again."""
     import yaml
 
-    config = {"seed_everything": info.get("seed", 0), **info["config"], "trainer": {"max_steps": info.get("steps")}}
+    precision = (info.get("environment") or {}).get("precision")
+    trainer = {"max_steps": info.get("steps"), **({"precision": precision} if precision else {})}
+    config = {"seed_everything": info.get("seed", 0), **info["config"], "trainer": trainer}
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
 
 

@@ -126,7 +126,7 @@ INFO = {
     "config": {"model": {"class_path": "DM", "init_args": {"ipc": 1}}, "data": {"class_path": "CIFAR10"}},
     "evaluations": [{**RECORD, "step": 50}, RECORD],
     "cost": {"seconds": 90.0, "peak_memory_bytes": 2**29},
-    "environment": {"torch": "2.8", "device": "two cores"},
+    "environment": {"torch": "2.8", "device": "two cores", "precision": "bf16-mixed"},
 }
 
 
@@ -141,7 +141,8 @@ def test_a_folder_to_share_holds_the_set_and_a_card(tmp_path):
     again = dd.load(tmp_path)
     assert torch.equal(again.images, distilled.images)
     assert again.info == json.loads((tmp_path / "results.json").read_text()) == INFO
-    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["trainer"] == {"max_steps": 100}
+    trainer = yaml.safe_load((tmp_path / "config.yaml").read_text())["trainer"]
+    assert trainer == {"max_steps": 100, "precision": "bf16-mixed"}
     assert Image.open(tmp_path / "distilled.png").size[0] > 4
     head, text = _card(tmp_path)
     assert (head["license"], head["language"], head["pretty_name"]) == ("mit", ["en"], "Mine")
@@ -153,6 +154,12 @@ def test_a_folder_to_share_holds_the_set_and_a_card(tmp_path):
     assert text.count("| ConvNet |") == 1
     assert "1.5 minutes on two cores" in text
     assert "0.50 GiB" in text
+
+
+def test_the_config_of_another_set_does_not_stay(tmp_path):
+    _distilled(info=INFO).save_pretrained(tmp_path)
+    _distilled().save_pretrained(tmp_path)
+    assert not (tmp_path / "config.yaml").exists()
 
 
 def test_a_card_that_is_there_stays(tmp_path):

@@ -114,3 +114,40 @@ def test_nothing_measured_is_no_record(tmp_path, capsys):
     assert _record(_run(tmp_path / "run", 5, 0), config) == 1
     assert "no evaluation" in capsys.readouterr().err
     assert _record(tmp_path / "nowhere", config) == 1
+
+
+def test_runs_in_another_precision_or_of_fewer_networks_replace_nothing(tmp_path):
+    config = tmp_path / "mnist_ipc1.yaml"
+    config.write_text("# DM: published 89.7 (somewhere). Not run by us yet.\nmodel: DM\n")
+    for networks, precision in ((5, "32-true"), (1, "32-true"), (5, "bf16-mixed"), (5, "32-true")):
+        run = _run(tmp_path / "run", 300, 80.0, networks=networks)
+        result = json.loads((run / "results.json").read_text())
+        result["environment"]["precision"] = precision
+        (run / "results.json").write_text(json.dumps(result))
+        assert _record(run, config) == 0
+    assert len(json.loads((tmp_path / "mnist_ipc1.results.json").read_text())) == 3
+
+
+def test_a_superseded_run_that_is_made_again_stays_superseded(tmp_path):
+    config = tmp_path / "mnist_ipc1.yaml"
+    config.write_text("# DM: published 89.7 (somewhere). Not run by us yet.\nmodel: DM\n")
+    path = tmp_path / "mnist_ipc1.results.json"
+    assert _record(_run(tmp_path / "run", 300, 80.0), config) == 0
+    path.write_text(json.dumps([{**json.loads(path.read_text())[0], "superseded": "why"}]))
+    assert _record(_run(tmp_path / "run", 300, 81.0), config) == 0
+    (found,) = json.loads(path.read_text())
+    assert (found["superseded"], found["evaluations"][0]["accuracy_mean"]) == ("why", 81.0)
+
+
+def test_a_set_that_is_too_large_leaves_the_one_before(tmp_path, monkeypatch):
+    config = tmp_path / "mnist_ipc1.yaml"
+    config.write_text("# DM: published 89.7 (somewhere). Not run by us yet.\nmodel: DM\n")
+    small = DistilledDataset(torch.zeros(2, 1, 4, 4), torch.arange(2), ("a", "b"), Normalization([0.5], [0.25]))
+    for steps, largest in ((300, record.LARGEST), (400, 10)):
+        run = _run(tmp_path / "run", steps, 80.0)
+        small.save(run / "distilled.safetensors")
+        monkeypatch.setattr(record, "LARGEST", largest)
+        assert _record(run, config) == 0
+    digest = sha256(config.with_suffix(".safetensors").read_bytes()).hexdigest()
+    records = json.loads((tmp_path / "mnist_ipc1.results.json").read_text())
+    assert [(found["steps"], found.get("artifact")) for found in records] == [(400, None), (300, digest)]

@@ -32,7 +32,11 @@ def test_a_grid_is_read(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("text", ["- nonsense", "- {config: a, hours: 1}", "[", "7"])
+NO_GRIDS = ["- nonsense", "- {config: a, hours: 1}", "[", "7"]
+NO_GRIDS += ["- {config: a, minutes: 0}", "- {config: a, minutes: 1, options: '\"'}"]
+
+
+@pytest.mark.parametrize("text", NO_GRIDS)
 def test_what_is_no_grid_is_refused(text, tmp_path):
     (tmp_path / "grid.yaml").write_text(text)
     with pytest.raises(UserError, match="is no list of cells"):
@@ -58,6 +62,8 @@ def test_cells_are_shared_out_among_processes():
 def test_cells_have_folders_of_their_own_that_file_systems_can_name(tmp_path):
     cells = [_cell(options=(*["--model.real_per_class", "64"] * 20, "--model.lr", rate)) for rate in ("0.1", "0.2")]
     assert _cell(options=("--model.lr", "0.1")).folder == "dm_x_ipc1_model.lr_0.1"
+    cells.append(cells[0].with_options(["--seed_everything=1", "--data.root", "/somewhere"]))
+    assert _cell().with_options(["--seed_everything=1", "--data.root", "/a"]).folder == "dm_x_ipc1_seed_everything_1"
     for cell in cells:
         (tmp_path / cell.folder).mkdir()  # fails where the name is too long or taken
 
@@ -89,6 +95,15 @@ def test_a_cell_with_its_record_is_finished(tmp_path):
     assert not reproduce.finished(_cell(options=("--trainer.max_steps", "500")), root=tmp_path)
     assert not reproduce.finished(_cell(options=()), root=tmp_path)  # of all steps; the record is of a short run
     assert not reproduce.finished(Cell("configs/dm/y_ipc1.yaml", (), 1), root=tmp_path)
+    superseded = {**record, "superseded": "the config said otherwise"}
+    (tmp_path / "configs" / "dm" / "x_ipc1.results.json").write_text(json.dumps([superseded]))
+    assert not reproduce.finished(cell, root=tmp_path)
+
+
+def test_a_run_that_cannot_be_recorded_is_left_behind(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reproduce, "_fit", lambda *_: 0)
+    assert reproduce.run_all([_cell()], 30, tmp_path, []) is True
+    assert "not recorded: There is no file" in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -173,9 +173,10 @@ def test_one_step_has_no_share_of_the_steps():
     assert results_table.status(record, "60.0 +- 0.2") == "short by 12.1"
 
 
-def test_another_protocol_than_the_methods_own_has_no_published_rival(root):
-    record = _record()
-    record["evaluations"][0]["protocol"] = "common"
+@pytest.mark.parametrize("other", ["protocol", "ipc"])
+def test_another_protocol_or_number_of_images_has_no_published_rival(other, root):
+    record = _record(ipc=50 if other == "ipc" else 10)
+    record["evaluations"][0]["protocol"] = "common" if other == "protocol" else "dm"
     path = root / "configs" / "dm" / "cifar10_ipc10.results.json"
     path.write_text(json.dumps([record]))
     assert "| 31.0 ± 0.5 | - | - | - |" in results_table.table(root)
@@ -248,6 +249,10 @@ def test_a_speedrun_is_the_first_step_at_which_the_mean_of_three_seeds_reaches_t
         ]
         runs.append(record)
     path.write_text(json.dumps(runs[:2]))
+    assert "| 50 % | - |" in speedrun.speedrun_table(root)
+    others = [{**runs[2], "superseded": "why"}, {**runs[2], "steps": 500}, {**runs[1], "command": runs[1]["command"]}]
+    others.append({**runs[2], "command": f"{runs[2]['command']} --data.held_out 0.1"})
+    path.write_text(json.dumps([*runs[:2], *others]))  # none is a third run that differs in its seed alone
     assert "| 50 % | - |" in speedrun.speedrun_table(root)
     path.write_text(json.dumps(runs))
     method = "[DM](dm/cifar10_ipc10.yaml) | `lr 2`"
