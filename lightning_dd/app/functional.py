@@ -61,7 +61,8 @@ def distill_tensors(
         raise OptionError("label_kind", f"must be hard, soft or targets, got {label_kind!r}")
     classes, indices = labels.unique(return_inverse=True)
     low, span = _range(images)
-    data = FromTensors(images if span == 1 else (images.float() - low) / span, indices, classes.tolist())
+    pixels = images if images.dtype == torch.uint8 else (images.float() - low) / span
+    data = FromTensors(pixels, indices, classes.tolist())
     module = make_method(find_method(method), {"ipc": ipc, **options}, data, seed)
     said = io.StringIO()
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), quiet_trainer(), redirect_stdout(said):

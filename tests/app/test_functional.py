@@ -93,6 +93,9 @@ def test_images_of_any_range_come_back_in_it(method, scale, offset):
     inside, _ = dd.distill_tensors((images - low) / span, labels, method=method, **options)
     few, _ = dd.distill_tensors(scale * images + offset, labels, method=method, **options)
     few = ((few - offset) / scale - low) / span
+    if method == "dm":  # a range of length one need not start at zero
+        shifted, _ = dd.distill_tensors((images - low) / span - 0.5, labels, method=method, **options)
+        torch.testing.assert_close(shifted + 0.5, inside, atol=1e-3, rtol=0)
     torch.testing.assert_close(few, inside, atol=1e-3, rtol=0)
     assert inside.min() < 0.4  # the darkest real images' mean is at 0.1
 
