@@ -49,9 +49,9 @@ def with_own_defaults(words: Sequence[str]) -> list[str]:
         if not named or any(".help" in word for word in options):
             continue
         with suppress(UserError):
-            made = _parser(option).parse_args(named + options)[option]
-            if isinstance(made, Namespace):
-                found[after:] = [*others, f"--{option}", json.dumps(made.as_dict(), default=str)]
+            part = _parser(option).parse_args(named + options)[option]
+            if isinstance(part, Namespace):
+                found[after:] = [*others, f"--{option}", json.dumps(part.as_dict(), default=str)]
     return found
 
 
