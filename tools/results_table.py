@@ -90,7 +90,7 @@ def search_table(root: Path) -> str:
 
 def _tried(config: Path, record: dict[str, Any]) -> list[str]:
     last = record["evaluations"][-1]
-    options = [each for each in changed_options(commands(record)) if "evaluation." not in each]
+    options = [each for each in changed_options(commands(record)) if "evaluation." not in each] + _superseded(record)
     return [
         TITLES.get(record["dataset"], record["dataset"]),
         str(record["ipc"]),
@@ -103,6 +103,10 @@ def _tried(config: Path, record: dict[str, Any]) -> list[str]:
     ]
 
 
+def _superseded(record: dict[str, Any]) -> list[str]:
+    return [f"superseded: {record['superseded']}"] if "superseded" in record else []
+
+
 def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -> list[str]:
     """Return the cells of one record; `herding` is that of as many images chosen by herding, if there is one."""
     last = record["evaluations"][-1]  # of most steps
@@ -110,7 +114,6 @@ def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -
     short = ["settings scaled down"] if config.stem.endswith("_short") else []
     departures = record.get("data_departures", []) + short
     steps = f"{record['steps']:,} ({record['published_steps']:,})"
-    superseded = [f"superseded: {record['superseded']}"] if "superseded" in record else []
     shipped = f", [set]({_link(config.with_suffix('.safetensors'))})" if "artifact" in record else ""
     return [
         linked(config, record) + shipped,
@@ -121,7 +124,7 @@ def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -
         published.replace("+-", "±"),
         status(record, published),
         f"{last['num_networks']} x {last['network']}, `{last['protocol']}`",
-        ", ".join([steps, *departures, *changed_options(commands(record)), *superseded]),
+        ", ".join([steps, *departures, *changed_options(commands(record)), *_superseded(record)]),
         _operations(last),
         f"{minutes(record):.0f} + {last['seconds'] / 60:.0f}, {record['environment']['device']}",
     ]

@@ -52,7 +52,7 @@ def with_own_config(words: Sequence[str]) -> list[str]:
     if str(given) == "last" and not given.exists():
         raise UserError("`last` is the newest run of a method on some data: name them by --config, or give its folder.")
     if not given.exists():
-        raise UserError(f"There is no checkpoint {given}; give a run's folder, or `last` for the newest run.")
+        raise UserError(f"There is no checkpoint {given}; give a run's folder, or a checkpoint in it.")
     checkpoint = newest_run(given, str(CHECKPOINT)) if given.is_dir() else None
     runs = [checkpoint.parents[1] / CONFIG] if checkpoint else []
     if not any(map(Path.is_file, runs)):
