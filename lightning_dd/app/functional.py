@@ -17,6 +17,7 @@ from lightning_dd.data.tensors import FromTensors
 from lightning_dd.errors import OptionError, UserError, check_number
 
 
+@torch.inference_mode(False)
 def distill_tensors(
     images: Tensor,
     labels: Tensor,
@@ -56,6 +57,7 @@ def distill_tensors(
         >>> few = dd.distill_tensors(images, labels, ipc=1, steps=1, network="ConvNet:depth=1")  # doctest: +SKIP
     """
     images, labels = torch.as_tensor(images), torch.as_tensor(labels)
+    images, labels = (part.clone() if part.is_inference() else part for part in (images, labels))
     _check(images, labels, steps)
     if label_kind not in ("hard", "soft", "targets"):
         raise OptionError("label_kind", f"must be hard, soft or targets, got {label_kind!r}")

@@ -39,7 +39,7 @@ def train_recorded(
         examples = distilled.prepared, Labels(distilled.labels, distilled.label_kind)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         own, place = network if isinstance(network, nn.Module) else factory, (device, torch.get_default_dtype())
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
             trained = fit_network(examples, distilled, own, found, seed, 0, place)
         return trained.eval()
 

@@ -136,3 +136,11 @@ def test_arrays_are_taken_too():
     images, labels = _task(3, 0.0)
     few, classes = dd.distill_tensors(images.numpy(), labels.numpy(), ipc=1, steps=1, **SMALL)
     assert (few.shape, classes.tolist()) == ((2, 1, 8, 8), [3, 4])
+
+
+def test_gradients_flow_in_the_inference_mode_of_another_program():
+    images, labels = _task(3, 0.0)
+    options = {"ipc": 1, "steps": 2, **SMALL}
+    with torch.inference_mode():
+        few, _ = dd.distill_tensors(images + 0, labels, **options)
+    assert torch.equal(few, dd.distill_tensors(images, labels, **options)[0])

@@ -141,6 +141,13 @@ def test_a_network_goes_on_from_its_weights(kind):
     assert all((parameter - 3).abs().max() < 1 for parameter in own.parameters())
 
 
+@pytest.mark.parametrize("outside", [torch.no_grad, torch.inference_mode])
+def test_a_network_learns_where_no_gradients_are_kept(outside):
+    with outside():
+        network = _sides().train("ConvNet:width=4,depth=1", protocol="common", epochs=1)
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
 def test_another_network_than_the_recorded_one_is_not_taken_for_it():
     made_from = ConvNet((1, 8, 8), 2, width=4, depth=1).made_from
     record = {"step": 1, "protocol": "common", "epochs": 1, "network": "Mine", "split": "test", "num_networks": 1}
