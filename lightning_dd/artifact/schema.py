@@ -125,6 +125,7 @@ RECIPE = {
     "step_size?": positive,
     "inner?": {"optimizer": text, "momentum?": (None, not_negative)},
     "factor?": at_least_one,
+    "crop?": lambda value: isinstance(value, bool),
     "whole?": lambda value: isinstance(value, bool),
     "teacher?": {"network": CLASS, "digest?": digest, "accuracy?": percent, "split?": text},
     "kernel?": {"name": text, "depth": at_least_one, "ridge": not_negative},

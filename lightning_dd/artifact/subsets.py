@@ -46,7 +46,8 @@ class Subsets:
         Raises:
             UserError: there is no such class, or none is given, or none has images.
         """
-        classes = [classes] if isinstance(classes, str) or not hasattr(classes, "__len__") else classes
+        one = isinstance(classes, str) or not hasattr(classes, "__len__") or getattr(classes, "ndim", 1) == 0
+        classes = [classes] if one else classes
         if not len(classes):
             raise UserError("There are no classes to select.")
         rows = torch.isin(self.hard_labels, torch.tensor([_index(self, each) for each in classes]))

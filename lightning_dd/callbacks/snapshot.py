@@ -7,6 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from lightning_dd.artifact.codecs import restore
 from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.data.module import ImageData
 from lightning_dd.errors import UserError
 from lightning_dd.networks import Network
 from lightning_dd.networks.build import sample
@@ -29,7 +30,7 @@ def distilled_set(trainer: Trainer, module: LightningModule, info: dict[str, Any
         class_names=data.class_names,
         preprocessing=data.preprocessing,
         label_kind=labels.kind,
-        recipe={"protocol": module.protocol, **_network(module), **module.recipe()},
+        recipe={"protocol": module.protocol, **_network(module), **_crop(data), **module.recipe()},
         tensors={name: tensor.detach().cpu() for name, tensor in module.recipe_tensors().items()},
         info={**credit(module), **(info or {})},
         codec=restore(codec.describe(), stored),
@@ -44,6 +45,11 @@ def credit(module: LightningModule) -> dict[str, str]:
     if published is kind or not published.paper:
         return {"paper": published.paper}
     return {"paper": "", "derived_from": f"{published.__name__}: {published.paper}"}
+
+
+def _crop(data: ImageData) -> dict[str, bool]:
+    """Return how test images of another size are to be treated, for the recipe; nothing where they are stretched."""
+    return {"crop": True} if data.crop else {}
 
 
 def _network(module: LightningModule) -> dict[str, Any]:

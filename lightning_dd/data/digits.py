@@ -5,9 +5,7 @@ from torch import Tensor
 
 from lightning_dd.data import catalogue
 from lightning_dd.data.module import ImageData
-from lightning_dd.data.splits import part_rows
-
-TEST_FRACTION = 0.2
+from lightning_dd.data.splits import TEST_FRACTION, part_rows
 
 
 class Digits(ImageData):

@@ -28,7 +28,7 @@ from lightning_dd.data.decoding import (
 )
 from lightning_dd.data.lazy import LIMIT, Images, LazyImages, fits
 from lightning_dd.data.module import ImageData
-from lightning_dd.data.splits import part_rows
+from lightning_dd.data.splits import TEST_FRACTION, part_rows
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import Fraction, PositiveFloat
 
@@ -43,7 +43,7 @@ Listing = dict[str, list[Path]]
 
 
 class ImageFolder(ImageData):
-    """Images in `root/train/<class>/*` and `root/test/<class>/*` (or val, valid), or in `root/<class>/*`.
+    """Images in `root/train/<class>/*` and `root/test/<class>/*` (or val, valid); `root/<class>/*` may be trained on.
 
     Headers (not pixels) are read here where size or channels are not given: all of them for the size; for the
     channels, up to the first color image. Many or large images stay in their files and are decoded whenever they are
@@ -71,7 +71,7 @@ class ImageFolder(ImageData):
         crop: bool = False,
         channels: Literal[1, 3] | None = None,
         on_unreadable: OnUnreadable = "error",
-        test_fraction: Fraction = 0.2,
+        test_fraction: Fraction = TEST_FRACTION,
         max_memory: PositiveFloat = LIMIT,
         **options: Any,
     ) -> None:
@@ -80,6 +80,7 @@ class ImageFolder(ImageData):
         paths = [path for listing in self._listings.values() for files in listing.values() for path in files]
         found_size, found_channels = survey(paths, folder, as_size(image_size), channels)
         self.decoding = Decoding(found_size, found_channels, image_size is not None, crop)
+        self.crop = crop
         self.on_unreadable: OnUnreadable = on_unreadable
         self.test_fraction = test_fraction
         self._in_memory = fits(len(paths), self.decoding, max_memory)
@@ -154,15 +155,33 @@ def find_listings(root: Path) -> dict[str, Listing]:
         raise UserError(f"there is no folder {root}: check {{data.root}}")
     train, test = (_split(root, names) for names in (TRAIN_FOLDERS, TEST_FOLDERS))
     if train is None:
-        listings = {"train": list_classes(root)}
+        listings = _test_beside_classes(root, list_classes(root))
         _check_level(root, list(listings["train"]))
     else:
         listings = {"train": train} if test is None else {"train": train, "test": test}
+        _warn_of_others(root)
     if not any(listings["train"].values()):
         raise UserError(f"{root} has no images in class folders: make it <class>/*.png or train/<class>/*.png")
     if unknown := set(listings.get("test", ())) - set(listings["train"]):
         raise UserError(f"class {min(unknown)!r} in {root} is in the test folder only: add it to train or remove it")
     return listings
+
+
+def _test_beside_classes(root: Path, listing: Listing) -> dict[str, Listing]:
+    """Return class folders, and as "test" what lies beside them in a folder `test` or `val` with only such classes."""
+    below = {name: set(class_folders(root / name)) for name in listing if name.lower() in TEST_FOLDERS}
+    parts = {name.lower(): name for name, found in below.items() if found and found <= listing.keys() - below.keys()}
+    classes = {name: files for name, files in listing.items() if name not in parts.values()}
+    first = next((parts[name] for name in TEST_FOLDERS if name in parts), None)
+    return {"train": classes} | ({} if first is None else {"test": list_classes(root / first)})
+
+
+def _warn_of_others(root: Path) -> None:
+    """Warn of folders with images beside the training part that are no part."""
+    names = [name for name in class_folders(root) if name.lower() not in TRAIN_FOLDERS + TEST_FOLDERS]
+    others = [name for name in names if any(path.suffix.lower() in SUFFIXES for path in (root / name).rglob("*"))]
+    if others:
+        rank_zero_warn(f"Images beside the train folder of {root} are left out: those in {', '.join(others)}.")
 
 
 def _check_level(root: Path, classes: list[str]) -> None:

@@ -114,7 +114,7 @@ def find_hub_set(root: Path, *folders: str) -> HubSet | None:
     for place in (root / name for name in folders):
         if place.is_dir() and any(_parquet_files(place)):
             return open_hub_set(place)
-    own = (file for file in _parquet_files(root) if file.parent == root or _is_split_or_config(file.parent))
+    own = (file for file in _parquet_files(root) if all(map(_is_split_or_config, _folders(file, root))))
     return open_hub_set(root) if root.is_dir() and any(own) else None
 
 
@@ -122,7 +122,7 @@ def open_hub_set(root: Path, image_column: str | None = None, label_column: str 
     """Return the set of which files' names and the first one's schema tell, without reading any rows.
 
     Args:
-        root: a folder with Parquet files in it or one folder below, or one file (which is then the train part).
+        root: a folder with Parquet files in it or up to two folders below, or one file (which is then the train part).
         image_column: name, where it is not to be guessed.
         label_column: likewise.
 
@@ -131,7 +131,7 @@ def open_hub_set(root: Path, image_column: str | None = None, label_column: str 
     """
     splits = {"train": (root,)} if root.is_file() else _find_splits(root)
     if "train" not in splits:
-        raise UserError(f"{root} has no Parquet files to train on: their names must begin with train")
+        raise UserError(f"{root} has no Parquet files to train on: their names, or their folder's, must say train")
     schema = _open_parquet(splits["train"][0]).schema_arrow
     features = _features(schema.metadata)
     image = _pick(image_column, _image_columns(schema), schema, root, "image")
@@ -148,23 +148,23 @@ def open_hub_set(root: Path, image_column: str | None = None, label_column: str 
     return hub_set
 
 
-def _is_split_or_config(folder: Path) -> bool:
+def _is_split_or_config(folder: str) -> bool:
     """Return whether a folder has the name of a split, or of a repository's only configuration."""
     known = {"data", "plain", "default", *sum(SPLIT_WORDS.values(), ())}
-    return bool(known & set(re.findall("[a-z]+", folder.name.lower())))
+    return bool(known & set(_words(folder)))
 
 
 def _find_splits(root: Path) -> dict[str, tuple[Path, ...]]:
     if not root.is_dir():
         raise UserError(f"there is no folder or Parquet file {root}: check {{data.root}}")
     files = _parquet_files(root)
-    below = {file.parent for file in files} - {root}
-    folders = sorted(folder.name for folder in below if not _is_split_or_config(folder))
+    below = {name for file in files for name in _folders(file, root)}
+    folders = sorted(name for name in below if not _is_split_or_config(name))
     if len(folders) > 1:
         raise UserError(f"{root} holds several data sets ({', '.join(folders)}): name the folder of one of them")
     splits = {}
     for split, words in SPLIT_WORDS.items():
-        found = (tuple(file for file in files if word in _words(file, root)) for word in words)
+        found = (tuple(file for file in files if _split_word(file, root) == word) for word in words)
         if first := next(filter(None, found), None):
             splits[split] = first
             _warn_of_missing_shards(first, split)
@@ -172,13 +172,30 @@ def _find_splits(root: Path) -> dict[str, tuple[Path, ...]]:
 
 
 def _parquet_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.parquet")) or sorted(folder.glob("*/*.parquet"))
+    levels = (sorted(folder.glob(f"{below}*.parquet")) for below in ("", "*/", "*/*/"))
+    return next(filter(None, levels), [])
 
 
-def _words(file: Path, root: Path) -> list[str]:
-    """Return what a file's name says about its split: `train-00000-of-00001`, or the folder in `train/0000`."""
-    words = re.findall("[a-z]+", file.stem.lower())
-    return words if words or file.parent == root else re.findall("[a-z]+", file.parent.name.lower())
+def _folders(file: Path, root: Path) -> tuple[str, ...]:
+    """Return the names of the folders that a file is in, below a root."""
+    return file.relative_to(root).parts[:-1]
+
+
+def _words(name: str) -> list[str]:
+    return re.findall("[a-z]+", name.lower())
+
+
+def _split_word(file: Path, root: Path) -> str | None:
+    """Return the split that a file is of: `train-00000-of-00001`, `crash_test-train`, or that of the folder it is in.
+
+    Of several words the first counts where it is the name's first one, else the last; None where there is none.
+    """
+    known = sum(SPLIT_WORDS.values(), ())
+    for name in (file.stem, *reversed(_folders(file, root))):
+        words = _words(name)
+        if found := [word for word in words if word in known]:
+            return found[0] if words[0] == found[0] else found[-1]
+    return None
 
 
 def _warn_of_missing_shards(files: tuple[Path, ...], split: str) -> None:

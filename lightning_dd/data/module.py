@@ -63,6 +63,8 @@ class ImageData(CheckedOptions, LightningDataModule):
     num_classes: int
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
+    crop: bool = False
+    """Whether images of other sizes have the shorter side resized and the center cut out."""
     decoding: Decoding | None = None
     """The form that image files are brought to, of a subclass that notes their `originals`."""
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from lightning_dd.data.decoding import Decoding, OnUnreadable, as_size, read_header
 from lightning_dd.data.hub import open_hub_set
 from lightning_dd.data.module import ImageData
-from lightning_dd.data.splits import part_rows
+from lightning_dd.data.splits import TEST_FRACTION, part_rows
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import Fraction
 
@@ -47,7 +47,7 @@ class Parquet(ImageData):
         crop: bool = False,
         channels: Literal[1, 3] | None = None,
         on_unreadable: OnUnreadable = "error",
-        test_fraction: Fraction = 0.2,
+        test_fraction: Fraction = TEST_FRACTION,
         **options: Any,
     ) -> None:
         self.hub_set = hub_set = open_hub_set(Path(root).expanduser(), image_column, label_column)
@@ -60,6 +60,7 @@ class Parquet(ImageData):
         only_gray = channels is None and gray
         self.decoding = Decoding(size, channels or (1 if gray else 3), image_size is not None, crop, only_gray)
         self.on_unreadable: OnUnreadable = on_unreadable
+        self.crop = crop
         self.test_fraction = test_fraction
         named = hub_set.class_names
         found = (label for part in hub_set.splits for label in hub_set.labels(part))

@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from lightning_dd.data.decoding import GRAY_MODES, Decoding, as_size, to_pixels
+from lightning_dd.data.decoding import GRAY_MODES, Decoding, OnUnreadable, as_size, to_pixels
 from lightning_dd.data.folder import find_listings, flatten, read_files, survey
 from lightning_dd.data.hub import LABEL_NAMES
 from lightning_dd.data.lazy import LIMIT, Images, fits
+from lightning_dd.data.splits import part_rows
 from lightning_dd.errors import UserError
 
 IMAGE_NAMES = ("image", "img", "images")
@@ -41,6 +43,8 @@ def read_source(
     image_size: int | tuple[int, int] | None = None,
     crop: bool = False,
     class_names: Sequence[str] | None = None,
+    on_unreadable: OnUnreadable = "error",
+    test_fraction: float | None = None,
 ) -> Examples:
     """Read a source whole.
 
@@ -55,16 +59,19 @@ def read_source(
         image_size: pixels, or (height, width), to resize to; needed where sizes differ.
         crop: resize the shorter side and cut out the center, rather than stretch.
         class_names: in label order; without it, the source's own, where it has them.
+        on_unreadable: of a folder: "error", or "skip" to leave broken images out.
+        test_fraction: of each class of a folder without `test`, what the part `test` is of; None for all.
 
     Raises:
         UserError: an image or a label is none of these, or images differ in shape or kind.
     """
     size = as_size(image_size)
     if is_folder(source):
-        return _read_folder(Path(source).expanduser(), part, size, crop)  # its folders name its classes
+        # its folders name its classes
+        return _read_folder(Path(source).expanduser(), part, size, crop, on_unreadable, test_fraction)
     if isinstance(source, Mapping):
         raise UserError(f"the {part} data set has parts ({', '.join(map(str, source))}): give one of them")
-    names = class_names or own_names(source)
+    names = own_names(source) if class_names is None else class_names
     source = _with_array_of_labels(source)
     if _is_pair_of_arrays(source):
         images, labels = _checked_arrays(*source, part)
@@ -83,14 +90,26 @@ def read_source(
     return Examples(_compact(_stacked(images, part), part), indices, names)
 
 
-def _read_folder(root: Path, part: str, size: tuple[int, int] | None, crop: bool) -> Examples:
+def _read_folder(
+    root: Path,
+    part: str,
+    size: tuple[int, int] | None,
+    crop: bool,
+    on_unreadable: OnUnreadable,
+    test_fraction: float | None,
+) -> Examples:
     listings = find_listings(root)
     names, listing = tuple(listings["train"]), listings.get(part, listings["train"])
     files, labels = flatten(listing, names)
+    if part not in listings and test_fraction is not None:
+        rows = part_rows(labels, part, test_fraction)
+        files, labels = [files[row] for row in rows], labels[rows]
+        kept_out = f"the {test_fraction:g} of each class that was kept out"
+        rank_zero_warn(f"{root}, which the images were distilled from, has no test folder: testing on {kept_out}.")
     found, channels = survey(files, root, size, None)
     how = Decoding(found, channels, size is not None, crop)
     count = sum(len(found) for listing in listings.values() for found in listing.values())
-    images, labels, _ = read_files(files, labels, how, True, "error", fits(count, how, LIMIT))
+    images, labels, _ = read_files(files, labels, how, True, on_unreadable, fits(count, how, LIMIT))
     return Examples(images, labels, names)
 
 
@@ -137,12 +156,15 @@ def own_names(source: Any) -> Sequence[str] | None:
 
 
 def _with_array_of_labels(source: Any) -> Any:
-    """Return images and a list of as many numbers with an array in its place; anything else as it is."""
-    if isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], list | tuple):
-        images, labels = source
-        if getattr(images, "ndim", 0) > 2 and all(isinstance(label, int | str) for label in labels):
-            return images, np.array(labels)
-    return source
+    """Return images with an array in the place of their list or column of labels; anything else as it is."""
+    if not (isinstance(source, tuple) and len(source) == 2 and getattr(source[0], "ndim", 0) > 2):
+        return source
+    images, labels = source
+    if not (isinstance(labels, list | tuple) or hasattr(labels, "to_numpy")):  # a column of pandas
+        return source
+    # such as NumPy's numbers and tensors without dimensions
+    plain = [label.item() if getattr(label, "ndim", 1) == 0 else label for label in labels]
+    return (images, np.array(plain)) if all(isinstance(label, int | str) for label in plain) else source
 
 
 def _is_pair_of_arrays(source: Any) -> bool:
@@ -208,7 +230,8 @@ def _resized(image: Tensor, size: tuple[int, int] | None, crop: bool) -> Tensor:
     if crop:
         share = min(height / size[0], width / size[1])
         image = transforms.center_crop(image, [round(size[0] * share), round(size[1] * share)])
-    return transforms.resize(image, list(size), antialias=True)
+    # rounding would leave the range of floats
+    return transforms.resize(image, list(size), antialias=True).clamp(*image.aminmax())
 
 
 def _stacked(images: list[Tensor], part: str) -> Tensor:

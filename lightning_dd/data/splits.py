@@ -5,6 +5,9 @@ from torch import Tensor
 
 from lightning_dd.rng import generator as keyed
 
+TEST_FRACTION = 0.2
+"""Of each class, what is kept out for testing where there is no test part."""
+
 
 def stratified_split(labels: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Set aside a fraction of each class, at random.

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_dd.data.decoding import OnUnreadable
 from lightning_dd.data.lazy import take
 from lightning_dd.data.module import ImageData
 from lightning_dd.data.sources import by_names, is_folder, own_names, read_source
-from lightning_dd.data.splits import part_rows
+from lightning_dd.data.splits import TEST_FRACTION, part_rows
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import Fraction
 
@@ -27,6 +28,7 @@ class FromDataset(ImageData):
         test_fraction: see `test`.
         image_size: pixels, or (height, width), to resize to; needed where sizes differ.
         crop: resize the shorter side and cut out the center, rather than stretch.
+        on_unreadable: of folders: "error", or "skip" to leave broken images out.
         **options: those of `ImageData`; `root` and `cache` are not used.
 
     Raises:
@@ -39,20 +41,23 @@ class FromDataset(ImageData):
         test: Any = None,
         class_names: Sequence[str] | None = None,
         name: str = "custom",
-        test_fraction: Fraction = 0.2,
+        test_fraction: Fraction = TEST_FRACTION,
         image_size: int | tuple[int, int] | None = None,
         crop: bool = False,
+        on_unreadable: OnUnreadable = "error",
         **options: Any,
     ) -> None:
-        if class_names and is_folder(train):
+        if on_unreadable == "skip" and not any(map(is_folder, (train, test))):
+            raise UserError("on_unreadable is for the files of a folder, and these images are no folder: leave it out")
+        if class_names is not None and is_folder(train):
             raise UserError("a folder's classes are called as their folders are: leave class_names out")
-        images, labels, names = read_source(train, "train", image_size, crop, class_names)
+        images, labels, names = read_source(train, "train", image_size, crop, class_names, on_unreadable)
         if test is None:
             rows = {part: part_rows(labels, part, test_fraction) for part in ("train", "test")}
             self._parts = {part: (take(images, chosen), labels[chosen]) for part, chosen in rows.items()}
         else:
             named = is_folder(test) or own_names(test) is not None  # else its labels are those of the training part
-            tested = read_source(test, "test", image_size, crop, None if named else names)
+            tested = read_source(test, "test", image_size, crop, None if named else names, on_unreadable)
             known = own_names(train) or names  # a user may call them otherwise
             numbers = tuple(map(str, range(int(labels.max()) + 1)))
             if known is None and set(tested.class_names or ()) <= set(numbers):
@@ -62,7 +67,7 @@ class FromDataset(ImageData):
         shapes = [tuple(images.shape[1:]) for images, _ in self._parts.values()]
         if shapes[0] != shapes[1]:
             raise UserError(f"training images are {shapes[0]} but test images are {shapes[1]}: make them alike")
-        self.name = name
+        self.name, self.crop = name, crop
         self.image_shape = shapes[0]
         count = int(max(labels.max() for _, labels in self._parts.values() if len(labels))) + 1
         self.class_names = tuple(map(str, names or range(count)))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor, nn
 
 from lightning_dd.artifact.dataset import DistilledDataset
 from lightning_dd.artifact.labels import Labels
+from lightning_dd.data.folder import name_of
 from lightning_dd.data.lazy import prepared
-from lightning_dd.data.sources import by_names, read_source
+from lightning_dd.data.sources import by_names, is_folder, read_source
+from lightning_dd.data.splits import TEST_FRACTION
 from lightning_dd.errors import IN_PYTHON, UserError
 from lightning_dd.evaluation.evaluate import fit_network
 from lightning_dd.evaluation.protocol import Protocol
@@ -83,16 +86,16 @@ def _check_outputs(network: Classifier, distilled: DistilledDataset) -> None:
 
 @contextmanager
 def _in_eval_mode(network: Classifier) -> Iterator[None]:
-    """Put a module into eval mode, and back."""
-    before = getattr(network, "training", None)
-    if before is None:
-        yield
-        return
-    network.eval()
+    """Put a module and all in it into eval mode, and each back: frozen parts may have been in it."""
+    modules = list(network.modules()) if isinstance(network, nn.Module) else []
+    before = [module.training for module in modules]
+    for module in modules[:1]:
+        module.eval()
     try:
         yield
     finally:
-        network.train(before)
+        for module, training in zip(modules, before, strict=True):
+            module.training = training
 
 
 @contextmanager
@@ -147,8 +150,13 @@ def _protocol(
 
 def _test_images(distilled: DistilledDataset, test: Any) -> tuple[Tensor, Tensor]:
     """Return test images in the set's shape, not preprocessed, and their labels by the set's class names."""
-    crop = bool(distilled.info.get("config", {}).get("data", {}).get("init_args", {}).get("crop"))
-    images, labels, names = read_source(test, "test", distilled.image_shape[1:], crop)
+    made_of = distilled.info.get("config", {}).get("data", {})
+    options = made_of.get("init_args") or {}
+    crop = bool(distilled.recipe.get("crop", options.get("crop")))  # older sets have it in their config alone
+    of_folder = str(made_of.get("class_path")).endswith("ImageFolder") and is_folder(test)
+    again = of_folder and name_of(Path(test).expanduser()) == distilled.info.get("dataset")
+    fraction = options.get("test_fraction", TEST_FRACTION) if again else None  # else its training images are among them
+    images, labels, names = read_source(test, "test", distilled.image_shape[1:], crop, test_fraction=fraction)
     if images.shape[1] != distilled.image_shape[0]:
         images = prepared(images, partial(_in_channels, channels=distilled.image_shape[0]))
     labels = by_names(labels, names, distilled.class_names, "the distilled set")

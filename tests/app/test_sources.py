@@ -71,7 +71,11 @@ def test_a_folder(folder, tmp_path):
     assert distilled.class_names == ("a", "b", "c")
     assert distilled.image_shape == (3, 8, 12)
     assert distilled.folder == tmp_path / "dm_photos_ipc1" / "version_0"
-    assert distilled.evaluate(folder, distilled.train(epochs=1)) >= 0
+    with pytest.warns(UserWarning, match="has no test folder: testing on the 0.2 of each class"):
+        assert distilled.evaluate(folder, _always_the_first) == 33.333
+    merged = dd.merge([distilled])
+    assert merged.recipe["crop"]  # test images are treated as those that were distilled
+    assert merged.evaluate(folder, _always_the_first) == 33.333
 
 
 @pytest.mark.parametrize("names", [True, False])
@@ -139,6 +143,37 @@ def test_errors_are_in_words_of_python(source, options, words, tmp_path):
         dd.distill(source, root=tmp_path, **{**OPTIONS, **options})
     assert "--" not in str(caught.value)
     assert "model." not in str(caught.value)
+
+
+def test_broken_files_of_a_folder_are_left_out_beside_a_test_set(folder):
+    (folder / "a" / "broken.png").write_bytes(b"none")
+    options = {"image_size": 8, "on_unreadable": "skip"}
+    with pytest.warns(UserWarning, match="cannot be read"):
+        assert len(FromDataset(folder, _photos(), **options).load("train")[1]) == 12
+    with pytest.raises(UserError, match="for the files of a folder"):
+        FromDataset(TENSORS, **options)
+
+
+def test_labels_and_class_names_as_other_libraries_give_them():
+    images, labels = TENSORS
+    for given in (list(labels), list(labels.numpy()), tuple(labels.tolist()), _Column(labels.numpy())):
+        read = read_source((images, given), "train", class_names=np.array(["a", "b"]))
+        assert torch.equal(read.labels, labels)
+        assert read.class_names == ("a", "b")
+    assert FromDataset((images, labels), class_names=np.array(["a", "b"])).class_names == ("a", "b")
+
+
+class _Column(list):
+    """A column of a table, as pandas has them."""
+
+    def to_numpy(self):
+        return np.array(self)
+
+
+def test_resizing_stays_in_the_range_of_the_pixels():
+    """Rounding gives white images 1 + 5e-7."""
+    white = torch.ones(2, 3, 97, 100)
+    assert read_source((white, torch.arange(2)), "train", image_size=20).images.unique().tolist() == [255]
 
 
 def test_a_folder_takes_no_class_names(folder, tmp_path):

@@ -62,7 +62,7 @@ def test_no_classes_are_refused():
 def test_one_class_needs_no_list():
     names = tuple(map(str, range(11)))
     whole = _distilled(names, [1] * 11)
-    for given in ("10", 10, np.int64(10)):
+    for given in ("10", 10, np.int64(10), torch.tensor(10)):
         assert whole.select(given).info["selected"] == ["10"]
 
 

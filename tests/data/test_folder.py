@@ -68,6 +68,26 @@ def test_train_and_test_folders(tmp_path, write_folder, train, name):
     assert data.test_images.unique().tolist() == [3]
 
 
+@pytest.mark.parametrize("part", ["test", "Val"])
+def test_a_test_folder_beside_the_classes_is_no_class(tmp_path, write_folder, part):
+    files = {f"{kind}/{i}.png": rgb(i) for kind in ("cat", "dog") for i in range(2)} | {f"{part}/dog/3.png": rgb(9)}
+    data = ImageFolder(str(write_folder(tmp_path, files)))
+    data.setup()
+    assert data.class_names == ("cat", "dog")
+    assert (data.test_images.unique().tolist(), data.test_labels.tolist()) == ([9], [1])
+
+
+def test_a_class_may_be_called_test(tmp_path, write_folder):
+    files = {f"{kind}/{i}.png": rgb(1) for kind in ("cat", "test", "val/of 2020") for i in range(2)}
+    assert ImageFolder(str(write_folder(tmp_path, files))).class_names == ("cat", "test", "val")
+
+
+def test_images_beside_the_train_folder_are_named(tmp_path, write_folder):
+    files = {f"{place}/1.png": rgb(1) for place in ("train/cat", "train/dog", "test/cat", "bird")}
+    with pytest.warns(UserWarning, match="are left out: those in bird"):
+        ImageFolder(str(write_folder(tmp_path, files)))
+
+
 def test_class_called_train(tmp_path, write_folder):
     files = {f"{kind}/{i}.png": rgb(1) for kind in ("car", "train") for i in range(2)}
     assert ImageFolder(str(write_folder(tmp_path, files))).class_names == ("car", "train")

@@ -168,6 +168,23 @@ def test_folders_of_the_parts_of_one_set(tmp_path, write_parquet, picture):
     assert (data.train_images.unique().tolist(), data.test_images.unique().tolist()) == ([1], [2])
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("crash_test-train-0", "crash_test-test-0"),
+        ("train_without_test", "test"),
+        ("train/part-0", "test/part-0"),
+        ("default/train/0000", "default/test/0000"),
+    ],
+)
+def test_a_file_is_of_one_part(tmp_path, write_parquet, picture, train, test):
+    for name, value in ((train, 1), (test, 2)):
+        write_parquet(tmp_path / f"{name}.parquet", [picture(value)] * 2, [0, 1])
+    data = Parquet(str(tmp_path))
+    data.setup()
+    assert (data.train_images.unique().tolist(), data.test_images.unique().tolist()) == ([1], [2])
+
+
 def test_labels_that_are_lists(tmp_path, write_parquet, picture):
     root = write_both(write_parquet, tmp_path, [picture()] * 2, [[0, 1], [1]])
     with pytest.raises(UserError, match="holds no numbers or texts"):

@@ -148,6 +148,14 @@ def test_a_network_learns_where_no_gradients_are_kept(outside):
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
+def test_testing_leaves_each_part_of_a_network_in_its_mode():
+    network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 2))
+    network[1].eval()  # frozen
+    distilled = _sides()
+    distilled.evaluate((distilled.images, distilled.labels), network)
+    assert [module.training for module in network] == [True, False, True]
+
+
 def test_another_network_than_the_recorded_one_is_not_taken_for_it():
     made_from = ConvNet((1, 8, 8), 2, width=4, depth=1).made_from
     record = {"step": 1, "protocol": "common", "epochs": 1, "network": "Mine", "split": "test", "num_networks": 1}

@@ -126,7 +126,8 @@ def find_data(
     configs = [info["config"]["data"] for info in infos if "data" in info.get("config", {})]
     recorded, options = _recorded(configs)
     if name and name != recorded:
-        options = {"channels": image_shape[0], "image_size": image_shape[1:]}
+        crop = bool(options.get("crop"))
+        options = {"channels": image_shape[0], "image_size": image_shape[1:], "crop": crop}
     elif configs:
         name = recorded
         if name == "FromDataset":
