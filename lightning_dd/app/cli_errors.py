@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from jsonargparse.typing import registered_types
 from lightning.pytorch.cli import LightningArgumentParser
+from torch import nn
 
 from lightning_dd.app import configs
 from lightning_dd.app.cli_help import PlainFormatter, arrange
@@ -147,6 +148,10 @@ def _unknown_class(found: re.Match, path: str, message: str, parser: Any) -> str
     except Exception as error:  # whatever the user's own code raises
         return f"The module {module} was found, but cannot be imported: {error}."
     classes = {each: value.__module__ for each, value in found_names if inspect.isclass(value)}
+    if name in classes and kind == "network" and issubclass(dict(found_names)[name], nn.Module):
+        return (
+            f"The network {found[1]} is a module of yours: give {_named(path)} Custom {_named(path)}.name {found[1]}."
+        )
     if name in classes:
         return f"The class {name} of the module {module} is no {kind}."
     own = [each for each, home in classes.items() if home == module]
@@ -245,7 +250,7 @@ EXPLANATIONS = (
         _out_of_range,
     ),
     (r"Problems parsing config", _not_yaml),
-    (r"the following arguments are required: ([\w., ]+)", _required),
+    (r"the following arguments are required: ([\w.]+\w(?:, [\w.]+\w)*)", _required),
     (r'expected "subcommand"|argument subcommand', _no_command),
     (r"(?:File does not exist|Path is not a file): '([^']+)'", _no_config),
     (r"Expected a path but (\S+) either not accessible or invalid", _unknown_class),

@@ -158,6 +158,7 @@ NETWORKS = {
     "FRePoNet": "FRePo's ConvNet, twice as wide in each block",
     "Torchvision": "any classifier of torchvision by its name: --evaluation.network.name mobilenet_v3_small",
     "Timm": "any classifier of timm by its name",
+    "Custom": "any module of yours by its path: --evaluation.network.name mymodule.Net",
 }
 
 PROTOCOLS = {

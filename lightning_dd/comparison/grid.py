@@ -20,6 +20,7 @@ from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.evaluation.protocols import find_protocol
 from lightning_dd.networks.named import named_network, sample_network
 from lightning_dd.training.data import content_digest
+from lightning_dd.training.pretrained import source_digest
 from lightning_dd.version import __version__
 
 
@@ -120,9 +121,10 @@ def fill(
     for network, count in networks.items():
         sample = sample_network(network, tuple(conditions.test_images.shape[1:]), conditions.num_classes)
         parameters = sum(p.numel() for p in sample.parameters())
+        code = {"code": own} if (own := source_digest(sample.written_in)) else {}  # of a user's network
         for row, candidate in enumerate(candidates):
             protocol = candidate.under(conditions.protocol_for(sample))
-            what = _what(candidate, network, protocol, conditions)
+            what = _what(candidate, network, protocol, conditions) | code
             done = cells.get(what).get("accuracies", {})
             missing = [index for index in range(count) if str(index) not in done]
             for index in missing:

@@ -3,6 +3,7 @@
 from lightning_dd.networks.base import Network
 from lightning_dd.networks.build import NetworkFactory, build
 from lightning_dd.networks.convnet import ConvNet
+from lightning_dd.networks.custom import Custom
 from lightning_dd.networks.dd_networks import AlexCifarNet, DDLeNet
 from lightning_dd.networks.external import Timm, Torchvision
 from lightning_dd.networks.frepo import FRePoNet
@@ -17,6 +18,7 @@ __all__ = [
     "AlexCifarNet",
     "AlexNet",
     "ConvNet",
+    "Custom",
     "DDLeNet",
     "FRePoNet",
     "LeNet",

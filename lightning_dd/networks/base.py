@@ -51,6 +51,11 @@ class Network(CheckedOptions, nn.Module):
         plain = json.loads(json.dumps(given, default=str))  # numbers of restricted types become Python's own
         return {"class_path": f"{type(self).__module__}.{type(self).__qualname__}", "init_args": plain}
 
+    @property
+    def written_in(self) -> type:
+        """The class whose code the network is, for what depends on it."""
+        return type(self)
+
     def trunk(self) -> Iterable[nn.Module]:
         """Return the modules that lead to the features, in order."""
         return self.blocks

@@ -12,16 +12,20 @@ from lightning_dd import networks
 from lightning_dd.errors import UserError
 from lightning_dd.networks.base import Network
 from lightning_dd.networks.build import NetworkFactory, sample
+from lightning_dd.networks.custom import module_class
 
 
 def named_network(name: str) -> NetworkFactory:
     """Return the factory of a compact name.
 
     Args:
-        name: a class of `lightning_dd.networks`, and behind a colon its options, joined by commas.
+        name: a class of `lightning_dd.networks`, or the path of a module's class, and behind a colon its options,
+            joined by commas.
 
     Raises:
         UserError: there is no such class or option, or an option has no value.
+
+    A path is the user's own word: `recorded_network`, which reads what files say, takes none.
 
     Example:
         >>> named_network("ConvNet:norm=none")((3, 32, 32), 10).description
@@ -33,17 +37,27 @@ def named_network(name: str) -> NetworkFactory:
     library, _, model = kind.partition(".")
     if library in ("torchvision", "timm") and model:
         raise UserError(f"Networks of {library} are {library.capitalize()}:name={model.rpartition('.')[2]} here.")
+    if model:
+        module_class(kind)
+        return functools.partial(networks.Custom, name=kind, options=_options(name, rest))
     if kind not in known:
         near = difflib.get_close_matches(kind, known, n=1)
         raise UserError(f"There is no network '{kind}'{f'; did you mean {near[0]}' if near else f' among {known}'}.")
+    options = _options(name, rest)
+    for option in options:
+        _check_option(kind, option)
+    return functools.partial(getattr(networks, kind), **options)
+
+
+def _options(name: str, rest: str) -> dict[str, Any]:
+    """Return the options of a compact name, which stand behind its colon."""
     options = {}
     for part in rest.split(",") if rest else []:
         option, equals, value = part.partition("=")
         if not equals or not value:
             raise UserError(f"'{part}' of network {name} is not OPTION=VALUE, as in ConvNet:norm=none.")
         options[option] = yaml.safe_load(value)
-        _check_option(kind, option)
-    return functools.partial(getattr(networks, kind), **options)
+    return options
 
 
 def recorded_network(made_from: dict[str, Any]) -> NetworkFactory:
@@ -54,7 +68,8 @@ def recorded_network(made_from: dict[str, Any]) -> NetworkFactory:
     """
     module, _, name = made_from["class_path"].rpartition(".")
     if not module.startswith("lightning_dd.") or name not in networks.__all__:
-        raise UserError(f"The recorded network, {made_from['class_path']}, is none of lightning_dd.networks: give it.")
+        path = made_from["class_path"]
+        raise UserError(f"The recorded network, {path}, is none of lightning_dd.networks: give it, such as '{path}'.")
     return functools.partial(getattr(networks, name), **(made_from.get("init_args") or {}))
 
 

@@ -77,7 +77,7 @@ def trained_network(
         "seed": seed,
         "device": device.type,  # devices round
     }
-    if own := _source_digest(type(network)):
+    if own := source_digest(network.written_in):
         depends_on |= {"source": own, "options": network.made_from["init_args"]}  # which its text need not show
     cache = cache and own is not None
     depends_on |= {"shape": list(data.images.shape), "pixels and labels": data.digest}
@@ -88,7 +88,7 @@ def trained_network(
     return network.eval(), history
 
 
-def _source_digest(kind: type) -> str | None:
+def source_digest(kind: type) -> str | None:
     """Return a digest of the files in which a user's network and what it inherits from stand; empty for this package's.
 
     A network whose modules are called alike may compute otherwise. None where there are no files, as in a notebook.

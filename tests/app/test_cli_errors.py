@@ -90,6 +90,12 @@ def test_plain_options(arguments, expected, parser):
         (["--model.clip", "0"], "--model.clip must be above 0, got 0."),
         (["--model.momentum", "1"], "--model.momentum must be from 0 up to but not including 1, got 1."),
         (["--model.network.depth", "0"], "--model.network.depth must be at least 1, got 0."),
+        (["--model.network", "Custom"], "Give --model.network.name, which has no default."),
+        (
+            ["--model.network", "tests.networks.own.Plain"],
+            "The network tests.networks.own.Plain is a module of yours: give --model.network Custom "
+            "--model.network.name tests.networks.own.Plain.",
+        ),
         (["--model.network", "ConvNett"], "There is no network 'ConvNett'; did you mean ConvNet."),
         (
             ["--model.network.depthh", "3"],

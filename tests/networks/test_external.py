@@ -1,15 +1,20 @@
-"""Networks of torchvision and timm, by name."""
+"""Networks of torchvision, timm and the user's own, by name."""
 
 import builtins
+import json
 from functools import partial
 
 import pytest
 import torch
 
+from lightning_dd.app.commands.evaluate import main as evaluate
 from lightning_dd.errors import UserError
 from lightning_dd.networks import Timm, Torchvision, build
 from lightning_dd.networks.base import has_batch_norm
+from lightning_dd.networks.named import named_network, recorded_network
+from lightning_dd.training.pretrained import source_digest
 from lightning_dd.training.sources import RandomNetworks, SourceContext
+from tests.networks.own import Plain
 
 
 def _generator(seed=0):
@@ -97,6 +102,37 @@ def test_timm():
     network = build(partial(Timm, name="resnet18"), (1, 32, 32), 7, _generator()).eval()
     assert network.features(torch.zeros(2, 1, 32, 32)).shape == (2, 512)
     assert network(torch.zeros(2, 1, 32, 32)).shape == (2, 7)
+
+
+def test_a_network_of_ones_own_is_drawn_from_the_key_and_has_features():
+    factory = named_network("tests.networks.own.Plain")
+    network, again = (build(factory, (1, 8, 8), 7, _generator(3)) for _ in range(2))
+    images = torch.rand(2, 1, 8, 8)
+    assert torch.equal(network(images), again(images))
+    assert network.features(images).shape == (2, 32)
+    assert source_digest(network.written_in) == source_digest(Plain)
+    with pytest.raises(
+        UserError, match=r"is none of lightning_dd\.networks: give it, such as 'tests.networks.own.Plain'"
+    ):
+        recorded_network(network.made_from)
+
+
+def test_a_network_of_ones_own_in_distilling_evaluating_and_tables(fit, product, tmp_path):
+    own = "tests.networks.own.Plain"
+    names = [
+        word
+        for room in ("model", "evaluation")
+        for word in (f"--{room}.network", "Custom", f"--{room}.network.name", own)
+    ]
+    evaluation = ["--evaluation.enabled", "true", "--evaluation.num_networks", "1", "--evaluation.epochs", "1"]
+    assert fit(*names, *evaluation, "--trainer.max_steps", "1") == 0
+    distilled = product()
+    assert distilled.info["evaluations"][-1]["network"] == own
+    assert "Plain" in str(distilled.train(own, epochs=1))
+    table = ["--networks", f"{own}:width=2", "--num_networks", "1", "--epochs", "1", "--out", str(tmp_path / "out")]
+    assert evaluate([str(distilled.folder), *table]) == 0
+    (kept, *_) = json.loads((tmp_path / "out" / "cells.json").read_text())["cells"].values()
+    assert kept["what"]["code"] == source_digest(Plain)  # another one, and the cell is measured anew
 
 
 @pytest.mark.parametrize("option", [pytest.param("--evaluation.network", marks=pytest.mark.slow), "--model.network"])

@@ -20,6 +20,8 @@ from lightning_dd.runtime.options import PositiveInt
         ("AlexNet:norm=instance", "AlexNet (norm instance)"),
         ("ResNet18:norm=batch", "ResNet18 (norm batch)"),
         ("Torchvision:name=mobilenet_v3_small", "torchvision mobilenet_v3_small"),
+        ("tests.networks.own.Plain", "tests.networks.own.Plain"),
+        ("tests.networks.own.Plain:width=4", "tests.networks.own.Plain (width 4)"),
     ],
 )
 def test_names(name, description):
@@ -34,6 +36,9 @@ def test_names(name, description):
         ("Convnet", "did you mean ConvNet"),
         ("torchvision.models.resnet18", "Networks of torchvision are Torchvision:name=resnet18 here"),
         ("Network", "There is no network 'Network'"),
+        ("nowhere.Net", "'nowhere.Net' cannot be imported: No module named 'nowhere'"),
+        ("tests.networks.own.Nett", "There is no network 'tests.networks.own.Nett': give the path of a class"),
+        ("tests.networks.own.Plain:breadth=4", "cannot be made from these options: .*breadth"),
         ("ConvNet:norm", "not OPTION=VALUE"),
         ("ConvNet:norm=group_norm", "norm must be one of none, instance"),
         ("ConvNet:nomr=none", "ConvNet has no option nomr; did you mean norm"),

@@ -250,7 +250,7 @@ class Own(ConvNet):
         module = importlib.import_module(f"own{index}")
         digests.append(_source(partial(module.Own, width=8, depth=2)).state_dict())
     assert digests[0] == digests[1] != digests[2]
-    assert pretrained._source_digest(ConvNet) == ""
+    assert pretrained.source_digest(ConvNet) == ""
 
 
 def test_options_of_a_network_of_the_users_are_seen_where_its_text_does_not_show_them(tmp_path, monkeypatch):
