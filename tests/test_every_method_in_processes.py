@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lightning_dd.app import names
 from lightning_dd.app.cli import main
 
 CONF = Path(__file__).parent / "conf"
@@ -25,12 +26,14 @@ PRETRAINED = ["--model.num_networks", "2", "--model.network_epochs", "1"]
 WITH_TILES = {  # method, its configuration and options
     **{method: (method, options) for method, options in METHODS.items()},
     "datm": ("mtt", ["--model", "DATM", *METHODS["mtt"], "--model.largest_loss", "null"]),
+    "tesla": ("mtt", ["--model", "TESLA", *METHODS["mtt"]]),
     "dance": ("dm", ["--model", "DANCE", *PRETRAINED]),
     "ncfm": ("dm", ["--model", "NCFM", *PRETRAINED, "--model.frequencies", "16"]),
     "dsdm": ("dm", ["--model", "DSDM", *PRETRAINED, "--model.history_from", "1"]),
     "idm": ("dm", ["--model", "IDM", "--model.every", "2", "--model.network_steps", "2"]),
     "datadam": ("dm", ["--model", "DataDAM"]),
     "idc": ("dc", ["--model", "IDC", "--model.n_data", "48", "--model.synthetic_per_class", "6"]),
+    "accdd": ("dc", ["--model", "AccDD", "--model.n_data", "48", *PRETRAINED]),
     "dream": ("dc", ["--model", "DREAM", "--model.n_data", "48", "--model.every", "2", "--model.init", "real"]),
     "ratbptt": ("dd", ["--model", "RaTBPTT", "--model.window", "2", "--model.augmentation", "null"]),
 }
@@ -39,6 +42,11 @@ FREQUENCIES = ["--model.codec", "Frequencies", "--model.codec.keep", "20"]
 IMAGES = "synthetic.codec.images"
 DOUBLE = ["--trainer.precision", "64-true"]
 pytestmark = [pytest.mark.ddp, pytest.mark.slow]
+
+
+def test_no_method_is_left_out():
+    """Those that choose real images, and experts, take no steps."""
+    assert {*WITH_TILES, "coreset", "rded", "experts"} == {name.lower() for name in names.METHODS}
 
 
 @pytest.fixture(scope="module")

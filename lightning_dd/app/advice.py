@@ -7,8 +7,11 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 
 from lightning_dd.artifact.shipped import folders
+from lightning_dd.callbacks import Evaluation
+from lightning_dd.callbacks.find import find
 from lightning_dd.comparison.records import TITLES, commands
 from lightning_dd.errors import UserError
+from lightning_dd.evaluation import find_protocol
 from lightning_dd.methods import Distiller
 from lightning_dd.runtime.precision import Float32Fallback
 from lightning_dd.training.data import NOT_MIRRORED
@@ -30,6 +33,7 @@ def advice(trainer: Trainer, module: LightningModule, spell: Callable[[str], str
         return emulated
     steps, data = trainer.max_steps, trainer.datamodule.name
     found = [*emulated, _start(steps, module), _mirrored(module, data), _shorter(steps, module, data)]
+    found += [_left_out(module), _unused_labels(trainer, module)]
     sentences = [UserError(each) for each in found if each]
     return [sentence.worded(spell) if spell else str(sentence) for sentence in sentences]
 
@@ -50,6 +54,27 @@ def _mirrored(module: Distiller, data: str) -> str | None:
     chains = ([name for name in chain.split("+") if name != "flip"] for chain in strategy.split("_"))
     without = "_".join("+".join(chain) for chain in chains if chain) or "null"
     return f"The augmentation mirrors digits: {{augmentation}} {without} does not."
+
+
+def _left_out(module: Distiller) -> str | None:
+    """Return what is learned besides images and labels and not written, so that networks do not see it."""
+    names = [name for name, _ in module.named_parameters() if not name.startswith("synthetic.")]
+    kind = type(module)
+    if not names or (kind.recipe, kind.recipe_tensors) != (Distiller.recipe, Distiller.recipe_tensors):
+        return None
+    return f"What is learned besides images and labels ({', '.join(names)}) is in no file: recipe_tensors() says it."
+
+
+def _unused_labels(trainer: Trainer, module: Distiller) -> str | None:
+    """Return a protocol that uses the labels that are learned, where the run's takes class indices."""
+    labels, evaluation = module.synthetic.labels, find(trainer, Evaluation)
+    name = (evaluation and evaluation.protocol) or module.protocol
+    if not labels.learned or find_protocol(name).labels != "hard":
+        return None
+    other = "frepo" if labels.kind == "targets" else "common_soft"
+    return (
+        f"Protocol {name} takes class indices and not the learned labels: {{evaluation.protocol}} {other} takes these."
+    )
 
 
 def _shorter(steps: int, module: Distiller, data: str) -> str | None:

@@ -59,6 +59,10 @@ def with_own_config(words: Sequence[str]) -> list[str]:
         runs = [newest_run(given, CONFIG)] if given.is_dir() else []
     found = [*runs, *(path for folder in list(given.resolve().parents)[:2] if (path := folder / CONFIG).is_file())]
     if not any(found) and given.is_dir():
+        if checkpoint:
+            raise UserError(
+                f"{given} was made from Python, without a {CONFIG}: give --model, its options and --data too."
+            )
         raise UserError(f"The folder {given} is no run's: it holds no {CONFIG}; give that of one run, `version_N`.")
     test = ["--evaluation.enabled", "true", "--evaluation.split", "test"]  # whatever the run had
     own = next((["--config", str(path), *test] for path in found if path), [])
@@ -120,7 +124,9 @@ def apply_checkpoint(config: Any, command: str) -> None:
         return
     ours = config.model
     if ours.class_path != saved["class_path"]:
-        theirs, mine = (path.rsplit(".", 1)[-1] for path in (saved["class_path"], ours.class_path))
+        paths = saved["class_path"], ours.class_path
+        theirs, mine = (path.rsplit(".", 1)[-1] for path in paths)
+        theirs, mine = paths if theirs == mine else (theirs, mine)
         raise UserError(f"The checkpoint was made with method {theirs}, but this run has method {mine}.")
     for name, value in (saved.get("init_args") or {}).items():
         given = _plain(ours.init_args.get(name))

@@ -151,6 +151,9 @@ def test_a_run_can_be_tested_by_its_folder_alone(fit, tmp_path, capsys):
     records = json.loads((folder / "test_results.json").read_text())
     assert len(records) == 2
     assert "--config" not in records[0]["command"]  # as it was given
+    (folder / "config.yaml").unlink()
+    assert main(["test", "--ckpt_path", str(folder)]) == 1
+    assert "was made from Python, without a config.yaml: give --model" in capsys.readouterr().err
 
 
 def test_the_config_of_a_test_is_that_of_the_checkpoints_run(tmp_path):

@@ -10,6 +10,8 @@ from PIL import Image
 from lightning_dd.app.advice import advice
 from lightning_dd.app.cli import main
 from lightning_dd.data.decoding import MODES, Decoding, conversions
+from lightning_dd.artifact.labels import Labels
+from lightning_dd.callbacks import Evaluation
 from lightning_dd.methods import DM
 
 OPTIONS = """--model.ipc 1 --model.network.width 4 --model.network.depth 1 --model.real_per_class 2
@@ -90,7 +92,7 @@ class _Run:
     """What advice looks at."""
 
     def __init__(self, steps, data):
-        self.max_steps, self.precision_plugin = steps, None
+        self.max_steps, self.precision_plugin, self.callbacks = steps, None, []
         self.datamodule = type("Data", (), {"name": data})
 
 
@@ -121,3 +123,29 @@ def test_a_shorter_run_is_told_where_a_record_knows_one(data, steps, words):
 def test_mirrored_digits_are_told(data, augmentation, instead):
     said = advice(_Run(300, data), DM(ipc=1, augmentation=augmentation, image_shape=(1, 28, 28)))
     assert said == ([f"The augmentation mirrors digits: augmentation {instead} does not."] if instead else [])
+
+
+class _Learned(DM):
+    """Labels and a scale are learned, as a new method may have them."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.synthetic.labels = Labels(torch.zeros(10, 10), "logits", learned=True)
+        self.scale = torch.nn.Parameter(torch.ones(10))
+
+
+class _Written(_Learned):
+    def recipe_tensors(self):
+        return {"scale": self.scale}
+
+
+def test_what_is_learned_and_reaches_no_network_is_told():
+    module, run = _Learned(ipc=1, image_shape=(1, 28, 28)), _Run(300, "photos")
+    file, labels = advice(run, module)
+    assert file.startswith("What is learned besides images and labels (scale) is in no file")
+    assert labels.startswith(
+        "Protocol dm takes class indices and not the learned labels: evaluation.protocol common_soft"
+    )
+    run.callbacks = [Evaluation(protocol="common_soft")]
+    assert advice(run, module) == [file]
+    assert advice(run, _Written(ipc=1, image_shape=(1, 28, 28))) == []

@@ -7,13 +7,23 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from lightning_dd.app import names
 from lightning_dd.app.cli import main
 from lightning_dd.artifact.dataset import load
 
 CONF = Path(__file__).parents[1] / "conf"
 TILES = ["--model.codec", "Tiles", "--model.codec.factor", "2"]
 FREQUENCIES = ["--model.codec", "Frequencies", "--model.codec.keep", "20"]
-METHODS = {"DM": "dm", "DC": "dc", "DSA": "dsa", "MTT": "mtt", "DATM": "mtt", "FRePo": "frepo", "KIP": "kip"}
+METHODS = {
+    "DM": "dm",
+    "DC": "dc",
+    "DSA": "dsa",
+    "MTT": "mtt",
+    "DATM": "mtt",
+    "TESLA": "mtt",
+    "FRePo": "frepo",
+    "KIP": "kip",
+}
 METHODS |= {"DD": "dd", "RaTBPTT": "dd", "Coreset": "dm"}
 METHODS |= dict.fromkeys(("IDC", "DREAM", "AccDD"), "dc")
 METHODS |= dict.fromkeys(("DANCE", "DSDM", "IDM", "NCFM", "DataDAM"), "dm")
@@ -30,10 +40,15 @@ OPTIONS = {
     "DATM": ["--model.largest_loss", "null"],
     "RaTBPTT": ["--model.window", "2", "--model.augmentation", "null"],
 }
-SLOW = ("DSA", "DATM", "RaTBPTT", "DREAM", "AccDD", "NCFM", "DSDM", "DataDAM")
+SLOW = ("DSA", "DATM", "TESLA", "RaTBPTT", "DREAM", "AccDD", "NCFM", "DSDM", "DataDAM")
 """Methods whose steps are those of others here, but for what their own tests show."""
 CASES = [pytest.param(method, TILES, marks=[pytest.mark.slow] if method in SLOW else []) for method in METHODS]
 CASES += [("DM", FREQUENCIES), pytest.param("MTT", FREQUENCIES, marks=pytest.mark.slow)]
+
+
+def test_no_method_is_left_out():
+    """RDED and experts have no steps to resume."""
+    assert {*METHODS, "RDED", "Experts"} == {*names.METHODS}
 
 
 def _run(method: str, codec: list[str], experts: Path, root: Path, *options: str) -> int:
