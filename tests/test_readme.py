@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lightning_dd.app import names
 from lightning_dd.artifact.dataset import load
 from lightning_dd.comparison.records import TITLES, figure, method_of
 from lightning_dd.coresets import random_real
@@ -19,6 +20,11 @@ README = (ROOT / "README.md").read_text()
 
 
 RUN = "runs/dm_digits_ipc1/version_0"
+
+
+def test_the_table_of_methods_has_them_all():
+    listed = re.findall(r"^\| `(\w+)` \|", README.split("## Methods")[1].split("\n## ")[0], re.MULTILINE)
+    assert sorted(listed) == sorted({*names.METHODS} - {"Experts"})
 
 
 @pytest.fixture(scope="module")

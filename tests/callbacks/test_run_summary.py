@@ -9,9 +9,9 @@ from PIL import Image
 
 from lightning_dd.app.advice import advice
 from lightning_dd.app.cli import main
-from lightning_dd.data.decoding import MODES, Decoding, conversions
 from lightning_dd.artifact.labels import Labels
 from lightning_dd.callbacks import Evaluation
+from lightning_dd.data.decoding import MODES, Decoding, conversions
 from lightning_dd.methods import DM
 
 OPTIONS = """--model.ipc 1 --model.network.width 4 --model.network.depth 1 --model.real_per_class 2

@@ -84,7 +84,7 @@ def test_a_codec_of_twenty_five_lines(strangers, fit, product):
 
 
 CONTRIBUTING = Path(__file__).resolve().parents[2] / "CONTRIBUTING.md"
-MEANS = CONTRIBUTING.read_text().split("```python\n")[1].split("```")[0]
+MEANS, UNROLLED = (part.split("```")[0] for part in CONTRIBUTING.read_text().split("```python\n")[1:3])
 OF_MEANS = """
 
 
@@ -129,6 +129,19 @@ def test_a_method_is_its_sampling_and_its_objective(fit, product, capsys):
     assert (made.info["paper"], made.info["published_steps"], made.recipe["protocol"]) == ("", None, "common")
     assert fit("--model", "means.Means", "--trainer.max_steps", "-1") == 1
     assert "Means has no published number of steps: give --trainer.max_steps." in capsys.readouterr().err
+
+
+def test_soft_labels_at_a_rate_of_their_own_and_an_unrolled_training(fit, product, tmp_path, monkeypatch, capsys):
+    (tmp_path / "unrolled.py").write_text(UNROLLED)
+    monkeypatch.syspath_prepend(tmp_path)
+    options = ["--model", "unrolled.Unrolled", "--model.label_lr", "1", "--trainer.max_steps", "2"]
+    assert fit(*options) == 0
+    made = product(name="unrolled_digits_ipc1")
+    assert made.recipe["protocol"] == "common_soft"
+    assert not torch.equal(made.labels, made.labels.round())
+    assert "advice" not in capsys.readouterr().out
+    assert fit(*options, "--model.networks", "RandomNetworks") == 1
+    assert "and Unrolled needs initial weights" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("means")
