@@ -274,8 +274,8 @@ def refuse_bases(config: Any) -> None:
         module, _, name = (getattr(given, "class_path", None) or "").rpartition(".")
         if module.partition(".")[0] == "lightning_dd" and name not in TOPICS[option]:
             kind, known = KINDS_OF_CLASSES.get(option, option), ", ".join(TOPICS[option])
-            new = f" (a new {kind} stands in app/names.py too)" if option == "model" else ""
-            raise UserError(f"{name} is what every {kind} is made from, but none itself; there are {known}{new}.")
+            new = f"a new {kind} stands in app/names.py too"
+            raise UserError(f"{name} is what every {kind} is made from, but none itself; there are {known} ({new}).")
 
 
 def _options(parser: Any) -> list[str]:

@@ -5,9 +5,11 @@ import inspect
 from lightning_dd import data, methods, networks
 from lightning_dd.app import names
 from lightning_dd.app.costs.worker import known_methods
+from lightning_dd.artifact.codecs import Codec
 from lightning_dd.data import ImageData
 from lightning_dd.evaluation import PROTOCOLS
 from lightning_dd.methods.task import Task
+from lightning_dd.training.sources import NetworkSource
 
 
 def _classes(room, parent):
@@ -40,3 +42,15 @@ def test_data():
 def test_networks_and_protocols():
     assert set(names.NETWORKS) == {*networks.__all__} - {"Network", "NetworkFactory", "build"}
     assert names.PROTOCOLS.keys() == PROTOCOLS.keys()
+
+
+def test_codecs_and_sources_that_can_be_asked_for():
+    assert names.CODECS.keys() == {kind.__name__ for kind in _below(Codec)}
+    methods_own = {"NoNetworks", "InitialWeights", "ExpertSegments", "RandomWalk"}  # or for measuring costs
+    assert names.SOURCES.keys() == {kind.__name__ for kind in _below(NetworkSource)} - methods_own
+
+
+def _below(parent):
+    """Return the classes of the package below one, however far."""
+    found = {each for kind in parent.__subclasses__() for each in (kind, *_below(kind))}
+    return {kind for kind in found if kind.__module__.startswith("lightning_dd.")}
