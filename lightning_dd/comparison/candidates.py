@@ -52,17 +52,21 @@ class Candidate:
 
 
 def from_sets(name: str, sets: list[DistilledDataset], wanted: Regime) -> list[Candidate]:
-    """Return the rows of a distilled set, or of several of one experiment: networks cycle through them.
+    """Return the rows of a distilled set, or of several of one experiment: networks cycle through those of one number.
 
     Their shapes and kinds of label agree. Soft ones have two rows where the protocol wants hard labels: both are fair.
     """
-    first = sets[0]
-    soft = first.label_kind != "index"
+    soft = sets[0].label_kind != "index"
     regimes: list[Regime] = [wanted]
     if wanted in ("hard", "soft"):
         regimes = ["hard", "soft"] if wanted == "hard" and soft else ["soft" if soft else "hard"]
+    by_number = {each.ipc: [other for other in sets if other.ipc == each.ipc] for each in sets}
+    return [_row_of(name, alike, regime) for alike in by_number.values() for regime in regimes]
+
+
+def _row_of(name: str, sets: list[DistilledDataset], regime: Regime) -> Candidate:
     key = {"sets": [fingerprint(each) for each in sets]}
-    return [Candidate(name, first.ipc, regime, key, lambda index: sets[index % len(sets)]) for regime in regimes]
+    return Candidate(name, sets[0].ipc, regime, key, lambda index: sets[index % len(sets)])
 
 
 @dataclass(frozen=True)

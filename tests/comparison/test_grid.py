@@ -152,6 +152,9 @@ def test_networks_take_the_sets_of_one_file_in_turns(data):
     sets = [_set(data), _set(data, images=_set(data).images * 0.5)]
     (row,) = from_sets("res", sets, "hard")
     assert [row.make(index) for index in range(3)] == [sets[0], sets[1], sets[0]]
+    larger = _set(data, per_class=2)
+    rows = from_sets("res", [*sets, larger], "hard")
+    assert [(row.ipc, row.make(1)) for row in rows] == [(1, sets[1]), (2, larger)]
 
 
 def test_real_images_are_prepared_like_the_set_and_fresh_for_each_network(data):
