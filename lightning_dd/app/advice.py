@@ -33,7 +33,7 @@ def advice(trainer: Trainer, module: LightningModule, spell: Callable[[str], str
         return emulated
     steps, data = trainer.max_steps, trainer.datamodule.name
     found = [*emulated, _start(steps, module), _mirrored(module, data), _shorter(steps, module, data)]
-    found += [_left_out(module), _unused_labels(trainer, module)]
+    found += [_left_out(module), _unused_labels(trainer, module), _without_effect(module)]
     sentences = [UserError(each) for each in found if each]
     return [sentence.worded(spell) if spell else str(sentence) for sentence in sentences]
 
@@ -75,6 +75,16 @@ def _unused_labels(trainer: Trainer, module: Distiller) -> str | None:
     return (
         f"Protocol {name} takes class indices and not the learned labels: {{evaluation.protocol}} {other} takes these."
     )
+
+
+def _without_effect(module: Distiller) -> str | None:
+    """Return options of the method's own networks beside other ones, or that nothing is compiled."""
+    if module.given_networks is not None and module.network_options:
+        names = ", ".join(f"{{{name}}}" for name in module.network_options)
+        return f"{{networks}} takes the place of the method's own, of which {names} speak: these have no effect."
+    if module.compile_objective and not getattr(module, "recompute", True):
+        return "Unrolled steps are compiled only where {recompute} is true."
+    return None
 
 
 def _shorter(steps: int, module: Distiller, data: str) -> str | None:

@@ -16,7 +16,7 @@ from lightning_dd.augmentation.cutmix import cutmix
 from lightning_dd.augmentation.resized_crop import crop_boxes, draw_boxes, mirror_some, shuffle_patches
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation.protocol import Protocol
-from lightning_dd.networks import Network
+from lightning_dd.networks import ConvNet, Network
 from lightning_dd.networks.build import sample
 from lightning_dd.networks.named import recorded_network
 from lightning_dd.training.data import NOT_MIRRORED
@@ -25,8 +25,13 @@ from lightning_dd.training.loop import Augmentation, mini_batches
 RATIO = (3 / 4, 4 / 3)
 """Width over height of a crop."""
 BATCHES = {10: 10, 100: 50}
-"""The published images in a step by the largest number of images in a set that has so many; larger sets have 100."""
+"""Images in a step by the largest number of images of ten classes that have so many; larger sets have `LARGEST_BATCH`.
+
+A hundred classes have twice as many in a step, by the same numbers of each class.
+"""
 LARGEST_BATCH = 100
+RATES = {"AlexNet": 1e-4, "VGG11": 5e-4, "efficientnet_b0": 2e-3, "mobilenet_v2": 2.5e-3, "vit": 1e-4, "swin": 1e-4}
+"""Learning rates of networks that have not the usual one, by how their name begins."""
 _NO_TEACHER = (
     "{evaluation.protocol} kd takes labels from the teacher of a set, and this one brings none: distil with RDED, or "
     "use another protocol."
@@ -46,6 +51,7 @@ class KDProtocol(Protocol):
 
     Attributes:
         batch_size: None takes the published number for the number of images; see `BATCHES`.
+        classes: 10, or 100 for the published number of sets that have so many.
         temperature: T, by which logits are divided; the loss is not multiplied by its square, as published.
         factor: patches along a side of an image, of the set's recipe; 1 shuffles none.
         smallest_crop: least share of the image in a crop, 1 / factor; 1 crops nothing.
@@ -62,14 +68,17 @@ class KDProtocol(Protocol):
     factor: int = 1
     smallest_crop: float = 1.0
     teacher: str = ""
+    classes: int = 10
 
     def for_data(self, data: str, network: nn.Module | None) -> "KDProtocol":
-        """Return the protocol for a data set: digits are not mirrored; the two sets have the numbers of the ConvNet."""
-        if data in NOT_MIRRORED:
-            return replace(self, augmentation="patches_crop_cutmix")
-        if data == "cifar100":
+        """Return the protocol for a data set, of which digits are not mirrored, and for a network, None the ConvNet."""
+        name = getattr(network, "name", type(network).__name__)
+        rate = next((rate for start, rate in RATES.items() if name.startswith(start)), self.learning_rate)
+        if data == "cifar100" and isinstance(network, ConvNet | None):
             return replace(self, batch_size=25, learning_rate=2e-3)
-        return replace(self, batch_size=100) if data == "tiny_imagenet" else self
+        batch = {"cifar100": {"classes": 100}, "tiny_imagenet": {"batch_size": 100}}.get(data, {})
+        views = {"augmentation": "patches_crop_cutmix"} if data in NOT_MIRRORED else {}
+        return replace(self, learning_rate=rate, **batch, **views)
 
     def bind(self, recipe: dict[str, Any]) -> "KDProtocol":
         """Return the protocol with the set's teacher and factor.
@@ -155,8 +164,8 @@ class KDProtocol(Protocol):
         return torch.optim.AdamW(groups, self.learning_rate)
 
     def _batch(self, num_images: int) -> int:
-        found = (batch for most, batch in BATCHES.items() if num_images <= most)
-        return self.batch_size or next(found, LARGEST_BATCH)
+        found = (batch for most, batch in BATCHES.items() if num_images * 10 <= most * self.classes)
+        return self.batch_size or next(found, LARGEST_BATCH) * (2 if self.classes == 100 else 1)
 
 
 def teacher_recipe(network: Network, tensors: dict[str, Tensor]) -> dict[str, Any]:

@@ -233,6 +233,15 @@ class DCProtocol(Protocol):
 
 
 @dataclass(frozen=True)
+class CommonProtocol(Protocol):
+    """The same for all sets, whatever operations they were distilled with."""
+
+    def augment(self, strategy: str | None) -> Augmentation | None:
+        """Return the protocol's own augmentation of each mini-batch."""
+        return super().augment(None)
+
+
+@dataclass(frozen=True)
 class LearnedLRProtocol(Protocol):
     """MTT's and DATM's: the set's learned step size in place of the learning rate, which sets without one keep."""
 

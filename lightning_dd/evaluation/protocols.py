@@ -10,11 +10,11 @@ from lightning_dd.evaluation.frepo import FRePoProtocol
 from lightning_dd.evaluation.kd import KDProtocol
 from lightning_dd.evaluation.kernel import KernelProtocol
 from lightning_dd.evaluation.learned_schedule import LearnedScheduleProtocol
-from lightning_dd.evaluation.protocol import DCProtocol, LearnedLRProtocol, Protocol
+from lightning_dd.evaluation.protocol import CommonProtocol, DCProtocol, LearnedLRProtocol, Protocol
 
 _DC = DCProtocol("dc", "Dataset Condensation with Gradient Matching (arXiv 2006.05929)", 300)
 _DATM = "Difficulty-Aligned Trajectory Matching (arXiv 2310.05773)"
-_DCBENCH_DSA = "DC-BENCH (arXiv 2207.09639), with DSA by the operations of the set (there always all six)"
+_DCBENCH_DSA = "DC-BENCH (arXiv 2207.09639), with DSA, always by all six operations"
 _NCFM = "Neural Characteristic Function (arXiv 2502.20653)"
 _FIFTHS = (1 / 5, 2 / 5, 3 / 5, 4 / 5)
 _COMMON = "for comparing methods: DSA augmentation for all, "
@@ -36,9 +36,9 @@ PROTOCOLS = {
         CutMixProtocol("ncfm", _NCFM, 2000, learning_rate=1e-3, batch_size=128, drops=_FIFTHS, drop=0.5, adam=True),
         KDProtocol("kd", "RDED (arXiv 2312.03526): a teacher's labels for every augmented view", 300),
         Protocol("dcbench", "DC-BENCH (arXiv 2207.09639), without augmentation", 300),
-        Protocol("dcbench_dsa", _DCBENCH_DSA, 1000, "dsa"),
-        Protocol("common", f"{_COMMON}hard labels", 1000, "dsa"),
-        Protocol("common_soft", f"{_COMMON}soft labels where a set has them", 1000, "dsa", labels="soft"),
+        CommonProtocol("dcbench_dsa", _DCBENCH_DSA, 1000, "dsa"),
+        CommonProtocol("common", f"{_COMMON}hard labels", 1000, "dsa"),
+        CommonProtocol("common_soft", f"{_COMMON}soft labels where a set has them", 1000, "dsa", labels="soft"),
     )
 }
 

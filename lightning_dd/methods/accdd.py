@@ -23,6 +23,7 @@ class AccDD(IDC):
 
     paper = "Accelerating Dataset Distillation via Model Augmentation (CVPR 2023, arXiv 2212.06152)"
     published_steps = 50_000  # the official code's 500 networks; the paper has curves
+    network_options = (*IDC.network_options, "num_networks", "network_epochs", "perturbation")
 
     def __init__(
         self,

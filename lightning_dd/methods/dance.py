@@ -43,6 +43,7 @@ class DANCE(DM):
     paper = "Dual-View Distribution Alignment for Dataset Condensation (IJCAI 2024, arXiv 2406.01063)"
     published_steps = 10_000
     protocol = "dance"
+    network_options = ("num_networks", "network_epochs")
     pixel_lr = 0.01
     """The paper's learning rate of pixels in [0, 1], for each image of a class."""
     pretraining_recipe: Recipe = "dance"

@@ -49,7 +49,7 @@ class DC(ClassBalancedDistiller):
         batch_size: images in a step of that training.
         distance: `rowwise`, the paper's (1 - cosine for each output unit); `mse` or `cos` of all gradients together.
         class_chunk: classes in one batched gradient; trades time for memory without changing the result. None takes 1
-            on CPU, and on a GPU as many as have 2,560 real images together.
+            on CPU, and on a GPU as many as have 2,560 real images together; `compile` needs 1.
         real_chunk: real images in one forward, likewise; None takes all images of those classes.
         lr: learning rate of the images (the paper: 0.1; 0.01 for an MLP).
         **options: those of `ClassBalancedDistiller`.
@@ -57,6 +57,7 @@ class DC(ClassBalancedDistiller):
 
     paper = "Dataset Condensation with Gradient Matching (ICLR 2021, arXiv 2006.05929)"
     protocol = "dc"
+    network_options = ("inner_epochs", "lr_network", "batch_size")
     differentiates_weights = True
     memory_option = "{class_chunk}, {real_chunk} or {real_per_class}"
 

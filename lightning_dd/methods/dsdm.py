@@ -24,7 +24,8 @@ class DSDM(DANCE):
     `sum_c ||mean_T - mean_S||² + 50/F ||Cov_T - Cov_S||² + 0.2/F ||average of mean_S - mean_S||²`.
 
     Augmentation, storage, learning rate and clamping are those of `DANCE`, and so are the departures; there is no
-    cross-entropy, and networks stay at their last weights.
+    cross-entropy, and networks stay at their last weights. The average takes the means that are matched, where the
+    official code computes others after the update, under another draw.
 
     Args:
         covariance: weight of the second term, times F.

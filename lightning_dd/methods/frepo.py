@@ -62,6 +62,7 @@ class FRePo(Distiller):
     paper = "Dataset Distillation using Neural Feature Regression (NeurIPS 2022, arXiv 2206.00719)"
     published_steps = 500_000
     protocol = "frepo"
+    network_options = ("pool_size", "max_age", "pool_lr", "pool_batch")
     memory_option = "{real_chunk}, {synthetic_chunk} or {pool_size}"
     real_option = "real_batch"
 

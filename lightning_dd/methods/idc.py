@@ -64,6 +64,7 @@ class IDC(DC):
     paper = "Dataset Condensation via Efficient Synthetic-Data Parameterization (ICML 2022, arXiv 2205.14959)"
     published_steps = 200_000  # 2,000 networks
     protocol = "idc"
+    network_options = (*DC.network_options, "n_data", "momentum_network", "weight_decay_network", "cutmix")
 
     def __init__(
         self,
@@ -108,7 +109,7 @@ class IDC(DC):
     def source_context(self, **run: Any) -> SourceContext:
         """Return the context of networks, whose training has no cutout beside CutMix."""
         context = super().source_context(**run)
-        if self.augmentation is None or not self.cutmix:
+        if self.augmentation is None or not getattr(self.networks, "cutmix", 0):
             return context
         return replace(context, augment=self.augmentation.without("cutout"))
 
@@ -142,5 +143,5 @@ class IDC(DC):
 
     def after_update(self) -> None:
         """Keep pixel values in [0, 1] when the next network begins its life."""
-        if (self.iteration + 1) % self.outer_loops == 0:
+        if (self.iteration + 1) % getattr(self.networks, "lifetime", self.outer_loops) == 0:
             clamp_stored(self.synthetic.codec, self._bounds)

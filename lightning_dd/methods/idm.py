@@ -42,6 +42,7 @@ class IDM(DM):
     paper = "Improved Distribution Matching for Dataset Condensation (CVPR 2023, arXiv 2307.09742)"
     published_steps = 20_000
     protocol = "dm"
+    network_options = ("every", "network_steps")
 
     def __init__(
         self,

@@ -69,6 +69,8 @@ class Preparation(Resumable):
     """The kind of networks that its source has to give."""
     differentiates_weights: ClassVar[bool] = False
     """Whether the objective takes gradients of networks' weights."""
+    network_options: ClassVar[tuple[str, ...]] = ()
+    """The options that say how the method's own networks are made, which have no effect beside `networks`."""
     real_option: ClassVar[str | None] = None
     """The option that is the number of real images in a step, or of each class in a step; it shrinks to the data."""
     finite_check_interval = 1

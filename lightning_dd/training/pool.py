@@ -44,6 +44,10 @@ class NetworkPool(NetworkSource):
         self._network: Network | None = None
         self._state: dict[str, Tensor] = {}
 
+    def trained(self, iteration: int) -> Network:
+        """Return the member of an iteration, which `at` has fetched."""
+        return self._network
+
     def at(self, iteration: int) -> Network:
         """Return the network of an iteration, in eval mode: one object, a member's weights."""
         self._prepare()

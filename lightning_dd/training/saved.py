@@ -52,6 +52,10 @@ class SavedNetwork(NetworkSource):
                 f"{'x'.join(map(str, context.image_shape))} and {context.num_classes} classes: set {{network}}."
             ) from None
 
+    def trained(self, iteration: int) -> Network:
+        """Return the network, which `at` has fetched: loading it again would spoil what is differentiated."""
+        return self._network
+
     def at(self, iteration: int) -> Network:
         """Return the network; methods may have moved the statistics of its batch normalization."""
         self._network.load_state_dict(self._state)

@@ -12,7 +12,8 @@ from lightning_dd.app.cli import main
 from lightning_dd.artifact.labels import Labels
 from lightning_dd.callbacks import Evaluation
 from lightning_dd.data.decoding import MODES, Decoding, conversions
-from lightning_dd.methods import DM
+from lightning_dd.methods import DC, DM, MTT
+from lightning_dd.training.sources import RandomNetworks
 
 OPTIONS = """--model.ipc 1 --model.network.width 4 --model.network.depth 1 --model.real_per_class 2
 --trainer.max_steps 3 --evaluation.epochs 1 --evaluation.num_networks 1
@@ -149,3 +150,12 @@ def test_what_is_learned_and_reaches_no_network_is_told():
     run.callbacks = [Evaluation(protocol="common_soft")]
     assert advice(run, module) == [file]
     assert advice(run, _Written(ipc=1, image_shape=(1, 28, 28))) == []
+
+
+def test_options_without_effect_are_told():
+    shape, run = {"image_shape": (1, 28, 28)}, _Run(300, "photos")
+    (said,) = advice(run, DC(ipc=1, init="real", networks=RandomNetworks(), **shape))
+    assert "inner_epochs, lr_network, batch_size" in said
+    assert advice(run, DC(ipc=1, init="real", **shape)) == []
+    (said,) = advice(run, MTT(ipc=1, experts="none", compile=True, recompute=False, **shape))
+    assert said == "Unrolled steps are compiled only where recompute is true."

@@ -13,6 +13,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.evaluation import evaluate, find_protocol
 from lightning_dd.evaluation.kd import teacher_of, teacher_recipe, teacher_tensors
 from lightning_dd.networks import MLP, build
+from lightning_dd.networks.named import sample_network
 
 SHAPE = (1, 4, 4)
 KD = find_protocol("kd", epochs=30)
@@ -70,6 +71,11 @@ def test_published_numbers():
     cifar = find_protocol("kd", data="cifar100")
     assert (cifar._batch(1000), cifar.learning_rate) == (25, 2e-3)
     assert find_protocol("kd", data="tiny_imagenet")._batch(200) == 100
+    resnet, vgg = (sample_network(name, (3, 32, 32), 100) for name in ("ResNet18", "VGG11"))
+    cifar = find_protocol("kd", data="cifar100", network=lambda: resnet)
+    assert [cifar._batch(number) for number in (100, 1000, 5000)] == [20, 100, 200]
+    assert cifar.learning_rate == 1e-3
+    assert find_protocol("kd", data="cifar10", network=lambda: vgg).learning_rate == 5e-4
     assert KD.num_steps(500) == 30 * 5
     factors = [KD.lr_factor(step, 500) for step in (0, 4, 5, 75, 149)]
     assert factors[:2] == [1, 1]

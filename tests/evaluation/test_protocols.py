@@ -78,6 +78,13 @@ def test_augmentation(name, augmentation):
     assert find_protocol(name, data="cifar10").augmentation == augmentation
 
 
+def test_common_protocols_train_all_sets_alike_and_papers_own_by_the_sets_operations():
+    strategies = {name: find_protocol(name).augment("color+crop").strategy for name in ("common", "dcbench_dsa", "dm")}
+    every = "color_crop_cutout_flip_scale_rotate"
+    assert strategies == {"common": every, "dcbench_dsa": every, "dm": "color+crop"}
+    assert "flip" not in find_protocol("common", data="mnist").augment("flip").strategy
+
+
 def test_dc_on_mnist_and_with_batch_norm():
     mnist = find_protocol("dc", data="mnist")
     assert (mnist.epochs, mnist.total_epochs, mnist.augmentation) == (1000, 1001, "dc_crop_scale_rotate")

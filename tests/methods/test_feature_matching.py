@@ -7,16 +7,26 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import lightning_dd as dd
 from benchmarks.tasks.class_by_class import TASKS, UntrainedQueue, pairs
 from lightning_dd.artifact.codecs import Pixels, Tiles
 from lightning_dd.errors import OptionError
 from lightning_dd.methods import DANCE, DSDM, IDM, NCFM, DataDAM
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.rng import generator
+from lightning_dd.training.early import EarlyNetworks
+from lightning_dd.training.pool import NetworkPool
+from lightning_dd.training.pretrained import PretrainedNetworks
 from lightning_dd.training.queue import NetworkQueue
-from lightning_dd.training.sources import RandomNetworks
+from lightning_dd.training.saved import SavedNetwork
+from lightning_dd.training.sources import RandomNetworks, TrainedNetworks
 from tests.methods.steps import CLASSES, SHAPE, SMALL, assert_same, objective, real_batch, small
 from tools.reference import distributions
+
+SOURCES = {
+    kind.__name__: kind
+    for kind in (EarlyNetworks, NetworkPool, NetworkQueue, PretrainedNetworks, RandomNetworks, SavedNetwork)
+} | {"TrainedNetworks": TrainedNetworks}
 
 
 class _Trained(RandomNetworks):
@@ -52,6 +62,24 @@ def test_the_objective_is_the_plain_form(name, codec):
     torch.testing.assert_close(sum(objective(module, real_batch(part)) for part in ([0, 2], [1])), loss)
     module._history = None  # DSDM's, whose length a process without classes learns from another one
     assert objective(module, real_batch([])).item() == 0
+
+
+def _saved(folder):
+    state = build(functools.partial(ConvNet, width=4, depth=1), (1, 8, 8), 10, generator(0, "saved", 0)).state_dict()
+    torch.save(state, folder / "weights.pt")
+    return SavedNetwork(str(folder / "weights.pt"))
+
+
+@pytest.mark.parametrize("kind", sorted(SOURCES))
+def test_calibration_goes_with_every_source_of_networks(kind, tmp_path):
+    """A source that loads weights anew when it is asked for the trained network would spoil what is differentiated."""
+    options = {"PretrainedNetworks": {"number": 1, "epochs": 1}, "EarlyNetworks": {"number": 1, "epochs": 1}}
+    source = _saved(tmp_path) if kind == "SavedNetwork" else SOURCES[kind](**options.get(kind, {}))
+    images, labels = torch.rand(20, 1, 8, 8, generator=generator(0, "images", 0)), torch.arange(10).repeat(2)
+    few, _ = dd.distill_tensors(
+        images, labels, "dance", ipc=1, steps=2, networks=source, codec="Pixels", network="ConvNet:width=4,depth=1"
+    )
+    assert few.isfinite().all()
 
 
 @pytest.mark.parametrize(("kind", "mixed", "passes"), [(DANCE, False, 1), (DANCE, True, 2), (IDM, False, 1)])
