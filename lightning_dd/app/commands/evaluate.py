@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--augmentation",
         metavar="OPERATIONS",
-        help="DSA operations for sets that do not say theirs; default: those of the others",
+        help="DSA operations for sets that do not say theirs, under a protocol that heeds them; default: the others'",
     )
     add("--real_accuracy", type=float, metavar="PERCENT", help="of the whole training set; adds DD-Ranking's scores")
     add("--precision", default="32-true", choices=("32-true", "bf16-mixed"), help="of training and testing networks")
