@@ -240,6 +240,10 @@ class CommonProtocol(Protocol):
         """Return the protocol's own augmentation of each mini-batch."""
         return super().augment(None)
 
+    def describe(self) -> dict[str, Any]:
+        """Return plain values, for records and keys."""
+        return {**super().describe(), "operations": "the protocol's"}
+
 
 @dataclass(frozen=True)
 class LearnedLRProtocol(Protocol):
