@@ -169,7 +169,7 @@ def groups(
     found: dict[str, dict[str, DistilledDataset]] = {}
     for name, each in sets:
         heeded = [protocol.bind(each.recipe).describe()]
-        heeded += [each.recipe.get("augmentation")] if (protocol.augmentation or "").startswith("dsa") else []
+        heeded += [each.recipe.get("augmentation")] if protocol.heeds_operations else []
         heeded += [each.recipe.get("teacher", {}).get("digest")] if by_teacher else []
         group = json.dumps([each.ipc, _numbers(each), each.preprocessing.describe(), heeded], sort_keys=True)
         found.setdefault(group, {})[name] = each

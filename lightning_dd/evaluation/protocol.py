@@ -118,6 +118,11 @@ class Protocol:
         self.train(network, images.detach(), labels.detach(), distilled, augment, generator)
         return network
 
+    @property
+    def heeds_operations(self) -> bool:
+        """Whether the DSA operations that a set was distilled with make a difference."""
+        return (self.augmentation or "").startswith("dsa")
+
     def augment(self, strategy: str | None) -> Augmentation | None:
         """Return the augmentation of each mini-batch, by the set's DSA operations or else the protocol's."""
         if self.augmentation is None:
@@ -235,6 +240,11 @@ class DCProtocol(Protocol):
 @dataclass(frozen=True)
 class CommonProtocol(Protocol):
     """The same for all sets, whatever operations they were distilled with."""
+
+    @property
+    def heeds_operations(self) -> bool:
+        """No."""
+        return False
 
     def augment(self, strategy: str | None) -> Augmentation | None:
         """Return the protocol's own augmentation of each mini-batch."""

@@ -175,6 +175,9 @@ def test_real_images_are_as_many_of_each_class_as_the_set_has(data):
     assert torch.equal(random.make(0).labels, uneven.labels)
     assert random.key != even.key
     assert len(groups({"whole": whole, "uneven": uneven}.items(), find_protocol("dc"))) == 2
+    mirrored = _set(data, per_class=2, recipe={"augmentation": "flip"})
+    counts = [len(groups({"a": whole, "b": mirrored}.items(), find_protocol(name))) for name in ("dm", "common")]
+    assert counts == [2, 1]
 
 
 def test_coresets_and_soft_labels_from_a_trained_network(data):
