@@ -12,9 +12,10 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_dd import data, networks  # noqa: F401  (short class names resolve among what is imported)
-from lightning_dd.app.cli_errors import PlainParser, refuse_bases
+from lightning_dd.app.cli_errors import PlainParser
 from lightning_dd.app.config_files import check_configs
 from lightning_dd.app.configs import with_paths
+from lightning_dd.app.help_topics import refuse_bases
 from lightning_dd.app.named_parts import with_own_defaults
 from lightning_dd.app.recorded import command_line
 from lightning_dd.app.refusals import refusal

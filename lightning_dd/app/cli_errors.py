@@ -19,13 +19,10 @@ from torch import nn
 from lightning_dd.app import configs
 from lightning_dd.app.cli_help import PlainFormatter, arrange
 from lightning_dd.app.commands import COMMANDS
-from lightning_dd.app.help_topics import TOPICS
+from lightning_dd.app.help_topics import KINDS_OF_CLASSES, TOPICS
 from lightning_dd.app.nearest import nearest
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import refusal
-
-KINDS_OF_CLASSES = {"model": "method", "data": "data set", "networks": "source of networks"}
-"""The kind of class that an option takes, where its name is not that."""
 
 
 class PlainParser(LightningArgumentParser):
@@ -256,26 +253,6 @@ EXPLANATIONS = (
     (r"Expected a path but (\S+) either not accessible or invalid", _unknown_class),
     (r"[\s\S]*Subtypes: \[(.*)\][\s\S]*?Given value: (?:NestedArg\(key='[\w.]+', val=)?'?([^')\n]*)", _wrong_union),
 )
-
-
-def refuse_bases(config: Any) -> None:
-    """Refuse classes of this package that are the base of others: nothing can be made from them.
-
-    Args:
-        config: the parsed configuration of a command.
-
-    Raises:
-        UserError: names those that there are.
-    """
-    options = config.model.get("init_args") or {}
-    chosen = {"model": config.model, "data": config.data}
-    chosen |= {name: options.get(name) for name in ("network", "codec", "networks")}
-    for option, given in chosen.items():
-        module, _, name = (getattr(given, "class_path", None) or "").rpartition(".")
-        if module.partition(".")[0] == "lightning_dd" and name not in TOPICS[option]:
-            kind, known = KINDS_OF_CLASSES.get(option, option), ", ".join(TOPICS[option])
-            new = f"a new {kind} stands in app/names.py too"
-            raise UserError(f"{name} is what every {kind} is made from, but none itself; there are {known} ({new}).")
 
 
 def _options(parser: Any) -> list[str]:

@@ -1,8 +1,10 @@
-"""Answers to `--NAME.help` that names no class: what there is to choose from."""
+"""What there is to choose from: answers to `--NAME.help` that names no class, and the refusal of what is none of it."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lightning_dd.app import names
+from lightning_dd.errors import UserError
 
 TOPICS: dict[str, Mapping[str, object]] = {
     "model": {name: method.about for name, method in names.METHODS.items()},
@@ -13,6 +15,8 @@ TOPICS: dict[str, Mapping[str, object]] = {
 }
 SHARED = {"model": "Distiller", "data": "ImageData"}
 """The class whose options all share."""
+KINDS_OF_CLASSES = {"model": "method", "data": "data set", "networks": "source of networks"}
+"""The kind of class that an option takes, where its name is not that."""
 
 
 def listing(kind: str, option: str) -> str:
@@ -43,3 +47,23 @@ def answer(words: Sequence[str]) -> list[str] | None:
         print("\nOptions that all share:\n", flush=True)
         return [*words[: place + 1], SHARED[kind], *words[place + 1 :]]
     return list(words)
+
+
+def refuse_bases(config: Any) -> None:
+    """Refuse classes of this package that are the base of others: nothing can be made from them.
+
+    Args:
+        config: the parsed configuration of a command.
+
+    Raises:
+        UserError: names those that there are.
+    """
+    options = config.model.get("init_args") or {}
+    chosen = {"model": config.model, "data": config.data}
+    chosen |= {name: options.get(name) for name in ("network", "codec", "networks")}
+    for option, given in chosen.items():
+        module, _, name = (getattr(given, "class_path", None) or "").rpartition(".")
+        if module.partition(".")[0] == "lightning_dd" and name not in TOPICS[option]:
+            kind, known = KINDS_OF_CLASSES.get(option, option), ", ".join(TOPICS[option])
+            new = f"a new {kind} stands in app/names.py too"
+            raise UserError(f"{name} is what every {kind} is made from, but none itself; there are {known} ({new}).")

@@ -43,7 +43,7 @@ Listing = dict[str, list[Path]]
 
 
 class ImageFolder(ImageData):
-    """Images in `root/train/<class>/*` and `root/test/<class>/*` (or val, valid); `root/<class>/*` may be trained on.
+    """Images in `root/train/<class>/*` or `root/<class>/*`, and in `root/test/<class>/*` (or val, valid) to test on.
 
     Headers (not pixels) are read here where size or channels are not given: all of them for the size; for the
     channels, up to the first color image. Many or large images stay in their files and are decoded whenever they are

@@ -72,7 +72,7 @@ class KDProtocol(Protocol):
 
     def for_data(self, data: str, network: nn.Module | None) -> "KDProtocol":
         """Return the protocol for a data set, of which digits are not mirrored, and for a network, None the ConvNet."""
-        name = getattr(network, "name", type(network).__name__)
+        name = str(getattr(network, "name", type(network).__name__))
         rate = next((rate for start, rate in RATES.items() if name.startswith(start)), self.learning_rate)
         if data == "cifar100" and isinstance(network, ConvNet | None):
             return replace(self, batch_size=25, learning_rate=2e-3)
