@@ -146,7 +146,7 @@ DATA = {
 }
 
 NETWORKS = {
-    "ConvNet": "blocks of 3x3 convolution, normalization, activation and pooling: what most papers distil with",
+    "ConvNet": "blocks of 3x3 convolution, normalization, activation and pooling: what most papers distill with",
     "MLP": "two hidden layers",
     "LeNet": "two 5x5 convolutions and three linear layers",
     "AlexNet": "five convolutions",

@@ -99,11 +99,11 @@ class RealImages:
         return self._row(f"coreset {rule}", _hard(wanted), key, lambda index: chosen())
 
     def soft_random(self, trained: Trained, about: dict[str, Any]) -> Candidate:
-        """Return the same random images, labelled with a network's class probabilities; see `relabelled`.
+        """Return the same random images, labeled with a network's class probabilities; see `relabeled`.
 
         No image is learned, and yet this beats several published methods (arXiv 2406.10485).
         """
-        return relabelled(self.random("hard"), trained, about)
+        return relabeled(self.random("hard"), trained, about)
 
     def _row(
         self, name: str, labels: Regime, key: dict[str, Any], make: Callable[[int], DistilledDataset]
@@ -137,7 +137,7 @@ class RealImages:
         return {"real": kind, "of": about, "prepared": _preparation(self.like), **more}
 
 
-def relabelled(candidate: Candidate, trained: Trained, about: dict[str, Any]) -> Candidate:
+def relabeled(candidate: Candidate, trained: Trained, about: dict[str, Any]) -> Candidate:
     """Return the same images with one distribution over classes for each, which a network gives them.
 
     It is the teacher that a set brings, or else a trained one, whose training `about` describes in plain values.

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lightning_dd.data import catalogue
+from lightning_dd.data import catalog
 from lightning_dd.data.module import ImageData
 from lightning_dd.data.splits import TEST_FRACTION, part_rows
 
@@ -20,7 +20,7 @@ class Digits(ImageData):
         (torch.Size([1438, 1, 8, 8]), 10)
     """
 
-    facts = catalogue.DIGITS
+    facts = catalog.DIGITS
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
         """Return the images and labels of the "train" or the "test" part."""

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from lightning_dd.artifact.checks import check_class_names
 from lightning_dd.artifact.preprocessing import Normalization, Preprocessing, Whitening
 from lightning_dd.data.batches import InMemoryImages, RealBatches
-from lightning_dd.data.catalogue import DatasetInfo
+from lightning_dd.data.catalog import DatasetInfo
 from lightning_dd.data.decoding import Decoding, conversions
 from lightning_dd.data.lazy import Images, LazyImages, take
 from lightning_dd.data.sampling import Batch

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_dd.data import catalogue
+from lightning_dd.data import catalog
 from lightning_dd.data.decoding import Decoding
 from lightning_dd.data.folder import Listing, class_folders, flatten, list_classes, read_files
 from lightning_dd.data.hub import find_hub_set
@@ -31,7 +31,7 @@ class TinyImageNet(ImageData):
         UserError: from `setup`, if there are no files or if some are wrong.
     """
 
-    facts = catalogue.TINY_IMAGENET
+    facts = catalog.TINY_IMAGENET
 
     def __init__(self, root: str = "data", **options: Any) -> None:
         super().__init__(root, **options)
@@ -42,7 +42,7 @@ class TinyImageNet(ImageData):
         if self._official:
             self._wnids = tuple(class_folders(self._official / "train"))
         else:
-            self._wnids = (self._hub_set and self._hub_set.class_names) or catalogue.TINY_IMAGENET_WNIDS
+            self._wnids = (self._hub_set and self._hub_set.class_names) or catalog.TINY_IMAGENET_WNIDS
         self.class_names = _in_words(self._wnids, self._official or (self._hub_set and self._hub_set.root))
         self.num_classes = len(self.class_names)
 

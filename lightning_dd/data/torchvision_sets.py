@@ -10,7 +10,7 @@ import torch
 import torchvision.datasets
 from torch import Tensor
 
-from lightning_dd.data import catalogue
+from lightning_dd.data import catalog
 from lightning_dd.data.cache import cached
 from lightning_dd.data.hub import find_hub_set
 from lightning_dd.data.module import ImageData
@@ -86,7 +86,7 @@ class TorchvisionData(ImageData):
 class MNIST(TorchvisionData):
     """MNIST: handwritten digits, 60,000 + 10,000 gray 28x28 images; see `TorchvisionData` for the arguments."""
 
-    facts = catalogue.MNIST
+    facts = catalog.MNIST
     dataset = torchvision.datasets.MNIST
     original_folders = ("MNIST/raw", "raw", "")
     original_files = "*-idx?-ubyte*"
@@ -101,7 +101,7 @@ class MNIST(TorchvisionData):
 class FashionMNIST(MNIST):
     """Fashion-MNIST: clothes, 60,000 + 10,000 gray 28x28 images; see `TorchvisionData` for the arguments."""
 
-    facts = catalogue.FASHION_MNIST
+    facts = catalog.FASHION_MNIST
     dataset = torchvision.datasets.FashionMNIST
     original_folders = ("FashionMNIST/raw", "raw", "")
     shown_as = "FashionMNIST/raw/*-ubyte(.gz)"
@@ -111,7 +111,7 @@ class FashionMNIST(MNIST):
 class CIFAR10(TorchvisionData):
     """CIFAR-10: 50,000 + 10,000 color 32x32 images; see `TorchvisionData` for the arguments."""
 
-    facts = catalogue.CIFAR10
+    facts = catalog.CIFAR10
     dataset = torchvision.datasets.CIFAR10
     original_files = shown_as = "cifar-10-batches-py"
     hub_folders = ("cifar10", "cifar-10", "CIFAR10")
@@ -135,7 +135,7 @@ class CIFAR10(TorchvisionData):
 class CIFAR100(CIFAR10):
     """CIFAR-100: 50,000 + 10,000 color 32x32 images, fine labels; see `TorchvisionData` for the arguments."""
 
-    facts = catalogue.CIFAR100
+    facts = catalog.CIFAR100
     dataset = torchvision.datasets.CIFAR100
     original_files = shown_as = "cifar-100-python"
     hub_folders = ("cifar100", "cifar-100", "CIFAR100")
@@ -144,7 +144,7 @@ class CIFAR100(CIFAR10):
 class SVHN(TorchvisionData):
     """SVHN: house numbers, 73,257 + 26,032 color 32x32 images; see `TorchvisionData` for the arguments."""
 
-    facts = catalogue.SVHN
+    facts = catalog.SVHN
     dataset = torchvision.datasets.SVHN
     original_folders = ("", "svhn", "SVHN")
     original_files = shown_as = "train_32x32.mat"

@@ -33,7 +33,7 @@ LARGEST_BATCH = 100
 RATES = {"AlexNet": 1e-4, "VGG11": 5e-4, "efficientnet_b0": 2e-3, "mobilenet_v2": 2.5e-3, "vit": 1e-4, "swin": 1e-4}
 """Learning rates of networks that have not the usual one, by how their name begins."""
 _NO_TEACHER = (
-    "{evaluation.protocol} kd takes labels from the teacher of a set, and this one brings none: distil with RDED, or "
+    "{evaluation.protocol} kd takes labels from the teacher of a set, and this one brings none: distill with RDED, or "
     "use another protocol."
 )
 

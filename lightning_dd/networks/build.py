@@ -38,7 +38,7 @@ def build(
         >>> sum(p.numel() for p in network.parameters())
         320010
     """
-    # Constructors draw from the CPU generator only: no CUDA state needs forking (it would cost a synchronisation).
+    # Constructors draw from the CPU generator only: no CUDA state needs forking (it would cost a synchronization).
     with torch.random.fork_rng(devices=[]):
         network = factory(image_shape, num_classes)
         if not isinstance(network, Network):

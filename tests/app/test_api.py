@@ -81,7 +81,7 @@ def test_the_command_line_gives_the_same_images(fit, product, tmp_path):
         parts[0], ipc=1, steps=6, test_dataset=parts[1], evaluation=False, root=tmp_path / "python", **options
     )
     assert fit() == 0
-    # measured statistics differ from the catalogue's in the last digits
+    # measured statistics differ from the catalog's in the last digits
     torch.testing.assert_close(python.images, product().images, atol=1e-3, rtol=0)
 
 

@@ -46,7 +46,7 @@ def test_images_move_and_start_from_real_ones(fit, product, tmp_path):
     assert fit("--trainer.max_steps", "1", "--model.lr", "1e-12") == 0
     moved, start = product(0), product(1)
     assert not torch.allclose(moved.images, start.images)
-    # bundled digits have 17 grey levels: images that have hardly moved still lie on them
+    # bundled digits have 17 gray levels: images that have hardly moved still lie on them
     levels = start.images * 16
     torch.testing.assert_close(levels, levels.round(), atol=0.04, rtol=0)  # they are kept as 8 bits
 

@@ -91,7 +91,7 @@ def test_scale(shape):
 
 @pytest.mark.parametrize("shape", [(3, 12, 12), (1, 8, 8), (2, 9, 9)])
 def test_rotate(shape):
-    """Whole angles in [-45, 45) with SciPy's splines; the rotated page is larger and its centre is kept."""
+    """Whole angles in [-45, 45) with SciPy's splines; the rotated page is larger and its center is kept."""
     image, mean = _image(shape), _mean(shape)
     _, height, width = shape
     angles = {}
@@ -122,7 +122,7 @@ def test_rotate_where_height_and_width_differ(turned):
     for seed in range(DRAWS):
         out = _apply("rotate", image, mean, seed)
         assert out.shape == image.shape
-        assert (out[:, shape[1] // 2, shape[2] // 2] > 0.5).all()  # the centre stays inside the image
+        assert (out[:, shape[1] // 2, shape[2] // 2] > 0.5).all()  # the center stays inside the image
         angle = int(torch.randint(-45, 45, (1,), generator=_generator(seed)))
         if abs(angle) > 35:  # 40 cos 35 + 8 sin 35 = 37.4
             steep += 1

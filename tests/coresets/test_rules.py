@@ -50,11 +50,11 @@ def test_k_center_is_the_greedy_rule(seed, count):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_k_center_covers_at_most_twice_as_wide_as_the_best(seed):
-    # the greedy rule's guarantee, from any first centre, against all choices of three
+    # the greedy rule's guarantee, from any first center, against all choices of three
     features = _features(9, seed)
 
-    def radius(centres):
-        return torch.cdist(features, features[torch.as_tensor(centres)]).min(1).values.max().item()
+    def radius(centers):
+        return torch.cdist(features, features[torch.as_tensor(centers)]).min(1).values.max().item()
 
     best = min(radius(three.tolist()) for three in torch.combinations(torch.arange(9), 3))
     assert best <= radius(k_center(features, 3)) <= 2 * best
@@ -67,8 +67,8 @@ def test_equal_images_are_chosen_once(rule):
 
 
 def _clusters():
-    centres = torch.tensor([[0.0, 0.0], [50.0, 0.0], [0.0, 50.0]])
-    return centres[torch.arange(30) % 3] + torch.randn(30, 2, generator=_generator())
+    centers = torch.tensor([[0.0, 0.0], [50.0, 0.0], [0.0, 50.0]])
+    return centers[torch.arange(30) % 3] + torch.randn(30, 2, generator=_generator())
 
 
 def test_k_means_takes_the_middle_of_each_cluster():

@@ -21,8 +21,8 @@ def _generator(seed):
 
 def _pixels(labels, seed, noise=0.2):
     """Separable images of four classes."""
-    centres = torch.rand(4, 1, 8, 8, generator=_generator(0))
-    return centres[labels] + noise * torch.randn(len(labels), 1, 8, 8, generator=_generator(seed))
+    centers = torch.rand(4, 1, 8, 8, generator=_generator(0))
+    return centers[labels] + noise * torch.randn(len(labels), 1, 8, 8, generator=_generator(seed))
 
 
 def _distilled(**changes):

@@ -19,8 +19,8 @@ KERNEL = {"name": "fc_ntk", "depth": 2, "ridge": 1e-3}
 
 
 def _images(labels, seed, noise=0.3):
-    centres = torch.rand(3, 1, 6, 6, generator=generator(0, "test"))
-    return centres[labels] + noise * torch.randn(len(labels), 1, 6, 6, generator=generator(seed, "test"))
+    centers = torch.rand(3, 1, 6, 6, generator=generator(0, "test"))
+    return centers[labels] + noise * torch.randn(len(labels), 1, 6, 6, generator=generator(seed, "test"))
 
 
 def _distilled(**recipe):

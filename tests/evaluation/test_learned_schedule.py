@@ -46,7 +46,7 @@ def test_repeats_the_inner_steps(optimizer):
     name, momentum = ("adam", None) if isinstance(optimizer, Adam) else ("sgd", optimizer.momentum)
     sizes = SIZES / 100 if name == "adam" else SIZES
     distilled = _distilled({"optimizer": name, "momentum": momentum}, step_sizes=sizes, order=ORDER)
-    # Adam would make steps of the rounding noise that a bias before a normalisation has for a gradient
+    # Adam would make steps of the rounding noise that a bias before a normalization has for a gradient
     flat = FlatNetwork(_network(norm="none"))
     step = InnerStep(CrossEntropy(flat), optimizer)
     inputs = distilled.prepared, distilled.labels

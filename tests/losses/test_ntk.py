@@ -53,7 +53,7 @@ def test_naive_recursion(depth):
 
 
 class _Layer(nn.Linear):
-    """A dense layer in NTK parametrisation: unit weights, scaled when they are used."""
+    """A dense layer in NTK parametrization: unit weights, scaled when they are used."""
 
     def forward(self, x):
         return math.sqrt(2 / self.in_features) * x @ self.weight.T + 0.1 * self.bias

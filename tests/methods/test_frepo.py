@@ -72,7 +72,7 @@ def test_loss_is_the_formula(flip, ipc, classes):
     torch.testing.assert_close(_gradients(module, loss), _gradients(module, expected))
 
 
-def test_labels_start_centred_and_scaled():
+def test_labels_start_centered_and_scaled():
     labels = FRePo(1, num_classes=40, image_shape=(3, 32, 32)).synthetic.labels.values
     torch.testing.assert_close(labels[0, :2], torch.tensor([1 - 1 / 40, -1 / 40]) / 2)
 

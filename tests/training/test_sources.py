@@ -16,7 +16,7 @@ def _conv(image_shape, num_classes):
 
 
 class _Foreign(nn.Sequential):
-    """What comes from elsewhere, with batch normalisation as torchvision's have it."""
+    """What comes from elsewhere, with batch normalization as torchvision's have it."""
 
     def __init__(self, image_shape, num_classes):
         super().__init__(nn.Conv2d(image_shape[0], 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, num_classes))

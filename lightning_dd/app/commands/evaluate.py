@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--soft_labels",
         action="store_true",
-        help="rows besides: random real images and each set, labelled by a network",
+        help="rows besides: random real images and each set, labeled by a network",
     )
     add("--feature_epochs", type=int, default=10, metavar="E", help="training of the network of those rows")
     add("--no_random_real", action="store_true", help="leave random real images out")

@@ -10,7 +10,7 @@ import torch
 
 from lightning_dd.app.comparing.sources import Source, find_data, name_all
 from lightning_dd.comparison import tables
-from lightning_dd.comparison.candidates import Candidate, RealImages, from_sets, groups, relabelled
+from lightning_dd.comparison.candidates import Candidate, RealImages, from_sets, groups, relabeled
 from lightning_dd.comparison.cells import Cells
 from lightning_dd.comparison.grid import Cell, Conditions, fill
 from lightning_dd.comparison.scores import scores
@@ -152,7 +152,7 @@ def _candidates(
         raise UserError(f"An artifact and the real images beside it are both called {both.pop()}: use NAME=ARTIFACT.")
     if options.soft_labels:
         own = [from_sets(name, sets, "hard")[0] for name, sets in named.items()]
-        rows += [relabelled(row, trained, about) for row in own]
+        rows += [relabeled(row, trained, about) for row in own]
     return rows, beside
 
 

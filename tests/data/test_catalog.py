@@ -1,6 +1,6 @@
 import pytest
 
-from lightning_dd.data import CIFAR10, CIFAR100, MNIST, SVHN, Digits, FashionMNIST, TinyImageNet, catalogue
+from lightning_dd.data import CIFAR10, CIFAR100, MNIST, SVHN, Digits, FashionMNIST, TinyImageNet, catalog
 from lightning_dd.data.module import measure
 from lightning_dd.errors import UserError
 
@@ -25,10 +25,10 @@ def test_facts_are_known_without_any_files(data_class, tmp_path):
 
 
 def test_names_are_in_torchvisions_order():
-    assert list(catalogue.CIFAR100_NAMES) == sorted(catalogue.CIFAR100_NAMES)
-    assert list(catalogue.TINY_IMAGENET_WNIDS) == sorted(catalogue.TINY_IMAGENET_WNIDS)
-    assert catalogue.CIFAR10_NAMES[3] == "cat"
-    assert catalogue.FASHION[9] == "Ankle boot"
+    assert list(catalog.CIFAR100_NAMES) == sorted(catalog.CIFAR100_NAMES)
+    assert list(catalog.TINY_IMAGENET_WNIDS) == sorted(catalog.TINY_IMAGENET_WNIDS)
+    assert catalog.CIFAR10_NAMES[3] == "cat"
+    assert catalog.FASHION[9] == "Ankle boot"
 
 
 def test_normalization_can_be_chosen():
