@@ -70,10 +70,13 @@ def add(result: Path, config: Path) -> Path:
         record["commands"] = [_without_folders(command) for command in record["commands"]]
     if "experts" in record["config"]["model"]["init_args"]:
         record["config"]["model"]["init_args"]["experts"] = "EXPERTS"
-    if record["evaluations"][-1].get("split") == "held_out":
-        return _written(record, config.with_suffix(SEARCHED))
+    chosen_on = record["evaluations"][-1].get("split")
+    path = config.with_suffix(SEARCHED if chosen_on == "held_out" else MEASURED)
+    record |= _ruled_out(record, path)
+    if chosen_on == "held_out":
+        return _written(record, path)
     _keep_set(result.with_name(FILE), config, record)
-    path = _written(record, config.with_suffix(MEASURED))
+    _written(record, path)
     first, *rest = config.read_text().split("\n")
     with atomic(config) as temporary:
         temporary.write_text("\n".join([_with_result(first, read_json(path, [RECORD])[0]), *rest]))
@@ -82,13 +85,19 @@ def add(result: Path, config: Path) -> Path:
 
 def _written(record: dict[str, Any], path: Path) -> Path:
     """Write a record into a list and return the path of that."""
-    records = read_json(path, [RECORD]) if path.exists() else []
-    kept = [other for other in records if _identity(other) != _identity(record)]
-    for other in records:
-        if other not in kept and "superseded" in other:
-            record["superseded"] = other["superseded"]
+    kept = [other for other in _records(path) if _identity(other) != _identity(record)]
     write_json(path, sorted([*kept, record], key=_order))
     return path
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    return read_json(path, [RECORD]) if path.exists() else []
+
+
+def _ruled_out(record: dict[str, Any], path: Path) -> dict[str, str]:
+    """Return why a record's settings were ruled out, where the same run has been recorded and was."""
+    same = [other for other in _records(path) if _identity(other) == _identity(record) and "superseded" in other]
+    return {"superseded": same[0]["superseded"]} if same else {}
 
 
 def _order(record: dict[str, Any]) -> tuple[int, ...]:
@@ -105,9 +114,9 @@ def _keep_set(artifact: Path, config: Path, record: dict[str, Any]) -> None:
 
     The record then has a digest of the file.
     """
-    records = read_json(path, [RECORD]) if (path := config.with_suffix(MEASURED)).exists() else []
+    records = _records(config.with_suffix(MEASURED))
     before = [other for other in records if _identity(other) != _identity(record) and _order(other) < _order(record)]
-    if before or not artifact.exists():
+    if before or "superseded" in record or not artifact.exists():
         return
     distilled, path = load(artifact), config.with_suffix(".safetensors")
     if distilled.preprocessing.kind == "whitening":  # its matrix is larger than any set
@@ -128,8 +137,9 @@ def _keep_set(artifact: Path, config: Path, record: dict[str, Any]) -> None:
 def _with_result(line: str, record: dict[str, Any]) -> str:
     """Return the first line of a config with what a run gave."""
     last = record["evaluations"][-1]
-    steps = f"{record['steps']:,} of {record['published_steps']:,} steps"
-    changed = ", ".join([steps, *changed_options(commands(record))]).replace("`", "")
+    published = f" of {record['published_steps']:,}" if record["published_steps"] else ""
+    departures = [f"{record['steps']:,}{published} steps", *record.get("data_departures", [])]
+    changed = ", ".join([*departures, *changed_options(commands(record))]).replace("`", "")
     spread = f" +- {last['accuracy_std']:.1f}" if _networks(record) > 1 else ""
     figure = f"{last['accuracy_mean']:.1f}{spread}"
     before = re.sub(r" (Not run by us yet|Ours \d).*", "", line)

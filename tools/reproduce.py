@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--grid", type=Path, required=True, help="YAML list of cells")
     parser.add_argument("--budget", type=float, required=True, metavar="MINUTES", help="stop before so much has passed")
-    parser.add_argument("--runs", type=Path, default=Path("runs/grid"), help="where the runs go")
+    parser.add_argument("--runs", type=Path, default=Path("runs/grid"), help="where runs go, from the root")
     parser.add_argument("--share", default="0/1", metavar="I/N", help="only every N-th cell, from the I-th on")
     parser.add_argument("--list", action="store_true", help="only say what would be run")
     options, more = parser.parse_known_args(arguments)
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
         for cell in cells:
             print(f"{'done' if finished(cell, more) else f'{cell.minutes:g} min':>8}  {cell.name}")
         return 0
-    return int(run_all(cells, options.budget, options.runs, more))
+    return int(run_all(cells, options.budget, HERE / options.runs, more))
 
 
 def read(path: Path) -> list[Cell]:

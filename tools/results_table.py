@@ -113,7 +113,7 @@ def _row(config: Path, record: dict[str, Any], herding: dict[str, Any] | None) -
     published = comparable_number(config, record)
     short = ["settings scaled down"] if config.stem.endswith("_short") else []
     departures = record.get("data_departures", []) + short
-    steps = f"{record['steps']:,} ({record['published_steps']:,})"
+    steps = f"{record['steps']:,}" + (f" ({record['published_steps']:,})" if record["published_steps"] else "")
     shipped = f", [set]({_link(config.with_suffix('.safetensors'))})" if "artifact" in record else ""
     return [
         linked(config, record) + shipped,
@@ -139,7 +139,7 @@ def status(record: dict[str, Any], published: str) -> str:
     difference = last["accuracy_mean"] - float(found[1])
     if difference >= -(POINTS + DEVIATIONS * max(last["accuracy_std"], float(found[2] or 0))):
         return f"reproduced, {difference:+.1f}"
-    if record["published_steps"] == 1:
+    if record["published_steps"] in (None, 1):
         return f"short by {-difference:.1f}"
     share = 100 * record["steps"] / record["published_steps"]
     return f"short by {-difference:.1f} at {share:{'.0f' if share >= 10 else '.2g'}} % of the steps"

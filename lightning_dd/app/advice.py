@@ -29,11 +29,11 @@ def advice(trainer: Trainer, module: LightningModule, spell: Callable[[str], str
         spell: how the entry point writes the name of an option; None as from Python.
     """
     emulated = [Float32Fallback.message] if isinstance(trainer.precision_plugin, Float32Fallback) else []
-    if not isinstance(module, Distiller):
-        return emulated
     steps, data = trainer.max_steps, trainer.datamodule.name
-    found = [*emulated, _start(steps, module), _mirrored(module, data), _shorter(steps, module, data)]
-    found += [_left_out(module), _unused_labels(trainer, module), _without_effect(module)]
+    found = [*emulated, _mirrored(module, data)]
+    if isinstance(module, Distiller):
+        found += [_start(steps, module), _shorter(steps, module, data), _left_out(module)]
+        found += [_unused_labels(trainer, module), _without_effect(module)]
     sentences = [UserError(each) for each in found if each]
     return [sentence.worded(spell) if spell else str(sentence) for sentence in sentences]
 
@@ -46,8 +46,10 @@ def _start(steps: int, module: Distiller) -> str | None:
     return f"The images start from noise, which {few} hardly leave: try {{init}} real."
 
 
-def _mirrored(module: Distiller, data: str) -> str | None:
+def _mirrored(module: LightningModule, data: str) -> str | None:
     """Return how to leave mirror images out where they are others than what they show."""
+    if data in NOT_MIRRORED and getattr(module, "flip", False):
+        return "Mirrored digits take part in the regression: {flip} false leaves them out, as published."
     strategy = getattr(getattr(module, "augmentation", None), "strategy", "")
     if data not in NOT_MIRRORED or "flip" not in strategy:
         return None

@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from lightning_dd.artifact.exports import features
+from lightning_dd.artifact.usage import SCORED, usage
 
 if TYPE_CHECKING:
     from lightning_dd.artifact.dataset import DistilledDataset
@@ -96,37 +97,14 @@ def _summary(distilled: "DistilledDataset") -> str:
     origin = info.get("paper") or info.get("derived_from") or ""
     origin = f" Method: {origin}." if origin else ""
     return (
-        f"{len(distilled)} synthetic images of {shape}, of {distilled.num_classes} classes, made so that networks "
-        f"trained on them alone recognize real ones.{decoded} {LABELS[distilled.label_kind]}{part}{origin}\n\n"
+        f"{len(distilled)} synthetic images of {shape}, of {distilled.num_classes} classes, to train networks on that "
+        f"recognize real ones.{decoded} {LABELS[distilled.label_kind]}{part}{origin}\n\n"
         "![The distilled images](distilled.png)"
     )
 
 
 def _use(distilled: "DistilledDataset", place: str) -> str:
-    from lightning_dd.artifact.labels import LOSSES, Labels
-
-    own = Labels(distilled.labels, distilled.label_kind).own
-    pairs = "" if own == "hard" else f".pairs(labels={own!r})"
-    train = 'train("ConvNet", protocol="common")' if "kernel" in distilled.recipe else "train()"
-    return f"""\
-## Use
-
-```python
-# pip install "lightning-dd[hub]"
-import torch, lightning_dd as dd
-from torch.nn import functional as F
-
-distilled = dd.load("{place}")
-network = distilled.{train}
-accuracy = distilled.evaluate("TEST", network)  # a folder, a data set of (image, label), or tensors
-
-# or in a loop of yours: prepared images and their labels
-loader = torch.utils.data.DataLoader(distilled{pairs}, batch_size=256, shuffle=True)
-for images, labels in loader:  # again and again: an epoch is few steps
-    loss = {LOSSES[own].replace("logits", "network(images)")}
-    ...
-logits = network.eval()(distilled.preprocess(test_images))  # uint8, or floats in [0, 1]
-```"""
+    return f'## Use\n\n```python\n# pip install "lightning-dd[hub]"\n{usage(place, distilled)}\n```'
 
 
 def _accuracy(distilled: "DistilledDataset") -> str:
@@ -144,7 +122,8 @@ def _accuracy(distilled: "DistilledDataset") -> str:
             cells.append("" if mean is None else f"{mean:.1f}" + (f" ± {spread:.1f}" if several else ""))
         lines.append(f"| {' | '.join(map(str, cells))} |")
     split = records[-1].get("split", "test")
-    lines += ["", f"Networks trained on these images alone, tested on the {split} split of the real ones."]
+    how = SCORED.get(records[-1]["protocol"], "Networks trained on these images alone.")
+    lines += ["", f"{how} Tested on the {split} split of the real ones."]
     return "\n".join(lines)
 
 
@@ -154,12 +133,14 @@ def _making(distilled: "DistilledDataset") -> str:
     steps = f"{info['steps']:,}" if "steps" in info else ""
     if steps and info.get("published_steps"):
         steps += f" (published: {info['published_steps']:,})"
-    seconds = cost.get("seconds")
+    seconds, before = cost.get("seconds"), cost.get("seconds_before")
+    took = f"{_duration(seconds)} on {place.get('device', 'one device')}" if seconds else ""
+    took += f", after {_duration(before)} of networks trained beforehand" if took and before else ""
     packages = ("lightning_dd", "torch", "lightning", "torchvision", "kornia", "python")
     facts = {
         "steps": steps,
         "seed": str(info.get("seed", "")),
-        "time": f"{_duration(seconds)} on {place.get('device', 'one device')}" if seconds else "",
+        "time": took,
         "memory": f"{cost['peak_memory_bytes'] / 2**30:.2f} GiB" if cost.get("peak_memory_bytes") else "",
         "versions": ", ".join(f"{name} {place[name]}" for name in packages if place.get(name)),
         "commit": place.get("commit") or "",

@@ -122,7 +122,7 @@ class Evaluation(CheckedOptions, Kept):
         protocol = self._protocol_for(module, trainer.datamodule.name)
         how = protocol.length(len(module.synthetic))
         if protocol.trains_networks:
-            network = _sample(self.network or module.network, module)
+            network = _sample(self.network or module.evaluation_network, module)
             how = f"{self.num_networks} x {getattr(network, 'description', type(network).__name__)}, {how}"
         sets = "the distilled images and on as many random real ones" if self.random_real else "the distilled images"
         tested = f"tested on the {len(trainer.datamodule.split(self.split)[1]):,} images of the {self.split} split"
@@ -139,7 +139,9 @@ class Evaluation(CheckedOptions, Kept):
         kinds = [protocol, protocol.for_real()] if self.random_real else [protocol]
         with _training(trainer):
             part = distilled_set(trainer, module), test_set, len(data.split(self.split)[1])
-            seconds = [network_seconds(*part, self.network or module.network, kind, module.seed) for kind in kinds]
+            seconds = [
+                network_seconds(*part, self.network or module.evaluation_network, kind, module.seed) for kind in kinds
+            ]
         if None in seconds:
             return None
         number = 1 + sum(map(self._due, range(trainer.global_step + 1, trainer.max_steps)))
@@ -234,7 +236,7 @@ class Evaluation(CheckedOptions, Kept):
                 distilled_set(trainer, module),
                 real if self.random_real else None,
                 test_set,
-                self.network or module.network,
+                self.network or module.evaluation_network,
                 protocol,
                 share,
                 module.seed,
@@ -244,7 +246,7 @@ class Evaluation(CheckedOptions, Kept):
         return protocol, _gathered(trainer, accuracies)
 
     def _protocol_for(self, module: LightningModule, data: str) -> Protocol:
-        network = partial(_sample, self.network or module.network, module)
+        network = partial(_sample, self.network or module.evaluation_network, module)
         return find_protocol(self.protocol or module.protocol, self.epochs, data, network)
 
 

@@ -55,6 +55,6 @@ def _crop(data: ImageData) -> dict[str, bool]:
 def _network(module: LightningModule) -> dict[str, Any]:
     """Return the network for the recipe; nothing of another library's, or where a method of kernels needs none."""
     with suppress(UserError):
-        network = sample(module.network, module.image_shape, module.num_classes)
+        network = sample(module.evaluation_network, module.image_shape, module.num_classes)
         return {"network": network.made_from} if isinstance(network, Network) else {}
     return {}

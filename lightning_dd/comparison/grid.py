@@ -21,7 +21,7 @@ from lightning_dd.evaluation.protocols import find_protocol
 from lightning_dd.networks.named import named_network, sample_network
 from lightning_dd.training.data import content_digest
 from lightning_dd.training.pretrained import source_digest
-from lightning_dd.version import __version__
+from lightning_dd.version import EVALUATION, __version__
 
 
 @dataclass
@@ -153,7 +153,8 @@ def _measure(
 
 
 def _what(candidate: Candidate, network: str, protocol: Protocol, conditions: Conditions) -> dict[str, Any]:
-    about = {"release": __version__, "set": candidate.key, "network": network, "protocol": protocol.describe()}
+    about = {"release": [__version__, EVALUATION], "set": candidate.key}
+    about |= {"network": network, "protocol": protocol.describe()}
     precision = {"precision": "bf16-mixed"} if conditions.mixed else {}
     return {**about, "test": [conditions.data, conditions.tested], "seed": conditions.seed, **precision}
 

@@ -150,11 +150,12 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def decode_all(
-    sources: Iterable[Source], total: int, how: Decoding, on_unreadable: OnUnreadable = "error"
+    sources: Iterable[Source], total: int, how: Decoding, on_unreadable: OnUnreadable | None = None
 ) -> dict[str, Tensor]:
     """Decode many images on all cores.
 
-    The `total` sources are read in order, a few thousand at a time; broken ones are an "error", or left out by "skip".
+    The `total` sources are read in order, a few thousand at a time; broken ones are left out ("skip"), or an error that
+    advises to skip where that can be chosen ("error").
 
     Returns:
         "images": `(n, C, H, W)` uint8; "kept": `(n,)` the positions of these images among the sources; "originals":
@@ -183,11 +184,10 @@ def decode_all(
                         unreadable.append(result)
                     position += 1
                 bar.update(len(pixels_or_error))
-    if unreadable and on_unreadable == "error":
+    if unreadable and on_unreadable != "skip":
         what = unreadable[0] if len(unreadable) == 1 else f"{len(unreadable)} images cannot be read: {_few(unreadable)}"
-        raise UserError(
-            f"{what}: remove {'it' if len(unreadable) == 1 else 'them'} or set {{data.on_unreadable}} to skip"
-        )
+        advice = "" if on_unreadable is None else " or set {data.on_unreadable} to skip"
+        raise UserError(f"{what}: remove {'it' if len(unreadable) == 1 else 'them'}{advice}")
     return {
         "images": images[: len(kept)],
         "kept": torch.tensor(kept, dtype=torch.long),
@@ -229,7 +229,7 @@ def _try(source: Source, how: Decoding) -> tuple[np.ndarray, tuple[int, int, int
         return f"{source.name} cannot be read as an image ({reason})"
 
 
-def skipping(on_unreadable: OnUnreadable) -> dict[str, bool]:
+def skipping(on_unreadable: OnUnreadable | None) -> dict[str, bool]:
     """Return what tells decoded images of which some may be left out from others, for the key of the cache."""
     return {"skip": True} if on_unreadable == "skip" else {}
 

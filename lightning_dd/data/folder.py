@@ -115,7 +115,7 @@ def read_files(
     labels: Tensor,
     how: Decoding,
     cache: bool,
-    on_unreadable: OnUnreadable,
+    on_unreadable: OnUnreadable | None,
     in_memory: bool,
 ) -> tuple[Images, Tensor, Tensor]:
     """Return images `(n, C, H, W)` and labels `(n,)` of the files that could be read, and "originals" `(n, 3)`.
@@ -131,8 +131,10 @@ def read_files(
     return decoded["images"], labels[decoded["kept"]], decoded["originals"]
 
 
-def _lazy(files: list[Path], labels: Tensor, how: Decoding, on_unreadable: OnUnreadable) -> tuple[LazyImages, Tensor]:
-    if on_unreadable == "error":  # it is one when they are decoded
+def _lazy(
+    files: list[Path], labels: Tensor, how: Decoding, on_unreadable: OnUnreadable | None
+) -> tuple[LazyImages, Tensor]:
+    if on_unreadable != "skip":  # broken ones are an error when they are decoded
         return LazyImages(files, how), labels
     known = {path for path, _ in _headers(files)}
     kept = torch.tensor([row for row, file in enumerate(files) if file in known], dtype=torch.long)

@@ -43,7 +43,7 @@ def read_source(
     image_size: int | tuple[int, int] | None = None,
     crop: bool = False,
     class_names: Sequence[str] | None = None,
-    on_unreadable: OnUnreadable = "error",
+    on_unreadable: OnUnreadable | None = None,
     test_fraction: float | None = None,
 ) -> Examples:
     """Read a source whole.
@@ -59,7 +59,7 @@ def read_source(
         image_size: pixels, or (height, width), to resize to; needed where sizes differ.
         crop: resize the shorter side and cut out the center, rather than stretch.
         class_names: in label order; without it, the source's own, where it has them.
-        on_unreadable: of a folder: "error", or "skip" to leave broken images out.
+        on_unreadable: of a folder: "skip" leaves broken images out; "error" says that this can be chosen.
         test_fraction: of each class of a folder without `test`, what the part `test` is of; None for all.
 
     Raises:
@@ -95,7 +95,7 @@ def _read_folder(
     part: str,
     size: tuple[int, int] | None,
     crop: bool,
-    on_unreadable: OnUnreadable,
+    on_unreadable: OnUnreadable | None,
     test_fraction: float | None,
 ) -> Examples:
     listings = find_listings(root)

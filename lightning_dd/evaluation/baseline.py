@@ -13,7 +13,7 @@ from lightning_dd.data.lazy import Images, LazyImages
 from lightning_dd.evaluation.protocol import Protocol
 from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.build import sample
-from lightning_dd.version import __version__
+from lightning_dd.version import EVALUATION, __version__
 
 
 def measured_once(measure: Callable[[], float], depends_on: dict[str, Any]) -> float:
@@ -52,7 +52,7 @@ def conditions(
         "recipe": shared_recipe(distilled.recipe),
         "protocol": protocol.describe(),
         "network": made_from,
-        "release": __version__,
+        "release": [__version__, EVALUATION],
         "numbers": [seed, device, str(torch.get_default_dtype())],
         "precision": str(torch.get_autocast_dtype(device)) if mixed else None,
     }

@@ -156,7 +156,9 @@ def _test_images(distilled: DistilledDataset, test: Any) -> tuple[Tensor, Tensor
     of_folder = str(made_of.get("class_path")).endswith("ImageFolder") and is_folder(test)
     again = of_folder and name_of(Path(test).expanduser()) == distilled.info.get("dataset")
     fraction = options.get("test_fraction", TEST_FRACTION) if again else None  # else its training images are among them
-    images, labels, names = read_source(test, "test", distilled.image_shape[1:], crop, test_fraction=fraction)
+    skip = "skip" if options.get("on_unreadable") == "skip" else None
+    size = distilled.image_shape[1:]
+    images, labels, names = read_source(test, "test", size, crop, on_unreadable=skip, test_fraction=fraction)
     if images.shape[1] != distilled.image_shape[0]:
         images = prepared(images, partial(_in_channels, channels=distilled.image_shape[0]))
     labels = by_names(labels, names, distilled.class_names, "the distilled set")

@@ -2,21 +2,26 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from lightning_dd.artifact.files import write_json
+from lightning_dd.artifact.files import tensor_digest, write_json
 from lightning_dd.artifact.preprocessing import Preprocessing
+from lightning_dd.data.lazy import LazyImages
 from lightning_dd.errors import UserError
 from lightning_dd.experts.recording import read_facts
 from lightning_dd.networks import Network
 from lightning_dd.rng import generator
 
+if TYPE_CHECKING:
+    from lightning_dd.data import ImageData
+
 DESCRIPTION = "experts.json"
 FORMAT, FORMAT_VERSION = "lightning_dd.experts", 1
 PROBE_LENGTH = 8
+OTHER = {"image_shape": "images of another size", "class_names": "other classes", "labels": "images of other classes"}
 TOLERANCE = 1e-3  # fitted on another machine, a whitening differs in its last digits
 
 
@@ -25,6 +30,23 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
     name = network.description if isinstance(network, Network) else type(network).__name__
     shapes = {name: "x".join(map(str, parameter.shape)) for name, parameter in network.named_parameters()}
     return {"name": name, "parameters": shapes}
+
+
+def describe_data(data: "ImageData") -> dict[str, Any]:
+    """Return the name, sizes, classes, labels and mean of the training images, in plain values."""
+    images = data.train_images
+    # no digest of the pixels: other machines may decode the same file a little differently
+    mean = [] if isinstance(images, LazyImages) else images.mean((0, 2, 3), dtype=torch.float64)
+    largest = 1 if images.dtype.is_floating_point else 255
+    return {
+        "name": data.name,
+        "num_classes": data.num_classes,
+        "num_images": len(data.train_labels),
+        "image_shape": list(data.image_shape),
+        "class_names": list(data.class_names),
+        "labels": tensor_digest({"labels": data.train_labels}),
+        "mean": [round(float(value) / largest, 5) for value in mean],
+    }
 
 
 def describe_preprocessing(preprocessing: Preprocessing, image_shape: tuple[int, int, int]) -> dict[str, Any]:
@@ -40,6 +62,16 @@ def describe_preprocessing(preprocessing: Preprocessing, image_shape: tuple[int,
         "whitening": preprocessing.digest(),
         "probe": [round(value, 5) for value in probe.flatten()[:PROBE_LENGTH].tolist()],
     }
+
+
+def other_data(ours: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+    """Return in which respect two descriptions are of other images; an older one knows fewer."""
+    for part, words in OTHER.items():
+        if part in theirs and ours[part] != theirs[part]:
+            return words
+    means = [torch.tensor(each.get("mean", [])) for each in (ours, theirs)]
+    alike = not all(map(len, means)) or torch.allclose(*means, atol=TOLERANCE)
+    return None if alike else "images of the same number and name"
 
 
 def same_preprocessing(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
@@ -97,8 +129,10 @@ def check_description(folder: Path, ours: dict[str, Any]) -> None:
         return
     if not same_preprocessing(ours["preprocessing"], theirs["preprocessing"]):
         raise UserError(f"{folder} holds experts that saw other inputs; give another {{folder}}.")
+    if other := other_data(ours["data"], theirs["data"]):
+        raise UserError(f"{folder} holds experts that learned {other}; give another {{folder}}.")
     for part in ("data", "network", "training"):
         for name, value in ours[part].items():
-            if (given := theirs[part].get(name)) != value:
+            if name not in ("mean", *OTHER) and (given := theirs[part].get(name)) != value:
                 values = " of another kind" if name == "parameters" else f" {given}, not {value}"
                 raise UserError(f"{folder} holds experts with {part} {name}{values}; give another {{folder}}.")

@@ -87,6 +87,8 @@ class Trajectories:
         if (seen := theirs["data"]["num_images"]) != len(data.train_labels):
             counts = f"{seen:,} training images, where this run has {len(data.train_labels):,}"
             raise UserError(f"{experts} learned {counts}; give {{data.held_out}} as they had it.")
+        if other := provenance.other_data(provenance.describe_data(data), theirs["data"]):
+            raise UserError(f"{experts} learned {other}; record some on these data.")
         if (ours := provenance.describe_network(network)) != theirs["network"]:
             kinds = f"{experts} are networks {name}, this run's is another ({ours['name']})"
             raise UserError(f"{kinds}; give the same {{model.network}}.")

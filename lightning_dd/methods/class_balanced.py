@@ -55,9 +55,9 @@ class ClassBalancedDistiller(Distiller):
     ) -> Tensor:
         """Return the mean cross-entropy under a network of the images of classes `(K,)`, augmented as in this step.
 
-        Their features `(K, N, F)`, where they are known, spare another pass through the network.
+        Their features `(K, N, F)`, where they are known, spare another pass through a network that classifies by them.
         """
-        if features is None:
+        if features is None or type(network).forward is not Network.forward:
             images = self.augment(self.draw_augmentation(classes), synthetic.of_classes(classes))
             logits = compiled(network, self.compile_objective)(images.flatten(0, 1))
         else:

@@ -43,6 +43,7 @@ class DATM(MTT):
     )
     published_steps = 10_000
     protocol = "datm"
+    network_options = (*MTT.network_options, "min_start_epoch", "first_max_start_epoch", "expansion_steps")
 
     def __init__(
         self,

@@ -73,6 +73,7 @@ class DD(Distiller):
     protocol = "dd"
     needs = InitialWeights.gives
     full_precision = True
+    network_options = ("networks_per_step", "fixed_weights")
     memory_option = "{real_chunk} or {images_per_step}"
     real_option = "real_batch"
 

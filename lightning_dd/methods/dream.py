@@ -85,15 +85,19 @@ class DREAM(IDC):
         if not self.plus:
             return distance
         with torch.no_grad():
-            goal = self._mean_features(network, draw, real)
+            goal = self._mean_features(network, draw, real, self.real_chunk)
         with torch.autocast(self.device.type, enabled=False):
             difference = goal.to(synthetic) - self._mean_features(network, draw, synthetic)
             return distance + (difference.abs() if self._absolute else difference.square()).sum()
 
-    def _mean_features(self, network: nn.Module, draw: Draw | None, images: Tensor) -> Tensor:
+    def _mean_features(
+        self, network: nn.Module, draw: Draw | None, images: Tensor, at_once: int | None = None
+    ) -> Tensor:
         """Return the mean of the features of images `(K, n, C, H, W)` under their augmentation, `(K, F)`."""
-        features = check_features(network).features(self.augment(draw, images).flatten(0, 1))
-        return features.unflatten(0, images.shape[:2]).mean(1)
+        features = check_features(network).features
+        chunk = images.shape[1] if at_once is None else max(1, at_once // len(images))
+        parts = self.augment(draw, images).split(chunk, 1)
+        return torch.cat([features(part.flatten(0, 1)).unflatten(0, part.shape[:2]) for part in parts], 1).mean(1)
 
     def on_fit_start(self) -> None:
         """Choose the first images, before the first batch is sampled; a checkpoint has brought its own."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lightning_dd.augmentation import ALL_OPERATIONS, DSA
 from lightning_dd.data.sampling import Batch
-from lightning_dd.errors import UserError
+from lightning_dd.errors import OptionError, UserError
 from lightning_dd.experts import provenance
 from lightning_dd.experts.gradient import gsam
 from lightning_dd.experts.recording import Recording
@@ -83,6 +83,8 @@ class Experts(Task):
         self.network = network
         self.augmentation = DSA(augmentation) if augmentation else None
         self.lr, self.batch_size = lr, batch_size
+        if gsam_alpha and not gsam_rho:
+            raise OptionError("gsam_alpha", "is a part of GSAM: give {gsam_rho} too")
         self.gsam = gsam_rho, gsam_alpha
         network = build(network, self.image_shape, self.num_classes, generator(self.seed, "network"))
         self._flat = FlatNetwork(without_dropout(network))  # as where its segments are matched
@@ -192,7 +194,7 @@ class Experts(Task):
         if self._epoch + 1 < self.epochs:
             recording.add(self._epoch + 1, self.weights, seconds)
         else:
-            self._seconds[recording.number] = round(seconds, 1)
+            self._seconds[recording.number] = round(seconds, 3)
             self._finish(recording, self.weights.detach())
             del self._unfinished[0]
 
@@ -240,7 +242,7 @@ class Experts(Task):
     def _description(self) -> dict[str, Any]:
         data = self.trainer.datamodule
         return {
-            "data": {"name": data.name, "num_classes": self.num_classes, "num_images": len(data.train_labels)},
+            "data": provenance.describe_data(data),
             "preprocessing": provenance.describe_preprocessing(data.preprocessing, self.image_shape),
             "network": provenance.describe_network(self._flat.network),
             "training": {

@@ -1,5 +1,6 @@
 """FRePo: ridge regression of real labels on the features of partly trained networks."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,9 @@ from lightning_dd.losses import centered_targets, label_margin, solve_ridge, squ
 from lightning_dd.methods.base import Distiller
 from lightning_dd.methods.optimizers import LAMB
 from lightning_dd.networks import FRePoNet, Network, NetworkFactory
-from lightning_dd.networks.build import check_features
+from lightning_dd.networks.base import has_batch_norm
+from lightning_dd.networks.build import check_features, sample
+from lightning_dd.networks.named import recorded_network
 from lightning_dd.runtime.compile import compiled
 from lightning_dd.runtime.options import PositiveFloat, PositiveInt, UnitInterval
 from lightning_dd.training.chunks import chunk_size
@@ -35,7 +38,7 @@ class FRePo(Distiller):
 
     The network is then trained on X and Y for one step, or replaced when it is old. As in the authors' JAX code but for
     two things: real batches are drawn anew at each step (there in passes), and the last images are the result (there
-    those with the best test accuracy on the way).
+    those with the best test accuracy on the way). Evaluations train the network without its BatchNorm.
 
     Args:
         network: its features make the kernel; in eval mode, so running statistics where it has BatchNorm.
@@ -101,6 +104,14 @@ class FRePo(Distiller):
         self.pool_size, self.max_age, self.pool_lr, self.pool_batch = pool_size, max_age, pool_lr, pool_batch
         targets = centered_targets(self.synthetic.classes, self.num_classes) / (self.num_classes / 10) ** 0.5
         self.synthetic.labels = Labels(targets, "targets", learned=learn_labels)
+
+    @property
+    def evaluation_network(self) -> NetworkFactory:
+        """The method's network, without any normalization in place of BatchNorm, as published."""
+        own = sample(self.network, self.image_shape, self.num_classes)
+        if not (has_batch_norm(own) and "norm" in inspect.signature(type(own)).parameters):
+            return self.network
+        return recorded_network(own.made_from | {"init_args": own.made_from["init_args"] | {"norm": "none"}})
 
     def own_networks(self) -> NetworkPool:
         """Return a pool of networks that are trained on the synthetic set."""

@@ -60,6 +60,7 @@ class MTT(Distiller):
     protocol = "mtt"
     needs = ExpertSegments.gives
     full_precision = True
+    network_options = ("experts", "expert_epochs", "max_start_epoch", "segments_per_step")
     memory_option = "{synthetic_batch} or {synthetic_steps}"
 
     def __init__(

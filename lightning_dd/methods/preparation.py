@@ -124,6 +124,11 @@ class Preparation(Resumable):
             raise OptionError("networks", f"gives {networks.gives}, and {type(self).__name__} needs {self.needs}")
         return networks
 
+    @property
+    def evaluation_network(self) -> NetworkFactory:
+        """The network that evaluations train where the user names none: the one that the method matches on."""
+        return self.network
+
     def own_networks(self) -> NetworkSource:
         """Return the source of the paper."""
         return RandomNetworks()

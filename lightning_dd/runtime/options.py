@@ -4,6 +4,7 @@ import functools
 import inspect
 import math
 import operator
+import re
 from collections.abc import Callable
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
@@ -117,7 +118,14 @@ def _checked(init: Callable[..., None]) -> Callable[..., None]:
         for name, value in given.items():
             given[name] = _plain(self, name, value, hints().get(name), checked)
         bound = inspect.BoundArguments(parameters, given)
-        return init(*bound.args, **bound.kwargs)
+        try:
+            return init(*bound.args, **bound.kwargs)
+        except TypeError as error:
+            if fixed := re.search(r"__init__\(\) got multiple values for keyword argument '(\w+)'$", str(error)):
+                raise OptionError(
+                    fixed[1], f"is no option of {type(self).__name__}, which has a value of its own"
+                ) from None
+            raise
 
     return checked
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from lightning_dd.artifact.synthetic import SyntheticSet
 from lightning_dd.augmentation.cutmix import mix_some
 from lightning_dd.data.sampling import Batch
+from lightning_dd.errors import OptionError
 from lightning_dd.networks import Network, NetworkFactory, build
 from lightning_dd.networks.build import sample, without_dropout
 from lightning_dd.rng import generator
@@ -283,6 +284,8 @@ class InitialWeights(RandomNetworks):
     """The architecture as a function of a vector of weights."""
 
     def __init__(self, per_step: PositiveInt = 1, fixed: bool = False) -> None:
+        if fixed and per_step > 1:
+            raise OptionError("fixed", "means one network: leave {per_step} out")
         self.per_step, self.fixed = per_step, fixed
 
     def setup(self, context: SourceContext) -> None:

@@ -156,6 +156,16 @@ def test_a_folder_to_share_holds_the_set_and_a_card(tmp_path):
     assert "0.50 GiB" in text
 
 
+def test_the_card_of_a_set_under_a_teacher_says_whose_accuracy_it_is(tmp_path):
+    info = INFO | {"evaluations": [RECORD | {"protocol": "kd"}], "cost": {"seconds": 60.0, "seconds_before": 5400.0}}
+    _distilled(info=info, recipe={"protocol": "kd"}).save_pretrained(tmp_path)
+    _, text = _card(tmp_path)
+    assert "the teacher" in text
+    assert "on these images alone" not in text
+    assert "the loop below ends far below" in text
+    assert "60 seconds on two cores, after 90.0 minutes of networks trained beforehand" in text
+
+
 def test_the_config_of_another_set_does_not_stay(tmp_path):
     _distilled(info=INFO).save_pretrained(tmp_path)
     _distilled().save_pretrained(tmp_path)

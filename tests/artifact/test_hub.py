@@ -60,7 +60,7 @@ def test_push_and_load_give_the_same_set(hub: Hub):
         *("distilled.safetensors", "distilled.png", "results.json", "README.md"),
         "data/train-00000-of-00001.parquet",
     }
-    assert 'dd.load("hf:us/digits")' in files["README.md"].decode()
+    assert "dd.load('hf:us/digits')" in files["README.md"].decode()
     again = dd.load("hf:us/digits")
     assert torch.equal(again.images, distilled.images)
     assert torch.equal(again.labels, distilled.labels)

@@ -12,7 +12,8 @@ from lightning_dd.app.cli import main
 from lightning_dd.artifact.labels import Labels
 from lightning_dd.callbacks import Evaluation
 from lightning_dd.data.decoding import MODES, Decoding, conversions
-from lightning_dd.methods import DC, DM, MTT
+from lightning_dd.experts.segments import ExpertSegments
+from lightning_dd.methods import DC, DM, MTT, Experts, FRePo
 from lightning_dd.training.sources import RandomNetworks
 
 OPTIONS = """--model.ipc 1 --model.network.width 4 --model.network.depth 1 --model.real_per_class 2
@@ -126,6 +127,14 @@ def test_mirrored_digits_are_told(data, augmentation, instead):
     assert said == ([f"The augmentation mirrors digits: augmentation {instead} does not."] if instead else [])
 
 
+def test_mirrored_digits_are_told_of_other_modules_too():
+    (said,) = advice(_Run(300, "mnist"), FRePo(ipc=1, init="real", image_shape=(1, 28, 28)))
+    assert said == "Mirrored digits take part in the regression: flip false leaves them out, as published."
+    assert advice(_Run(300, "mnist"), FRePo(ipc=1, init="real", flip=False, image_shape=(1, 28, 28))) == []
+    (said,) = advice(_Run(300, "mnist"), Experts(folder="none", image_shape=(1, 28, 28)))
+    assert said.startswith("The augmentation mirrors digits")
+
+
 class _Learned(DM):
     """Labels and a scale are learned, as a new method may have them."""
 
@@ -157,5 +166,7 @@ def test_options_without_effect_are_told():
     (said,) = advice(run, DC(ipc=1, init="real", networks=RandomNetworks(), **shape))
     assert "inner_epochs, lr_network, batch_size" in said
     assert advice(run, DC(ipc=1, init="real", **shape)) == []
+    (said,) = advice(run, MTT(ipc=1, experts="none", networks=ExpertSegments("others"), **shape))
+    assert "experts, expert_epochs" in said
     (said,) = advice(run, MTT(ipc=1, experts="none", compile=True, recompute=False, **shape))
     assert said == "Unrolled steps are compiled only where recompute is true."

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from lightning_dd.artifact.dataset import DistilledDataset
@@ -101,6 +102,18 @@ class Answers(nn.Module):
     def __init__(self, function):
         super().__init__()
         self.forward = function
+
+
+def test_a_broken_test_image_is_named_with_advice_that_can_be_followed(tmp_path):
+    always_dark = lambda images: torch.eye(2)[torch.zeros(len(images), dtype=torch.long)]  # noqa: E731
+    for name in ("dark", "bright"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (8, 8)).save(tmp_path / name / "1.png")
+    (tmp_path / "dark" / "2.png").write_bytes(b"none")
+    with pytest.raises(UserError, match=r"2\.png cannot be read as an image \([^)]*\): remove it$"):
+        _sides().evaluate(tmp_path, always_dark)
+    data = {"class_path": "ImageFolder", "init_args": {"on_unreadable": "skip"}}
+    assert _sides(info={"config": {"data": data}}).evaluate(tmp_path, always_dark) == 50
 
 
 def test_a_network_in_another_precision():

@@ -16,6 +16,7 @@ from lightning_dd.app.cli import main
 from lightning_dd.artifact.preprocessing import Normalization
 from lightning_dd.augmentation import DSA
 from lightning_dd.data import Digits
+from lightning_dd.errors import UserError
 from lightning_dd.experts.gradient import gsam
 from lightning_dd.experts.provenance import describe_preprocessing, same_preprocessing
 from lightning_dd.experts.trajectories import Trajectories
@@ -73,13 +74,21 @@ def test_trajectory_is_that_of_a_plain_training(whole):
 
 def test_the_description_says_what_the_experts_are(whole, capsys):
     description = json.loads((whole / "experts" / "experts.json").read_text())
-    assert description["data"] == {"name": "digits", "num_classes": 10, "num_images": 287}
+    data = description["data"]
+    assert (data["name"], data["num_classes"], data["num_images"]) == ("digits", 10, 287)
+    assert data["class_names"] == list("0123456789")
+    assert data["mean"] == [pytest.approx(0.306, abs=0.01)]
     assert description["network"]["name"] == "ConvNet (width 4, depth 2)"
     assert description["training"]["epochs"] == 3
     assert [expert["number"] for expert in description["experts"]] == [0, 1]
     assert all(10 < expert["test_accuracy"] <= 100 for expert in description["experts"])
     assert all(expert["seconds"] > 0 for expert in description["experts"])
     assert not list((whole / "experts").glob("*.parts"))
+
+
+def test_a_part_of_gsam_alone_is_refused():
+    with pytest.raises(UserError, match="gsam_alpha is a part of GSAM: give gsam_rho too"):
+        Experts(folder="none", gsam_alpha=0.3)
 
 
 def test_the_seconds_of_an_interrupted_expert_and_of_finished_ones_stay_known(tmp_path):

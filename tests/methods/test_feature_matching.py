@@ -12,7 +12,7 @@ from benchmarks.tasks.class_by_class import TASKS, UntrainedQueue, pairs
 from lightning_dd.artifact.codecs import Pixels, Tiles
 from lightning_dd.errors import OptionError
 from lightning_dd.methods import DANCE, DSDM, IDM, NCFM, DataDAM
-from lightning_dd.networks import ConvNet, build
+from lightning_dd.networks import ConvNet, Network, build
 from lightning_dd.rng import generator
 from lightning_dd.training.early import EarlyNetworks
 from lightning_dd.training.pool import NetworkPool
@@ -186,3 +186,24 @@ def test_a_queue_goes_on_where_it_was_saved():
         queue.update(3, None, None)
     for a, b in zip(one.at(4).parameters(), other.at(4).parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+class _WithoutClassifier(Network):
+    """A network with its own `forward`, which no classifier on its features gives."""
+
+    def __init__(self, image_shape, num_classes):
+        super().__init__()
+        self.blocks = torch.nn.ModuleList([torch.nn.Conv2d(image_shape[0], 4, 3), torch.nn.Flatten()])
+        self.head = torch.nn.LazyLinear(num_classes)
+        self(torch.zeros(1, *image_shape))
+
+    def forward(self, x):
+        return self.head(self.features(x))
+
+
+@pytest.mark.parametrize("method", ["idm", "ncfm"])
+def test_a_network_that_classifies_by_its_own_forward(method):
+    images, labels = torch.rand(20, 1, 8, 8, generator=generator(0, "images", 0)), torch.arange(10).repeat(2)
+    options = {"codec": "Pixels"} | ({"networks": RandomNetworks()} if method == "ncfm" else {})
+    few, _ = dd.distill_tensors(images, labels, method, ipc=1, steps=2, network=_WithoutClassifier, **options)
+    assert few.isfinite().all()

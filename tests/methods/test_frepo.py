@@ -12,7 +12,8 @@ from lightning_dd.data.sampling import Batch
 from lightning_dd.errors import UserError
 from lightning_dd.methods import FRePo
 from lightning_dd.methods.optimizers import LAMB
-from lightning_dd.networks import FRePoNet, build
+from lightning_dd.networks import ConvNet, FRePoNet, build
+from lightning_dd.networks.base import has_batch_norm
 from lightning_dd.rng import generator
 from lightning_dd.training.pool import NetworkPool
 from tests.methods.steps import objective, ready, train_networks
@@ -170,9 +171,27 @@ def test_a_network_without_features_is_refused():
         objective(module, _batch(module))
 
 
+@pytest.mark.parametrize(
+    ("network", "norm"),
+    [
+        (FRePoNet, "none"),
+        (functools.partial(FRePoNet, width=8, norm="none"), "none"),
+        (functools.partial(ConvNet, width=8), "instance"),
+    ],
+)
+def test_evaluations_train_the_network_without_its_batch_norm(network, norm):
+    module = FRePo(1, network=network, num_classes=3, image_shape=SHAPE)
+    evaluated = module.evaluation_network(SHAPE, 3)
+    assert evaluated.made_from["init_args"].get("norm", "instance") == norm
+    assert type(evaluated) is type(network(SHAPE, 3))
+    assert not has_batch_norm(evaluated)
+
+
 def test_momentum_is_no_option(fit, capsys):
     assert fit("--model.momentum", "0.5", config=CONF) == 1
     assert "momentum" in capsys.readouterr().err
+    with pytest.raises(UserError, match="momentum is no option of FRePo, which has a value of its own"):
+        FRePo(1, momentum=0.5)
 
 
 def test_the_artifact_carries_learned_labels(fit, product):

@@ -172,6 +172,8 @@ def test_experts_of_older_versions_have_no_seconds(fit, experts, tmp_path):
     older = shutil.copytree(experts, tmp_path / "older")
     description = json.loads((older / "experts.json").read_text())
     del description["experts"][1]["seconds"]
+    for part in ("image_shape", "class_names", "labels", "mean"):
+        del description["data"][part]
     (older / "experts.json").write_text(json.dumps(description))
     assert fit("--trainer.max_steps", "1", "--model.experts", str(older)) == 0
     assert _product(tmp_path).info["cost"]["seconds_before"] is None
@@ -267,6 +269,24 @@ def test_beats_random_real_images(tmp_path):
     assert main([*config, *folders, *options.split(), *evaluation.split()]) == 0
     record = _product(tmp_path, "mtt_digits_ipc1").info["evaluations"][-1]
     assert record["accuracy_mean"] > record["random_real_mean"] + 5
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("labels", "none", "images of other classes"),
+        ("class_names", ["a"], "other classes"),
+        ("image_shape", [1, 9, 9], "images of another size"),
+        ("mean", [0.9], "images of the same number and name"),
+    ],
+)
+def test_experts_of_other_images_of_that_name_are_refused(part, value, words, fit, experts, capsys, tmp_path):
+    older = shutil.copytree(experts, tmp_path / "older")
+    description = json.loads((older / "experts.json").read_text())
+    description["data"][part] = value
+    (older / "experts.json").write_text(json.dumps(description))
+    assert fit("--trainer.max_steps", "1", "--model.experts", str(older)) == 1
+    assert f"learned {words}; record some on these data" in capsys.readouterr().err
 
 
 def test_experts_that_learned_the_held_out_images_are_refused(fit, tmp_path, capsys):

@@ -108,6 +108,31 @@ def test_the_set_of_the_first_record_lies_beside_it(tmp_path):
     assert [found.get("artifact") for found in records] == [sha256(file.read_bytes()).hexdigest(), None, None]
 
 
+def test_the_set_of_settings_that_were_ruled_out_replaces_none(tmp_path):
+    config, path = tmp_path / "mnist_ipc1.yaml", tmp_path / "mnist_ipc1.results.json"
+    config.write_text("# DM: published 89.7 (somewhere). Not run by us yet.\nmodel: DM\n")
+    runs = {steps: _run(tmp_path / f"run{steps}", steps, 80.0) for steps in (900, 300)}
+    for steps, run in runs.items():
+        images = torch.full((2, 1, 4, 4), steps / 1000)
+        made = DistilledDataset(images, torch.arange(2), ("a", "b"), Normalization((0.0,), (1.0,)))
+        made.save(run / "distilled.safetensors")
+    assert _record(runs[900], config) == 0
+    path.write_text(json.dumps([{**json.loads(path.read_text())[0], "superseded": "too high a rate"}]))
+    for steps in (300, 900):
+        assert _record(runs[steps], config) == 0
+    assert load(tmp_path / "mnist_ipc1.safetensors").images.unique().item() == pytest.approx(0.3, abs=1e-3)
+    assert ["artifact" in found for found in json.loads(path.read_text())] == [True, False]
+
+
+def test_what_the_data_depart_from_is_said_and_an_unpublished_method_has_no_length(tmp_path):
+    config, run = tmp_path / "mnist_ipc1.yaml", _run(tmp_path / "run", 300, 80.0)
+    config.write_text("# Mine, MNIST. Not run by us yet.\nmodel: DM\n")
+    result = json.loads((run / "results.json").read_text()) | {"published_steps": None, "data_departures": ["a fifth"]}
+    (run / "results.json").write_text(json.dumps(result))
+    assert _record(run, config) == 0
+    assert config.read_text().startswith("# Mine, MNIST. Ours 80.0 +- 0.5 (300 steps, a fifth, lr 1; cpu).")
+
+
 def test_nothing_measured_is_no_record(tmp_path, capsys):
     config = tmp_path / "c.yaml"
     config.write_text("# a config\n")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from lightning_dd.errors import UserError
 from lightning_dd.networks import ConvNet, build
 from lightning_dd.rng import generator
 from lightning_dd.training.sources import InitialWeights, RandomNetworks, SourceContext, TrainedNetworks
@@ -129,6 +130,11 @@ def test_processes_share_out_initial_weights():
     assert [len(share) for share in shares] == [2, 1]
     for ours, theirs in zip([shares[0][0], shares[1][0], shares[0][1]], whole.at(5), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_the_same_weights_at_every_step_are_those_of_one_network():
+    with pytest.raises(UserError, match="fixed means one network: leave per_step out"):
+        InitialWeights(per_step=2, fixed=True)
 
 
 class _Real:

@@ -5,6 +5,7 @@ that comes with the program (`list sets`), or hf:org/name on the Hugging Face hu
 """
 
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from lightning_dd.app.commands import parser
@@ -29,6 +30,7 @@ def main(arguments: list[str]) -> int:
     given = made.parse_args(arguments).artifact
     from lightning_dd.artifact.dataset import FILE, load
     from lightning_dd.artifact.files import newest_run
+    from lightning_dd.artifact.usage import usage
 
     distilled = load(given)
     path = newest_run(given, FILE) if given.is_dir() else given
@@ -37,7 +39,7 @@ def main(arguments: list[str]) -> int:
     for name, fact in facts.items():
         if fact:
             print(f"  {name:15}{fact}")
-    print(f"\nTrain on it:\n\n{snippet(str(given), distilled)}")
+    print(f"\nTrain on it:\n\n{indent(usage(str(given), distilled), '  ')}")
     return 0
 
 
@@ -88,34 +90,3 @@ def _places(path: Path) -> dict[str, str]:
         "file": str(path),
         "picture": str(picture) if picture.is_file() else "none yet: distilled.save_picture(PATH)",
     }
-
-
-def snippet(path: str, distilled: Any) -> str:
-    """Return Python that trains on a set: in a loop, with the loss that its labels want, and as recorded."""
-    from lightning_dd.artifact.labels import LOSSES, Labels
-
-    own = Labels(distilled.labels, distilled.label_kind).own
-    loss = LOSSES[own].replace("logits", "network(images)")
-    train = 'train(protocol="common")  # its own score is a kernel\'s, which trains no network'
-    if "kernel" not in distilled.recipe:
-        train = 'train()  # as recorded; or train("ConvNet", protocol="common")'
-    if distilled.recipe.get("protocol") == "kd":
-        train = "train()  # the accuracy above is of this: the set's teacher labels every view; the loop ends far below"
-    label = "class index" if own == "hard" else "learned label"
-    learned = "" if own == "hard" else f".pairs(labels={own!r})"
-    return f"""\
-  import torch, lightning_dd as dd
-  from torch.nn import functional as F
-
-  distilled = dd.load({path!r})
-
-  # in a loop of yours: a torch Dataset of (prepared image, {label})
-  loader = torch.utils.data.DataLoader(distilled{learned}, batch_size=256, shuffle=True)
-  for images, labels in loader:  # again and again: an epoch is few steps
-      loss = {loss}
-      ...
-  logits = network.eval()(distilled.preprocess(test_images))  # uint8, or floats in [0, 1]
-
-  # or in one line
-  network = distilled.{train}
-  accuracy = distilled.evaluate("TEST", network)  # a folder, a data set of (image, label), or tensors"""

@@ -47,7 +47,7 @@ def _one_run(folder: Path, record: dict[str, Any], number: int) -> str:
         sections.tests(_read(tests, TESTED) if tests.exists() else []),
         sections.cross_architecture(_read(own, TABLE) if own.exists() else None),
         sections.cost(record),
-        sections.loading("/".join(folder.resolve().parts[-2:])),
+        sections.loading("/".join(folder.resolve().parts[-2:]), distilled),
         sections.config(record),
     ]
     return f'<article class="run" id="run{number}">\n{"".join(parts)}\n</article>\n'

@@ -8,6 +8,7 @@ import yaml
 
 from lightning_dd.app.reports.pictures import accuracy_curve, accuracy_over_operations, accuracy_over_time, strips
 from lightning_dd.artifact.dataset import DistilledDataset
+from lightning_dd.artifact.usage import usage
 from lightning_dd.callbacks.best import comparable
 from lightning_dd.comparison.records import (
     TITLES,
@@ -54,7 +55,8 @@ def overview(records: Sequence[Record]) -> str:
 def _overview_row(anchor: str, record: Record) -> list[str]:
     last = record["evaluations"][-1] if record["evaluations"] else None
     real = last["random_real_mean"] if last else None
-    seconds = (record.get("cost") or {}).get("seconds")
+    cost = record.get("cost") or {}
+    seconds = cost["seconds"] + (cost.get("seconds_before") or 0) if "seconds" in cost else None
     data = TITLES.get(record["dataset"], record["dataset"])
     return [
         Link(f"#{anchor}", f"{anchor.removeprefix('run')}. {method_of(record)}, {data}"),
@@ -170,6 +172,7 @@ def cost(record: Record) -> str:
     seconds = "{:.3g} s".format
     names = {
         "seconds": ("all steps", _duration),
+        "seconds_before": ("networks trained beforehand", _duration),
         "seconds_per_step": ("a step", seconds),
         "seconds_loss": ("its loss and backward pass", seconds),
         "seconds_networks": ("its networks' updates", seconds),
@@ -180,15 +183,9 @@ def cost(record: Record) -> str:
     return _section("Cost", f'<p class="quiet">{device}</p>{_boxes(facts)}')
 
 
-def loading(path: str) -> str:
+def loading(path: str, distilled: DistilledDataset) -> str:
     """Return how to train on the set."""
-    code = (
-        "import torch, lightning_dd as dd\n\n"
-        f"distilled = dd.load({path!r})  # a torch Dataset: (normalized image, label)\n"
-        "loader = torch.utils.data.DataLoader(distilled, batch_size=256, shuffle=True)\n"
-        "test_images = distilled.preprocess(test_images)  # uint8, or floats in [0, 1]"
-    )
-    return _section("How to load", f"<pre>{escape(code)}</pre>")
+    return _section("How to train on it", f"<pre>{escape(usage(path, distilled))}</pre>")
 
 
 def config(record: Record) -> str:
