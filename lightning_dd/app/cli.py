@@ -83,19 +83,21 @@ class DistillationCLI(LightningCLI):
         refuse_bases(config)
         if "://" in str(config.trainer.default_root_dir):
             raise OptionError("trainer.default_root_dir", "must be a folder of this machine")
-        config.trainer.default_root_dir = os.path.expanduser(config.trainer.default_root_dir)
-        self.run_name = run_name(config)
-        self.version = None
+        root = os.path.expanduser(config.trainer.default_root_dir or TRAINER_DEFAULTS["default_root_dir"])
+        config.trainer.default_root_dir, run = root, None
         if self.config.subcommand == "test":
             if not config.get("ckpt_path"):
                 raise UserError("`test` needs --ckpt_path: a run's folder, or a checkpoint in it.")
             if not config.evaluation.enabled:
                 raise OptionError("evaluation.enabled", "cannot be false here: `test` does nothing else")
         if config.get("ckpt_path") is not None:
-            runs = Path(config.trainer.default_root_dir) / self.run_name
-            path, self.version = find_checkpoint(str(config.ckpt_path), runs)
+            runs = Path(root) / ("" if config.trainer.logger is False else run_name(config))
+            path, run = find_checkpoint(str(config.ckpt_path), runs)
             config.ckpt_path = str(path)
             apply_checkpoint(config, self.config.subcommand)
+        self.run_name = run_name(config)  # of the options that the checkpoint brings
+        goes_on = run is not None and run.parent == (Path(root) / self.run_name).resolve()
+        self.version = run.name if goes_on else None
 
     def before_instantiate_classes(self) -> None:
         """Set up the allocator and the run's folder."""

@@ -69,8 +69,8 @@ def with_own_config(words: Sequence[str]) -> list[str]:
     return [command, *own, *rest]
 
 
-def find_checkpoint(given: str, runs: Path) -> tuple[Path, str | None]:
-    """Return the checkpoint that a user names, and the name of its run's folder if the resumed run shall use that.
+def find_checkpoint(given: str, runs: Path) -> tuple[Path, Path | None]:
+    """Return the checkpoint that a user names, and its run's folder where a run or all of a name are given.
 
     Args:
         given: a checkpoint, a run's folder or that of several, or `last`.
@@ -87,8 +87,7 @@ def find_checkpoint(given: str, runs: Path) -> tuple[Path, str | None]:
         folders = f"give the folder of a run, which holds {CHECKPOINT}"
         remedy = "start without {ckpt_path}" if given == "last" else folders
         raise UserError(f"There is no checkpoint in {folder}; {remedy}.")
-    run = path.resolve().parents[1]
-    return path, run.name if run.parent == runs.resolve() else None
+    return path, path.resolve().parents[1]
 
 
 def refuse_overwriting(config: Any) -> None:
@@ -98,11 +97,12 @@ def refuse_overwriting(config: Any) -> None:
         config: of a `fit` without a logger, which has no folder of its own.
 
     Raises:
-        UserError: that of all runs has a distilled set already.
+        UserError: that of all runs has a distilled set or a checkpoint already.
     """
-    found = Path(config.trainer.default_root_dir) / ARTIFACT
-    if config.get("ckpt_path") is None and found.exists():
-        raise UserError(f"Without a logger, this would write over {found}: set another {{trainer.default_root_dir}}.")
+    for found in (Path(config.trainer.default_root_dir) / name for name in (ARTIFACT, CHECKPOINT)):
+        if config.get("ckpt_path") is None and found.exists():
+            another = "set another {trainer.default_root_dir}"
+            raise UserError(f"Without a logger, this would write over {found}: {another}.")
 
 
 def apply_checkpoint(config: Any, command: str) -> None:

@@ -5,12 +5,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from lightning_dd.artifact.files import write_json
 from lightning_dd.artifact.schema import TESTED, read_json
 from lightning_dd.callbacks.evaluation import Evaluation
 from lightning_dd.callbacks.find import find
+from lightning_dd.callbacks.kept import Saving
 from lightning_dd.callbacks.run_paths import ARTIFACT, CHECKPOINT, PICTURE, RESULTS, TESTS, run_folder
 from lightning_dd.callbacks.snapshot import credit, distilled_set
 from lightning_dd.callbacks.step_timer import StepTimer
@@ -19,10 +20,10 @@ from lightning_dd.runtime.environment import environment
 from lightning_dd.runtime.options import CheckedOptions, PositiveInt
 
 
-class ArtifactWriter(CheckedOptions, Callback):
+class ArtifactWriter(CheckedOptions, Saving):
     """Write the distilled set, its picture and the record of the run.
 
-    They are written before the final evaluation and again after it, and when something ends the run early.
+    They are written before an evaluation, again after the final one, and when something ends the run early.
 
     Args:
         every_n_steps: also write the distilled set at these steps; None only at the end.
@@ -44,16 +45,20 @@ class ArtifactWriter(CheckedOptions, Callback):
         self._folder = None if trainer.fast_dev_run else run_folder(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
-        """Write the distilled set at every n-th step, and all at the last one, before an evaluation that takes long."""
-        last = trainer.global_step == trainer.max_steps
-        if last or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
+        """Write the distilled set and its record at every n-th step."""
+        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
             module.ensure_valid()
-            self._write(trainer, module, picture=last)
+            self._write(trainer, module, picture=False)
+
+    def save(self, trainer: Trainer, module: LightningModule) -> None:
+        """Write everything as it is."""
+        module.ensure_valid()
+        self._write(trainer, module)
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Write everything with the accuracies."""
         folder = self._write(trainer, module)
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and not trainer.fast_dev_run:
             print(f"The distilled data set is in {folder / ARTIFACT}, its picture in {PICTURE} beside it.")
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:

@@ -1,5 +1,7 @@
 """Keep the set that did best on held-out images, and stop when nothing better comes."""
 
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -91,6 +93,8 @@ class BestCheckpoint(CheckedOptions, Callback):
         if trainer.fast_dev_run:
             return
         folder = run_folder(trainer)
+        if trainer.is_global_zero and len(self._accuracies(trainer)[0]) == 1:
+            _set_aside(folder)
         trainer.save_checkpoint(folder / BEST_CHECKPOINT)
         if trainer.is_global_zero:
             distilled_set(trainer, module, run_record(trainer, module)).save(folder / BEST)
@@ -103,3 +107,12 @@ class BestCheckpoint(CheckedOptions, Callback):
             return [], []
         records = comparable(records)
         return [record["accuracy_mean"] for record in records], [record["step"] for record in records]
+
+
+def _set_aside(folder: Path) -> None:
+    """Rename the best set of evaluations with which those to come cannot be compared."""
+    for path in (folder / BEST, folder / BEST_CHECKPOINT):
+        if path.exists():
+            number = next(each for each in count(1) if not path.with_stem(f"{path.stem}_before_{each}").exists())
+            kept = path.rename(path.with_stem(f"{path.stem}_before_{number}"))
+            print(f"Evaluations are made otherwise from now on: what was best before is kept in {kept}.")

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning_dd.artifact.checkpoint import read_checkpoint
 from lightning_dd.artifact.files import atomic, remove_abandoned
 from lightning_dd.callbacks.evaluation import Evaluation
+from lightning_dd.callbacks.kept import Saving
 from lightning_dd.callbacks.run_paths import CHECKPOINT, run_folder
 from lightning_dd.errors import UserError
 from lightning_dd.runtime.options import CheckedOptions, PositiveInt
@@ -49,8 +50,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return read_checkpoint(path)
 
 
-class LastCheckpoint(CheckedOptions, ModelCheckpoint):
-    """Save `checkpoints/last.ckpt` every so many steps, at the end, and when something ends the run early.
+class LastCheckpoint(CheckedOptions, Saving, ModelCheckpoint):
+    """Save `checkpoints/last.ckpt` every so many steps, before evaluations, at the end, and when a run fails.
 
     Lightning's own leaves out a last step that `every_n_steps` does not divide, and the final evaluation.
 
@@ -77,9 +78,15 @@ class LastCheckpoint(CheckedOptions, ModelCheckpoint):
         super().setup(trainer, module, stage)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
-        """Save at every n-th step, and at the last one: the evaluation after it may take long."""
-        if trainer.global_step % self.every_n_steps == 0 or trainer.global_step == trainer.max_steps:
+        """Save at every n-th step."""
+        if trainer.global_step % self.every_n_steps == 0:
             module.ensure_valid()
+            self._save(trainer)  # with the evaluation of this step, if there was one
+
+    def save(self, trainer: Trainer, module: LightningModule) -> None:
+        """Save what is learned, once it is seen to be finite; not again after the same step."""
+        module.ensure_valid()
+        if self._last_global_step_saved != trainer.global_step:
             self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, *_: object) -> None:

@@ -17,7 +17,7 @@ from lightning_dd.artifact.labels import Labels
 from lightning_dd.artifact.schema import EVALUATION, check_form
 from lightning_dd.callbacks.find import find
 from lightning_dd.callbacks.finished import reason_to_end, what_is_left
-from lightning_dd.callbacks.kept import Kept
+from lightning_dd.callbacks.kept import Kept, Saving
 from lightning_dd.callbacks.shutdown import interruptible
 from lightning_dd.callbacks.snapshot import distilled_set
 from lightning_dd.callbacks.step_timer import StepTimer
@@ -83,7 +83,6 @@ class Evaluation(CheckedOptions, Kept):
         self.random_real = random_real
         self.records: list[dict[str, Any]] = []
         self.made_up = False  # whether the final evaluation of a run that was stopped before it was made up for
-        self._measured: int | None = None  # the step whose images were measured last
 
     @property
     def latest(self) -> float | None:
@@ -99,8 +98,8 @@ class Evaluation(CheckedOptions, Kept):
         """
         if not self.enabled:
             return
-        if stage == "fit" and 0 < trainer.max_steps < (last := max(self.at, default=0)):
-            raise OptionError("evaluation.at", f"names step {last:,}, and the run ends at {trainer.max_steps:,}")
+        if stage == "fit":
+            self._check_steps(trainer)
         _, labels = trainer.datamodule.split(self.split)
         absent = set(range(module.num_classes)) - set(labels.tolist())
         if absent:
@@ -114,6 +113,10 @@ class Evaluation(CheckedOptions, Kept):
         if getattr(module, "fixed_weights", False):
             own, theirs = (_sample(factory, module) for factory in (module.network, self.network))
             protocol.check_network(theirs, dict(own.named_parameters()))
+
+    def _check_steps(self, trainer: Trainer) -> None:
+        if self.enabled and 0 < trainer.max_steps < (last := max(self.at, default=0)):
+            raise OptionError("evaluation.at", f"names step {last:,}, and the run ends at {trainer.max_steps:,}")
 
     def summary(self, trainer: Trainer, module: LightningModule) -> str:
         """Return in words how the set will be measured."""
@@ -142,6 +145,8 @@ class Evaluation(CheckedOptions, Kept):
             seconds = [
                 network_seconds(*part, self.network or module.evaluation_network, kind, module.seed) for kind in kinds
             ]
+        if timer := find(trainer, StepTimer):
+            timer.leave_out_memory(module)
         if None in seconds:
             return None
         number = 1 + sum(map(self._due, range(trainer.global_step + 1, trainer.max_steps)))
@@ -150,6 +155,7 @@ class Evaluation(CheckedOptions, Kept):
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Make the final evaluation of a resumed run that was stopped between its last step and that."""
+        self._check_steps(trainer)  # the method may have set its published number since
         over = reason_to_end(trainer, module.iteration)
         if over is None:
             return
@@ -169,17 +175,25 @@ class Evaluation(CheckedOptions, Kept):
         """Evaluate at every n-th step and at chosen ones, but leave the last one to `on_train_end`."""
         step = trainer.global_step
         if self.enabled and self._due(step) and step != trainer.max_steps:
+            self._save_first(trainer, module)
             self._run(trainer, module)
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Evaluate the final images, here and not in `on_fit_end`: by then the module has left the GPU."""
-        if self.enabled and self._measured != module.iteration:
+        if self.enabled and all(record["step"] != module.iteration for record in self.records):
+            self._save_first(trainer, module)
             self._run(trainer, module)
 
     def on_test_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Evaluate the images of a checkpoint."""
         if self.enabled:
             self._run(trainer, module)
+
+    def _save_first(self, trainer: Trainer, module: LightningModule) -> None:
+        """Have what was learned saved: an evaluation may take long, and may be killed."""
+        for callback in trainer.callbacks:
+            if isinstance(callback, Saving):
+                callback.save(trainer, module)
 
     def _due(self, step: int) -> bool:
         return step in self.at or bool(self.every_n_steps and step % self.every_n_steps == 0)
@@ -199,8 +213,9 @@ class Evaluation(CheckedOptions, Kept):
         record["num_test_images"] = len(trainer.datamodule.split(self.split)[1])
         timer = find(trainer, StepTimer)
         record["spent"] = timer.spent(module) if timer else {}
+        if timer:
+            timer.leave_out_memory(module)
         self.records.append(record)
-        self._measured = module.iteration
         for logger in trainer.loggers:
             logger.log_metrics(_scalars(record), step=module.iteration)
         if trainer.is_global_zero:

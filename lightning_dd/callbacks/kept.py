@@ -1,4 +1,4 @@
-"""Callbacks whose state is in every checkpoint of a run."""
+"""Callbacks whose state is in every checkpoint of a run, and those that save one."""
 
 from typing import Any
 
@@ -18,3 +18,15 @@ class Kept(Callback):
         """
         if not checkpoint["callbacks"].get(self.state_key):
             raise UserError(f"The checkpoint is damaged: it lacks what {self.state_key} recorded up to then.")
+
+
+class Saving(Callback):
+    """A callback that saves what was learned whenever it is asked."""
+
+    def save(self, trainer: Trainer, module: LightningModule) -> None:
+        """Save it.
+
+        Raises:
+            UserError: it cannot be saved.
+        """
+        raise NotImplementedError

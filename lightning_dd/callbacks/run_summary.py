@@ -2,7 +2,6 @@
 
 import shutil
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +36,7 @@ class RunSummary(CheckedOptions, Callback):
     def __init__(self, enabled: bool = True) -> None:
         self.enabled = enabled
         self.advice: Advice | None = None  # of the entry point, which knows how options are spelled
-        self._timed, self._seconds, self._start = 0, 0.0, 0.0
+        self._timed, self._seconds = 0, 0.0
         self._told = not enabled
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
@@ -46,16 +45,12 @@ class RunSummary(CheckedOptions, Callback):
         if trainer.is_global_zero and self.enabled:
             print(f"\n{_table(self._rows(trainer, module, folder))}\n", flush=True)
 
-    def on_train_batch_start(self, *_: object) -> None:
-        """Start the clock of a step."""
-        self._start = time.perf_counter()
-
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
         """Add a step's time, and say how long the rest will take once enough are known."""
         if self._told or not trainer.is_global_zero:
             return
         if self._timed:
-            self._seconds += time.perf_counter() - self._start
+            self._seconds += module.stopwatch.since("data")  # when its batch was asked for
         last = trainer.global_step == trainer.max_steps
         if self._timed == TIMED or self._seconds > ENOUGH_SECONDS or last:
             self._told = True

@@ -9,7 +9,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_dd.callbacks.find import find
 from lightning_dd.errors import UserError
@@ -32,11 +33,12 @@ class InterruptedRunError(UserError):
         self.together = together
 
 
-class GracefulShutdown(Callback):
+class GracefulShutdown(Checkpoint):
     """Stop at Ctrl-C or SIGTERM between two steps, so that what is saved is whole.
 
     During an evaluation, which changes nothing, the run stops at once. A second signal always stops at once. Of several
-    processes, all stop after the same step, whichever received the signal.
+    processes, all stop after the same step, whichever received the signal. It saves nothing itself, and is a
+    `Checkpoint` to Lightning because those are called last: when memory runs out it raises, after they have saved.
     """
 
     def __init__(self) -> None:

@@ -136,6 +136,7 @@ class Experts(Task):
 
     def on_train_start(self) -> None:
         """Move the training images to the device."""
+        super().on_train_start()
         data = self.trainer.datamodule
         self._flat.network.to(self.device)
         self._images, self._labels = (tensor.to(self.device) for tensor in (data.train_images, data.train_labels))

@@ -1,6 +1,7 @@
 """Preparation of a method: options, synthetic set, networks, optimizer."""
 
 import math
+import time
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -20,6 +21,7 @@ from lightning_dd.methods.summary import method_text, network_text, set_text
 from lightning_dd.networks import ConvNet, NetworkFactory
 from lightning_dd.networks.build import sample
 from lightning_dd.rng import generator
+from lightning_dd.runtime.flops import forward_operations
 from lightning_dd.runtime.memory import check_fits
 from lightning_dd.runtime.options import Momentum, PositiveFloat, PositiveInt, UnitInterval
 from lightning_dd.training.data import training_set
@@ -106,6 +108,7 @@ class Preparation(Resumable):
         self.ema = ema
         self._last_finite: dict[str, Any] = {}
         self.shrunk: dict[str, int] = {}
+        self.start_operations = 0  # of a network that was trained to choose the first images by
         height, width = self.image_shape[1:]
         stored_bytes = 4 * self.num_classes * ipc * self.image_shape[0] * height * width
         check_fits(stored_bytes, f"{self.num_classes * ipc:,} synthetic images of {height}x{width} pixels")
@@ -231,7 +234,13 @@ class Preparation(Resumable):
         """Return the feature network of coresets."""
         run, data = self.networks.context, self.trainer.datamodule
         real = training_set(data, run.device)
-        return train_features(real, self.network, self.feature_epochs, self.seed, run.device, data.cache, run.progress)
+        start, where = time.perf_counter(), (run.device, data.cache, run.progress)
+        trained = train_features(real, self.network, self.feature_epochs, self.seed, *where)
+        # a network that was trained before has cost as much
+        self.stopwatch.add("start", max(0.0, trained.network.seconds - (time.perf_counter() - start)))
+        images = self.feature_epochs * len(data.train_labels)
+        self.start_operations = 3 * images * forward_operations(trained.network, self.image_shape)
+        return trained
 
     def configure_optimizers(self) -> Any:
         """Return the one optimizer, with a named group for each kind of learnable tensor."""

@@ -87,5 +87,13 @@ class Task(CheckedOptions, LightningModule):
         self.iteration = saved["iteration"]
         self.earlier_commands = saved.get("commands", [])
 
+    def on_train_start(self) -> None:
+        """Time how long the first batch takes to come: callbacks are through."""
+        self.stopwatch.start("data")
+
+    def on_train_batch_end(self, *_: object) -> None:
+        """Time how long the next batch takes to come."""
+        self.stopwatch.start("data")
+
     def test_step(self, batch: Any, batch_index: int) -> None:
         """Do nothing: networks are trained and tested by the evaluation callback."""

@@ -132,6 +132,8 @@ def _checked(init: Callable[..., None]) -> Callable[..., None]:
 
 def _check_choice(value: Any, kinds: tuple[Any, ...]) -> str | None:
     """Return the rest of a sentence about a value that is none of the choices of a signature."""
+    if kinds == (bool,) and isinstance(value, str):  # a text is true, whatever it says
+        return f"must be True or False, got {value!r}"
     choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
     others = [kind for kind in kinds if get_origin(kind) is not Literal and kind is not NoneType]
     if not choices or others or value in choices or (value is None and NoneType in kinds):

@@ -29,13 +29,22 @@ class Stopwatch:
         """Start to time a part."""
         self._starts[name] = time.perf_counter()
 
+    def since(self, name: str) -> float:
+        """Return the seconds since a part was started; 0 if it was not."""
+        now = time.perf_counter()
+        return now - self._starts.get(name, now)
+
     def stop(self, name: str, device: torch.device) -> None:
         """Add the seconds since the part was started."""
         if self.synchronize and device.type == "cuda":
             torch.cuda.synchronize(device)
-        seconds = time.perf_counter() - self._starts[name]
+        seconds = self.since(name)
         if name in self.totals:  # the first time includes compilation and warm-up
             self._last.setdefault(name, deque(maxlen=KEPT)).append(seconds)
+        self.add(name, seconds)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Add seconds of a part that were spent elsewhere."""
         self.totals[name] = self.totals.get(name, 0.0) + seconds
 
     @contextmanager

@@ -109,6 +109,8 @@ def test_the_command_line_gives_the_same_images(fit, product, tmp_path):
         ({"codec": "Tilez"}, r"^There is no codec 'Tilez'; did you mean Tiles\.$"),
         ({"codec": {"class_path": "Tiles", "init_args": {"factr": 2}}}, "no option codec.factr of Tiles"),
         ({"networks": "Pretrained"}, "There is no source of networks 'Pretrained'"),
+        ({"evaluation": {"random_real": "false"}}, r"evaluation.random_real must be True or False, got 'false'\.$"),
+        ({"repeat_images": "no"}, r"repeat_images must be True or False, got 'no'\.$"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"steps": 1.5}, r"^steps must be a whole number, got 1.5\.$"),
         ({"seed": -1}, r"^seed must be from 0 up to but not including 4294967296, got -1\.$"),

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from lightning_dd.app.cli import main
+from lightning_dd.artifact.dataset import load
 from lightning_dd.errors import UserError
 from lightning_dd.methods import DM
 
@@ -56,6 +57,9 @@ def test_evaluations_at_chosen_steps(fit, product, capsys):
     assert [entry["step"] for entry in product().info["evaluations"]] == [1, 3, 4]
     assert fit(*chosen, "--evaluation.at", "[1, 5]") == 1
     assert "--evaluation.at names step 5, and the run ends at 4" in capsys.readouterr().err
+    published = ("--model", "Coreset", "--model.ipc", "1", "--data", "Digits", "--trainer.accelerator", "cpu")
+    assert main(["fit", *published, "--evaluation.at", "[5]"]) == 1  # of one step
+    assert "names step 5, and the run ends at 1" in capsys.readouterr().err
 
 
 def test_the_cost_counts_once_how_images_were_found_to_start_from(fit, product, monkeypatch):
@@ -239,6 +243,22 @@ def test_a_run_without_a_logger_writes_over_no_other_and_can_go_on(fit, tmp_path
     assert "this would write over" in capsys.readouterr().err
     assert (tmp_path / "distilled.safetensors").read_bytes() == learned
     assert fit(*plain, "6", "--ckpt_path", str(tmp_path / "checkpoints" / "last.ckpt")) == 0
+
+
+def test_a_run_without_a_logger_is_found_by_last_and_a_killed_one_is_kept(fit, tmp_path, capsys):
+    assert fit("--trainer.logger", "false", "--trainer.max_steps", "3") == 0
+    (tmp_path / "distilled.safetensors").unlink()  # as after a kill
+    assert fit("--trainer.logger", "false") == 1
+    assert "would write over" in capsys.readouterr().err
+    assert fit("--trainer.logger", "false", "--ckpt_path", "last") == 0
+    assert load(tmp_path / "distilled.safetensors").info["steps"] == 6
+
+
+def test_a_resumed_run_is_called_by_the_options_that_it_has(fit, tmp_path):
+    assert fit("--trainer.max_steps", "3") == 0
+    assert fit("--model.ipc", "3", "--ckpt_path", str(tmp_path / "dm_digits_ipc1" / "version_0")) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["dm_digits_ipc1"]
+    assert [path.name for path in (tmp_path / "dm_digits_ipc1").iterdir()] == ["version_0"]
 
 
 def test_last_without_a_run_fails_plainly(fit, capsys):

@@ -108,6 +108,22 @@ def test_accuracies_of_another_protocol_are_not_compared(fit, folder, accuracies
     assert load(folder / "best.safetensors").info["steps"] == 2
 
 
+def test_the_best_set_of_evaluations_made_otherwise_is_kept(fit, folder, accuracies, capsys):
+    accuracies += [90.0, 50.0]
+    assert fit(*HELD_OUT, "--trainer.max_steps", "1") == 0
+    assert fit(*HELD_OUT, "--trainer.max_steps", "2", "--evaluation.epochs", "3", "--ckpt_path", "last") == 0
+    assert load(folder / "best_before_1.safetensors").info["steps"] == 1
+    assert _iteration(folder / "checkpoints" / "best_before_1.ckpt") == 1
+    assert "what was best before is kept in" in capsys.readouterr().out
+
+
+def test_a_run_that_patience_ended_is_not_measured_again(fit, folder, accuracies):
+    accuracies += [50.0, 40.0, 40.0]
+    assert fit(*HELD_OUT, "--best.patience", "2") == 0
+    assert fit(*HELD_OUT, "--best.patience", "2", "--ckpt_path", "last") == 0
+    assert _steps(folder) == [1, 2, 3]
+
+
 def test_the_test_set_chooses_nothing(fit, folder, accuracies, capsys):
     accuracies += [60.0, 50.0]
     assert fit(*EVALUATION, "--trainer.max_steps", "2") == 0

@@ -15,7 +15,7 @@ from lightning.pytorch import Trainer
 
 import lightning_dd as dd
 from lightning_dd.app.running import prepare_trainer
-from lightning_dd.callbacks import AtomicCheckpointIO, LastCheckpoint
+from lightning_dd.callbacks import ArtifactWriter, AtomicCheckpointIO, Evaluation, LastCheckpoint
 from lightning_dd.errors import OptionError, UserError
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +111,21 @@ def test_saved_every_n_steps_and_at_the_last_one_before_the_evaluation_and_after
 def test_a_last_step_that_is_an_n_th_one_is_not_saved_twice(fit, saved):
     assert fit("--checkpoint.every_n_steps", "3", "--trainer.max_steps", "3", "--evaluation.enabled", "true") == 0
     assert saved == [(3, 0), (3, 1)]
+
+
+def test_a_run_that_ends_by_its_time_is_saved_before_its_evaluation(fit, tmp_path, monkeypatch):
+    def killed(*_):
+        raise SystemExit(9)
+
+    monkeypatch.setattr(Evaluation, "_measure", killed)
+    monkeypatch.setattr(ArtifactWriter, "on_exception", lambda *_: None)
+    monkeypatch.setattr(LastCheckpoint, "on_exception", lambda *_: None)
+    options = ["--checkpoint.every_n_steps", "100", "--trainer.max_steps", "-1", "--trainer.max_time", "00:00:00:01"]
+    with pytest.raises(SystemExit):
+        fit(*options, "--evaluation.enabled", "true")
+    folder = tmp_path / "dm_digits_ipc1" / "version_0"
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["distiller"]["iteration"] > 0
+    assert (folder / "distilled.safetensors").exists()
 
 
 @pytest.mark.parametrize(

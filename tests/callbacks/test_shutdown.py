@@ -30,7 +30,7 @@ def test_out_of_memory_names_the_option(method, config, option, error, fit, tmp_
         return objective(self, *given)
 
     monkeypatch.setattr(method, "objective", fails_at_the_third_step)
-    assert fit(config=CONF / config) == 1
+    assert fit("--checkpoint.every_n_steps", "100", config=CONF / config) == 1
     printed = capsys.readouterr().err
     assert "error: Out of memory; make" in printed
     assert option in printed
