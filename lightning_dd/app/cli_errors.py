@@ -20,8 +20,8 @@ from lightning_dd.app import configs
 from lightning_dd.app.cli_help import PlainFormatter, arrange
 from lightning_dd.app.commands import COMMANDS
 from lightning_dd.app.help_topics import KINDS_OF_CLASSES, TOPICS
-from lightning_dd.app.nearest import nearest
 from lightning_dd.errors import UserError
+from lightning_dd.runtime.nearest import nearest
 from lightning_dd.runtime.options import refusal
 
 

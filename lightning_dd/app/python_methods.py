@@ -1,17 +1,17 @@
 """A method for Python: found by name, class or class path, and made from options."""
 
 import inspect
-from importlib import import_module
 from typing import Any, get_args
 
 from lightning_dd import methods
-from lightning_dd.app.nearest import nearest
 from lightning_dd.app.python_options import method_options, plain_number
 from lightning_dd.coresets import Selection
 from lightning_dd.data import ImageData
 from lightning_dd.errors import UserError
 from lightning_dd.networks import Network
 from lightning_dd.networks.named import named_network
+from lightning_dd.runtime.nearest import nearest
+from lightning_dd.runtime.paths import named
 from lightning_dd.training.sources import NetworkSource
 
 RESUME_HINT = "lightning_dd.load reads what was learned so far"
@@ -99,15 +99,7 @@ def _plain(value: Any) -> Any:
 
 
 def _of_path(path: str) -> type[methods.Distiller]:
-    module, _, name = path.rpartition(".")
-    try:
-        home = import_module(module)
-    except ImportError as error:
-        raise UserError(f"The method '{path}' cannot be imported: {error}.") from None
-    found = getattr(home, name, None)
-    if found is None:
-        known = [key for key, value in vars(home).items() if inspect.isclass(value)]
-        raise UserError(f"The module {module} has no {name}{nearest(name, known)}.")
+    found = named(path, "method")
     if not (inspect.isclass(found) and issubclass(found, methods.Distiller)):
         raise UserError(f"{path} is no method: a method is a subclass of lightning_dd.methods.Distiller.")
     return found

@@ -11,7 +11,6 @@ from torch import nn
 
 from lightning_dd.app.cli_errors import PlainParser
 from lightning_dd.app.named_parts import made
-from lightning_dd.app.nearest import nearest
 from lightning_dd.callbacks import Evaluation
 from lightning_dd.data import FromDataset, ImageData, ImageFolder
 from lightning_dd.data.folder import name_of
@@ -20,6 +19,7 @@ from lightning_dd.errors import OptionError, UserError
 from lightning_dd.methods import Distiller
 from lightning_dd.networks import NetworkFactory
 from lightning_dd.networks.named import named_network, sample_network
+from lightning_dd.runtime.nearest import nearest
 from lightning_dd.runtime.options import refusal, restricted_number_type
 
 OURS = {"max_steps": "steps=", "default_root_dir": "root=", "logger": "root= and name="}

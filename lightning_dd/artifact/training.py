@@ -50,7 +50,7 @@ class Training:
             network: a name such as `"ConvNet:width=64"`, what makes a network from an image shape and a number of
                 classes, or a network, which is trained in place from the weights that it has; None makes the recorded
                 one.
-            protocol: name of an evaluation protocol, such as `common`; None takes the recorded one.
+            protocol: name or path of an evaluation protocol, such as `common`; None takes the recorded one.
             seed: of the initial weights, the order of the images and their augmentation.
             epochs: in place of the protocol's number, or the recorded one.
 

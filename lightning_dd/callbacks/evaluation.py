@@ -48,7 +48,8 @@ class Evaluation(CheckedOptions, Kept):
         epochs: in place of the protocol's published number.
         every_n_steps: also evaluate every this many steps; None only at the end.
         at: also evaluate after these steps.
-        protocol: a name that the command `list protocols` gives; None takes the method's own.
+        protocol: a name that the command `list protocols` gives, or the path of a `Protocol` of yours, such as
+            `mymodule.MINE`; None takes the method's own.
         network: architecture of the networks; None takes the one that was distilled with.
         split: `test`, or `held_out` where `data.held_out` sets a part of the training images aside for choices.
         random_real: whether to train networks on random real images too.

@@ -121,9 +121,11 @@ def fill(
     for network, count in networks.items():
         sample = sample_network(network, tuple(conditions.test_images.shape[1:]), conditions.num_classes)
         parameters = sum(p.numel() for p in sample.parameters())
-        code = {"code": own} if (own := source_digest(sample.written_in)) else {}  # of a user's network
+        rules = conditions.protocol_for(sample)
+        users = {"code": sample.written_in, "rules": type(rules)}  # of a network and a protocol of the user's
+        code = {name: own for name, kind in users.items() if (own := source_digest(kind))}
         for row, candidate in enumerate(candidates):
-            protocol = candidate.under(conditions.protocol_for(sample))
+            protocol = candidate.under(rules)
             what = _what(candidate, network, protocol, conditions) | code
             done = cells.get(what).get("accuracies", {})
             missing = [index for index in range(count) if str(index) not in done]

@@ -37,9 +37,11 @@ def conditions(
 ) -> dict[str, Any] | None:
     """Return everything that the accuracy of networks depends on but their index, in plain values.
 
-    They are trained on images and labels, `shown`, in place of those of the distilled set. None where the network is
-    none of this package's: its code may change, and its weights may come from elsewhere.
+    They are trained on images and labels, `shown`, in place of those of the distilled set. None where the network or
+    the protocol is none of this package's: its code may change, and weights may come from elsewhere.
     """
+    if not type(protocol).__module__.startswith("lightning_dd."):
+        return None
     made_from = getattr(sample(network, distilled.image_shape, distilled.num_classes), "made_from", {})
     if not made_from.get("class_path", "").startswith("lightning_dd."):
         return None

@@ -1,6 +1,7 @@
 """Named ways to train a network on a small set, each as its paper or official code does it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch import nn
 
@@ -11,6 +12,7 @@ from lightning_dd.evaluation.kd import KDProtocol
 from lightning_dd.evaluation.kernel import KernelProtocol
 from lightning_dd.evaluation.learned_schedule import LearnedScheduleProtocol
 from lightning_dd.evaluation.protocol import CommonProtocol, DCProtocol, LearnedLRProtocol, Protocol
+from lightning_dd.runtime.paths import named
 
 _DC = DCProtocol("dc", "Dataset Condensation with Gradient Matching (arXiv 2006.05929)", 300)
 _DATM = "Difficulty-Aligned Trajectory Matching (arXiv 2310.05773)"
@@ -49,7 +51,7 @@ def find_protocol(
     """Return a named protocol in the form that it has for a data set and a network.
 
     Args:
-        name: a key of `PROTOCOLS`.
+        name: a key of `PROTOCOLS`, or the path of a protocol of the user's, such as `mymodule.MINE`.
         epochs: E in place of the published number.
         data: name of the data set; see each protocol's `for_data`.
         network: makes one of those that will be trained.
@@ -57,8 +59,15 @@ def find_protocol(
     Raises:
         UserError: the name is unknown, or the number of epochs is not positive or has no meaning here.
     """
-    if name not in PROTOCOLS:
+    protocol = _at_path(name) if "." in name else PROTOCOLS.get(name)
+    if protocol is None:
         raise UserError(f"There is no evaluation protocol '{name}'; choose one of {', '.join(PROTOCOLS)}.")
-    protocol = PROTOCOLS[name]
     made = network() if network is not None and protocol.trains_networks else None
     return protocol.for_data(data, made).with_epochs(epochs)
+
+
+def _at_path(path: str) -> Protocol:
+    found = named(path, "protocol")
+    if not isinstance(found, Protocol):
+        raise UserError(f"{path} is no protocol: give the path of a lightning_dd.evaluation.Protocol.")
+    return replace(found, name=path)

@@ -123,7 +123,8 @@ def _factory(
 
 def _matches_record(made_from: dict[str, Any], distilled: DistilledDataset, record: dict[str, Any]) -> bool:
     """Return whether a network is the evaluated one, as far as the record knows that by name."""
-    if "network_made_from" in record or "network" not in record or not PROTOCOLS[record["protocol"]].trains_networks:
+    protocol = PROTOCOLS.get(record.get("protocol", ""))  # None: one of the user's own
+    if "network_made_from" in record or "network" not in record or not (protocol and protocol.trains_networks):
         return True
     network = sample(recorded_network(made_from), distilled.image_shape, distilled.num_classes)
     return record["network"] == getattr(network, "description", type(network).__name__)
@@ -138,6 +139,8 @@ def _protocol(
 ) -> Protocol:
     """Return the protocol, bound to the set: that of the name, or the recorded one with its number of epochs."""
     recorded = record.get("protocol") or distilled.recipe.get("protocol", "common")
+    if name is None and recorded not in PROTOCOLS:  # what files say is not imported
+        raise UserError(f"The set goes by '{recorded}', a protocol of its maker's: give protocol, such as 'common'.")
     if name is None and epochs is None:
         epochs = record.get("epochs")
     made: Callable[[], nn.Module] = partial(sample, network, distilled.image_shape, distilled.num_classes)

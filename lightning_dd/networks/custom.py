@@ -1,13 +1,13 @@
 """A network of the user's own: any module, by its path."""
 
 import inspect
-from importlib import import_module
 from typing import Any
 
 from torch import nn
 
 from lightning_dd.errors import UserError
 from lightning_dd.networks.external import ExternalNetwork
+from lightning_dd.runtime.paths import named
 
 
 class Custom(ExternalNetwork):
@@ -55,11 +55,7 @@ def module_class(path: str) -> type[nn.Module]:
     Raises:
         UserError: it cannot be imported, or is none.
     """
-    place, _, name = path.rpartition(".")
-    try:
-        found = getattr(import_module(place), name, None) if place else None
-    except ImportError as error:
-        raise UserError(f"The network '{path}' cannot be imported: {error}.") from None
+    found = named(path, "network")
     if not (inspect.isclass(found) and issubclass(found, nn.Module)):
-        raise UserError(f"There is no network '{path}': give the path of a class of modules, such as mymodule.Net.")
+        raise UserError(f"{path} is no network: give the path of a class of modules, such as mymodule.Net.")
     return found

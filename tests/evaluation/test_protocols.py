@@ -222,3 +222,28 @@ def test_cutmix_is_augmentation_too(augmented):
 def test_random_real_images_beside_dds_are_trained_on_as_dc_does_on_that_data(data, network, epochs):
     found = find_protocol("dd", data=data, network=network).for_real()
     assert (found.name, found.epochs, found.augmentation is None) == ("dc", epochs, epochs == 300)
+
+
+def test_a_protocol_of_the_users_by_its_path():
+    found = find_protocol("tests.evaluation.own.SHORT", data="mnist")
+    assert (found.name, found.epochs, found.learning_rate) == ("tests.evaluation.own.SHORT", 3, 0.05)
+    for path, words in (
+        ("tests.evaluation.own.SHOR", r"The module tests\.evaluation\.own has no SHOR"),
+        ("tests.evaluation.own.Still", "is no protocol: give the path of a lightning_dd.evaluation.Protocol"),
+        ("nowhere.MINE", "The protocol 'nowhere.MINE' cannot be imported: No module named 'nowhere'"),
+    ):
+        with pytest.raises(UserError, match=words):
+            find_protocol(path)
+
+
+def test_a_run_under_a_users_protocol_is_recorded_by_its_path_and_never_imports_it_again(fit, product, monkeypatch):
+    options = ("--evaluation.enabled", "true", "--evaluation.num_networks", "1", "--trainer.max_steps", "1")
+    assert fit(*options, "--evaluation.protocol", "tests.evaluation.own.STILL") == 0
+    distilled = product()
+    (record,) = distilled.info["evaluations"]
+    assert record["protocol"] == "tests.evaluation.own.STILL"
+    with pytest.raises(UserError, match=r"'tests\.evaluation\.own\.STILL', a protocol of its maker's: give protocol"):
+        distilled.train()
+    network, fresh = (distilled.train(protocol=record["protocol"], seed=0) for _ in range(2))
+    assert torch.equal(*(next(each.parameters()) for each in (network, fresh)))
+    distilled.train("MLP:width=4", protocol="common", epochs=1)

@@ -37,7 +37,7 @@ def test_names(name, description):
         ("torchvision.models.resnet18", "Networks of torchvision are Torchvision:name=resnet18 here"),
         ("Network", "There is no network 'Network'"),
         ("nowhere.Net", "'nowhere.Net' cannot be imported: No module named 'nowhere'"),
-        ("tests.networks.own.Nett", "There is no network 'tests.networks.own.Nett': give the path of a class"),
+        ("tests.networks.own.Nett", "The module tests.networks.own has no Nett; there are Plain"),
         ("tests.networks.own.Plain:breadth=4", "cannot be made from these options: .*breadth"),
         ("ConvNet:norm", "not OPTION=VALUE"),
         ("ConvNet:norm=group_norm", "norm must be one of none, instance"),

@@ -41,12 +41,19 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _protocol(name: str) -> str:
+    if "." not in name and name not in SHARED:
+        raise argparse.ArgumentTypeError(f"invalid choice: {name!r} (choose from {', '.join(SHARED)})")
+    return name
+
+
 def _parser() -> argparse.ArgumentParser:
     made = parser("evaluate")
     add = made.add_argument
     add("artifacts", nargs="+", metavar="ARTIFACT", help="a run's folder, a set or its name; or NAME=ARTIFACT")
     add("--networks", nargs="+", default=["ConvNet"], metavar="NETWORK", help="such as ConvNet or AlexNet:norm=batch")
-    add("--protocol", default="common", choices=SHARED, metavar="NAME", help=f"one of {', '.join(SHARED)}")
+    which = f"one of {', '.join(SHARED)}, or the path of your own, mymodule.MINE"
+    add("--protocol", default="common", type=_protocol, metavar="NAME", help=which)
     add("--num_networks", nargs="+", default=["5"], metavar="N", help="fresh networks a cell: 5, or 1 ConvNet=3")
     add("--epochs", type=int, help="in place of the protocol's")
     add("--test_images", type=int, metavar="N", help="only so many, of each class its share")

@@ -123,6 +123,8 @@ def test_mistakes_are_sentences(run, tmp_path, capsys):
         "of hard labels, not of targets: use common": [run, "--real_accuracy", "90", "--protocol", "frepo"],
         "feature_epochs must be at least 1, got 0": [run, "--feature_epochs", "0"],
         "got -1": [run, "--epochs", "-1"],
+        "has no Protocoll; did you mean Protocol": [run, "--protocol", "lightning_dd.evaluation.Protocoll"],
+        "Protocol is no protocol: give the path of a": [run, "--protocol", "lightning_dd.evaluation.Protocol"],
         "name the data set with --data": [tmp_path / "small.pt"],
         "has 10 classes of (1, 4, 4) images": [tmp_path / "small.pt", "--data", "Digits"],
         "many.pt: The set has labels of 15 classes": [tmp_path / "many.pt", "--data", "Digits"],
@@ -133,6 +135,15 @@ def test_mistakes_are_sentences(run, tmp_path, capsys):
         error = capsys.readouterr().err
         assert words in error
         assert error.count("\n") == 1
+
+
+def test_a_protocol_of_the_users(run, tmp_path, capsys):
+    for path, of_a_class_of_theirs in (("tests.evaluation.own.STILL", True), ("tests.evaluation.own.SHORT", False)):
+        out = tmp_path / path
+        assert _main(run, "--networks", "MLP:width=8", "--protocol", path, "--num_networks", 1, "--out", out) == 0
+        assert f"{path} protocol" in capsys.readouterr().out
+        kept = json.loads((out / "cells.json").read_text())["cells"].values()
+        assert {"rules" in cell["what"] for cell in kept} == {of_a_class_of_theirs}  # whose code may change
 
 
 def test_sets_that_do_not_say_their_augmentation_are_trained_like_the_others(run, tmp_path):
