@@ -21,7 +21,7 @@ class CutMixProtocol(Protocol):
         drops: shares of the epochs after which the learning rate falls.
         drop: the factor by which it falls each time.
         mixed: the probability that a mini-batch is mixed.
-        unmixed: data sets where none is.
+        unmixed: data sets where none is, as published for tiles; whole images of MNIST are mixed, of SVHN at 1 not.
         adam: whether AdamW trains, with PyTorch's weight decay, in place of SGD.
     """
 

@@ -27,7 +27,7 @@ RATIO = (3 / 4, 4 / 3)
 BATCHES = {10: 10, 100: 50}
 """Images in a step by the largest number of images of ten classes that have so many; larger sets have `LARGEST_BATCH`.
 
-A hundred classes have twice as many in a step, by the same numbers of each class.
+Sets of 100 and of 1,000 classes have twice as many in a step, by the same numbers of each class.
 """
 LARGEST_BATCH = 100
 RATES = {"AlexNet": 1e-4, "VGG11": 5e-4, "efficientnet_b0": 2e-3, "mobilenet_v2": 2.5e-3, "vit": 1e-4, "swin": 1e-4}
@@ -51,7 +51,7 @@ class KDProtocol(Protocol):
 
     Attributes:
         batch_size: None takes the published number for the number of images; see `BATCHES`.
-        classes: 10, or 100 for the published number of sets that have so many.
+        classes: 10, or 100 or 1,000 for the published number of sets that have so many.
         temperature: T, by which logits are divided; the loss is not multiplied by its square, as published.
         factor: patches along a side of an image, of the set's recipe; 1 shuffles none.
         smallest_crop: least share of the image in a crop, 1 / factor; 1 crops nothing.
@@ -90,7 +90,9 @@ class KDProtocol(Protocol):
             raise UserError(_NO_TEACHER)
         recorded_network(recipe["teacher"]["network"])
         factor, patches = recipe.get("factor", 1), 1 if recipe.get("whole") else recipe.get("factor", 1)
-        return replace(self, teacher=recipe["teacher"].get("digest", ""), factor=patches, smallest_crop=1 / factor)
+        many = {"classes": number} if (number := recipe["teacher"].get("classes")) in (100, 1000) else {}
+        digest = recipe["teacher"].get("digest", "")
+        return replace(self, teacher=digest, factor=patches, smallest_crop=1 / factor, **many)
 
     def for_real(self) -> "KDProtocol":
         """Return the protocol for whole images, whose patches belong where they are."""
@@ -165,7 +167,7 @@ class KDProtocol(Protocol):
 
     def _batch(self, num_images: int) -> int:
         found = (batch for most, batch in BATCHES.items() if num_images * 10 <= most * self.classes)
-        return self.batch_size or next(found, LARGEST_BATCH) * (2 if self.classes == 100 else 1)
+        return self.batch_size or next(found, LARGEST_BATCH) * (2 if self.classes >= 100 else 1)
 
 
 def teacher_recipe(network: Network, tensors: dict[str, Tensor]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from lightning_dd.runtime.paths import named
 
 _DC = DCProtocol("dc", "Dataset Condensation with Gradient Matching (arXiv 2006.05929)", 300)
 _DATM = "Difficulty-Aligned Trajectory Matching (arXiv 2310.05773)"
-_DCBENCH_DSA = "DC-BENCH (arXiv 2207.09639), with DSA, always by all six operations"
+_DCBENCH_DSA = "DC-BENCH (arXiv 2207.09639), with DSA, always by all six operations, digits without flip"
 _NCFM = "Neural Characteristic Function (arXiv 2502.20653)"
 _FIFTHS = (1 / 5, 2 / 5, 3 / 5, 4 / 5)
 _COMMON = "for comparing methods: DSA augmentation for all, "

@@ -25,7 +25,8 @@ class DANCE(DM):
 
     It departs from the official code in this: all classes make one step together, which is a step for each class with
     a momentum of its own; tiles start as means of areas, there as nearest pixels; stored images are clamped to pixel
-    values in [0, 1], as there, but not where they are whitened or stored as frequencies.
+    values in [0, 1], as there, but not where they are whitened or stored as frequencies; all decoded images of a class
+    take part in a step, there at most 200.
 
     Args:
         real_per_class: real images of each class in a step.

@@ -1,5 +1,6 @@
 """DataDAM: match the spatial attention of every layer, and mean features, under random networks."""
 
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ class DataDAM(DM):
     def embedding(self, network: Network) -> Embedding:
         """Return attention maps and weighted features in one vector: their means' distance is the sum of distances."""
         check_features(network)
-        activations = [module for module in network.trunk() if isinstance(module, nn.ReLU)]
+        activations = [module for module in _convolutional(network) if isinstance(module, nn.ReLU)]
         if len(activations) < 2:
             raise OptionError(
                 "network", "has fewer than two ReLU layers of its own to match: use ConvNet, AlexNet, VGG"
@@ -77,9 +78,14 @@ class _Attentive:
 
     def embed(self, x: Tensor) -> Tensor:
         """Return `(N, H_1 W_1 + ... + F)` of images `(N, C, H, W)`."""
-        found = []
-        for module in self.network.trunk():
+        found, maps = [], _convolutional(self.network)
+        for number, module in enumerate(self.network.trunk()):
             x = module(x)
-            if isinstance(module, nn.ReLU) and module is not self.last:
+            if number < len(maps) and isinstance(module, nn.ReLU) and module is not self.last:
                 found.append(attention_map(at_least_float32(x), self.power))
         return torch.cat([*found, self.root * at_least_float32(self.network.flatten(x))], 1)
+
+
+def _convolutional(network: Network) -> list[nn.Module]:
+    """Return the modules whose outputs are maps."""
+    return list(takewhile(lambda module: not isinstance(module, nn.Flatten), network.trunk()))

@@ -172,7 +172,7 @@ class RDED(OneShot):
     def recipe(self) -> dict[str, Any]:
         """Return how networks are trained on the set, with the teacher and the number of patches."""
         network = sample(self.network, self.image_shape, self.num_classes)
-        teacher = {**teacher_recipe(network, self._teacher), **self._checked}
+        teacher = {**teacher_recipe(network, self._teacher), "classes": self.num_classes, **self._checked}
         return {**super().recipe(), "teacher": teacher, "factor": self.factor}
 
     def recipe_tensors(self) -> dict[str, Tensor]:

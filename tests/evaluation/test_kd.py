@@ -12,7 +12,7 @@ from lightning_dd.augmentation.resized_crop import mirror_some, shuffle_patches
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import evaluate, find_protocol
 from lightning_dd.evaluation.kd import teacher_of, teacher_recipe, teacher_tensors
-from lightning_dd.networks import MLP, build
+from lightning_dd.networks import MLP, ConvNet, build
 from lightning_dd.networks.named import sample_network
 
 SHAPE = (1, 4, 4)
@@ -189,3 +189,10 @@ def test_about_half_are_mirrored():
     images = torch.arange(4.0).view(1, 1, 1, 4).repeat(1000, 1, 1, 1)
     mirrored = mirror_some(images, torch.Generator().manual_seed(0))[:, 0, 0, 0] == 3
     assert 450 < mirrored.sum() < 550
+
+
+@pytest.mark.parametrize(("classes", "number", "batch"), [(100, 1, 20), (1000, 50, 200), (37, 1, 50), (None, 1, 50)])
+def test_sets_of_many_classes_have_twice_as_many_in_a_step(classes, number, batch):
+    recipe = {"teacher": {"network": ConvNet((3, 8, 8), 10).made_from, "classes": classes}}
+    protocol = find_protocol("kd", data="photos", network=lambda: ConvNet((3, 8, 8), 10)).bind(recipe)
+    assert protocol.steps_per_epoch((classes or 37) * number) == -(-(classes or 37) * number // batch)

@@ -13,6 +13,7 @@ from lightning_dd.artifact.codecs import Pixels, Tiles
 from lightning_dd.errors import OptionError
 from lightning_dd.methods import DANCE, DSDM, IDM, NCFM, DataDAM
 from lightning_dd.networks import ConvNet, Network, build
+from lightning_dd.networks.named import named_network
 from lightning_dd.rng import generator
 from lightning_dd.training.early import EarlyNetworks
 from lightning_dd.training.pool import NetworkPool
@@ -207,3 +208,25 @@ def test_a_network_that_classifies_by_its_own_forward(method):
     options = {"codec": "Pixels"} | ({"networks": RandomNetworks()} if method == "ncfm" else {})
     few, _ = dd.distill_tensors(images, labels, method, ipc=1, steps=2, network=_WithoutClassifier, **options)
     assert few.isfinite().all()
+
+
+@pytest.mark.parametrize(("network", "maps"), [("LeNet", 1), ("ConvNet:width=4,depth=2", 1), ("AlexCifarNet", 1)])
+def test_attention_is_that_of_maps_alone(network, maps):
+    """LeNet and others have ReLUs behind their flattening too; the last of the maps is left out, as published."""
+    module = DataDAM(ipc=1, image_shape=(3, 32, 32), num_classes=10, features=1.0)
+    made = named_network(network)((3, 32, 32), 10)
+    images = torch.rand(2, 3, 32, 32)
+    shapes, x = [], images
+    for layer in made.trunk():
+        x = layer(x)
+        if isinstance(layer, torch.nn.ReLU) and x.ndim == 4:
+            shapes.append(x.shape[2] * x.shape[3])
+    found = module.embedding(made)(images)
+    assert found.shape == (2, sum(shapes[:-1]) + made.features(images).shape[1])
+    assert len(shapes) == maps + 1
+
+
+def test_a_network_without_maps_has_no_attention():
+    module = DataDAM(ipc=1, image_shape=(3, 8, 8), num_classes=10)
+    with pytest.raises(OptionError, match="fewer than two ReLU layers"):
+        module.embedding(named_network("MLP")((3, 8, 8), 10))
