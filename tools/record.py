@@ -11,6 +11,7 @@ into `configs/README.md`.
 import hashlib
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -148,9 +149,13 @@ def _with_result(line: str, record: dict[str, Any]) -> str:
 
 def _without_folders(command: str) -> str:
     """Return a command as it is given from the checkout, with no folder of one machine."""
-    command = re.sub(r"\S*/(configs/\S+\.yaml)", r"\1", command)
-    command = re.sub(r" --trainer\.default_root_dir[ =]\S+", "", command)
-    return re.sub(r"(--model\.experts[ =])\S+", r"\1EXPERTS", command)
+    words = [part for word in shlex.split(command) for part in (word.split("=", 1) if word[:2] == "--" else [word])]
+    kept = [re.sub(r"^.*/(configs/\S+\.yaml)$", r"\1", word) for word in words]
+    for place in (number for number, word in enumerate(words) if word == "--model.experts"):
+        kept[place + 1] = "EXPERTS"
+    while "--trainer.default_root_dir" in kept:
+        del kept[(place := kept.index("--trainer.default_root_dir")) : place + 2]
+    return shlex.join(kept)
 
 
 def _identity(record: dict[str, Any]) -> tuple[Any, ...]:

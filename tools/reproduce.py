@@ -95,8 +95,8 @@ def read(path: Path) -> list[Cell]:
         entries = yaml.safe_load(path.read_text())
         words = [{key: tuple(shlex.split(entry.get(key, ""))) for key in ("options", "experts")} for entry in entries]
         cells = [Cell(**{**entry, **split}) for entry, split in zip(entries, words, strict=True)]
-        if not all(min(cell.minutes, cell.value) > 0 for cell in cells):
-            raise ValueError("minutes and value are above 0")
+        if not all(isinstance(cell.config, str) and min(cell.minutes, cell.value) > 0 for cell in cells):
+            raise ValueError("config is a path, minutes and value are above 0")
         return cells
     except OSError:
         raise UserError(f"There is no grid {path}.") from None

@@ -66,7 +66,7 @@ def scores(
     own: Sequence[Cell],
     augmented: Sequence[Cell],
     plain: Sequence[Cell],
-    random: Mapping[str, str],
+    random: Mapping[tuple[str, int], str],
     real_accuracy: float,
 ) -> list[dict[str, Any]]:
     """Return both scores of every distilled set under every network.
@@ -77,16 +77,16 @@ def scores(
         own: the table under the protocol as it is.
         augmented: of the same sets and networks, with augmentation.
         plain: without.
-        random: names of the random real baselines, by those of the distilled sets.
+        random: names of the random real baselines, by those of the distilled sets and their images per class.
         real_accuracy: of networks trained on the whole training set with hard labels, a fraction.
     """
     with_own, with_it, without = map(_means, (own, augmented, plain))
     found = []
     for key in with_own:
         name, ipc, network, labels = key
-        if name not in random or (labels == "hard" and (name, ipc, network, "soft") in with_own):
+        if (name, ipc) not in random or (labels == "hard" and (name, ipc, network, "soft") in with_own):
             continue
-        beside, hard = (random[name], ipc, network, "hard"), (name, ipc, network, "hard")
+        beside, hard = (random[name, ipc], ipc, network, "hard"), (name, ipc, network, "hard")
         lrs = label_robust_score(real_accuracy, without[hard], with_own[key], with_own[beside])
         ars = augmentation_robust_score(with_it[key], with_it[beside], without[key], without[beside])
         found.append({"set": name, "labels": labels, "network": network, "lrs": round(lrs, 2), "ars": round(ars, 2)})

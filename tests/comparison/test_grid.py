@@ -13,10 +13,12 @@ from lightning_dd.comparison import grid, tables
 from lightning_dd.comparison.candidates import RealImages, fingerprint, from_sets, groups
 from lightning_dd.comparison.cells import Cells
 from lightning_dd.comparison.grid import Conditions, fill
+from lightning_dd.coresets import random_real
 from lightning_dd.data import Digits
 from lightning_dd.errors import UserError
 from lightning_dd.evaluation import evaluate, find_protocol
 from lightning_dd.networks import MLP
+from lightning_dd.rng import generator
 from lightning_dd.training.data import training_set
 from lightning_dd.training.features import train_features
 
@@ -54,11 +56,22 @@ def _soft(data):
     return _set(data, labels=labels, label_kind="probabilities")
 
 
-def test_networks_learn_in_bf16_too(data, tmp_path):
+def test_networks_learn_in_bf16_too(data, tmp_path, monkeypatch):
+    seen, measure = [], grid.evaluate
+    monkeypatch.setattr(
+        grid, "evaluate", lambda *given: seen.append(torch.is_autocast_enabled("cpu")) or measure(*given)
+    )
     rows, cells = from_sets("ours", [_set(data, 10)], "hard"), Cells(tmp_path / "cells.json")
     both = [fill(rows, {SMALL: 1}, _conditions(data, epochs=60, mixed=mixed), cells)[0].mean for mixed in (False, True)]
     assert both[0] > 15
+    assert seen == [False, True]
     assert both[1] == pytest.approx(both[0], abs=3)
+
+
+def test_random_images_are_those_of_a_run(data):
+    made = RealImages(data, _set(data), seed=3).random("hard").make(1)
+    rows = random_real(data.train_labels, 10, 1, generator(3, "evaluation/random_real", 1), data.class_names)
+    assert torch.equal(made.images, data.train_images[rows] / 255)
 
 
 def test_cells_are_what_evaluate_says(data, tmp_path):

@@ -37,7 +37,7 @@ def _cells(**accuracies: float) -> list[Cell]:
 
 def test_scores_of_a_table():
     tables = _cells(hard=50, random=40), _cells(hard=50, random=40), _cells(hard=30, random=30)
-    (row,) = scores(*tables, {"A": "random real"}, real_accuracy=0.8)
+    (row,) = scores(*tables, {("A", 1): "random real"}, real_accuracy=0.8)
     assert row["lrs"] == pytest.approx(label_robust_score(0.8, 0.3, 0.5, 0.4), abs=0.01)
     assert row["ars"] == pytest.approx(augmentation_robust_score(0.5, 0.4, 0.3, 0.3), abs=0.01)
     assert (row["set"], row["labels"], row["network"]) == ("A", "hard", "ConvNet")
@@ -45,7 +45,7 @@ def test_scores_of_a_table():
 
 def test_a_set_with_soft_labels_is_judged_by_its_own_recipe():
     own, plain = _cells(hard=40, soft=60, random=35), _cells(hard=30, soft=50, random=33)
-    (row,) = scores(own, own, plain, {"A": "random real"}, real_accuracy=0.8)
+    (row,) = scores(own, own, plain, {("A", 1): "random real"}, real_accuracy=0.8)
     assert row["labels"] == "soft"
     assert row["lrs"] == pytest.approx(label_robust_score(0.8, 0.3, 0.6, 0.35), abs=0.01)
     assert row["ars"] == pytest.approx(augmentation_robust_score(0.6, 0.35, 0.5, 0.33), abs=0.01)
@@ -57,7 +57,14 @@ def test_random_images_of_another_number_are_no_rivals():
         return [Cell(name, "hard", ipc, "ConvNet", [value]) for name, ipc, value in rows]
 
     tables = (cells(*values) for values in ((60, 40, 80, 70), (60, 40, 80, 70), (50, 30, 70, 60)))
-    rows = scores(*tables, {"A": "random real", "B": "random real"}, real_accuracy=0.9)
+    rows = scores(*tables, {("A", 1): "random real", ("B", 10): "random real"}, real_accuracy=0.9)
     assert [row["set"] for row in rows] == ["A", "B"]
     assert rows[0]["lrs"] == pytest.approx(label_robust_score(0.9, 0.5, 0.6, 0.4), abs=0.01)
     assert rows[1]["ars"] == pytest.approx(augmentation_robust_score(0.8, 0.7, 0.7, 0.6), abs=0.01)
+
+
+def test_sets_of_one_name_have_the_random_images_of_their_own_number():
+    rows = ("A", 1, 60), ("random real", 1, 40), ("A", 2, 70), ("random real (as for A)", 2, 50)
+    cells = [Cell(name, "hard", ipc, "ConvNet", [value]) for name, ipc, value in rows]
+    beside = {("A", 1): "random real", ("A", 2): "random real (as for A)"}
+    assert len(scores(cells, cells, cells, beside, 0.9)) == 2

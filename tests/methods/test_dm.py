@@ -56,6 +56,15 @@ def test_loss_is_the_formula(augmentation, ipc):
     assert_same(objective(module, batch), _naive_loss(module, batch), module)
 
 
+def test_no_more_real_images_than_a_chunk_are_in_one_forward():
+    module, seen = _module(real_chunk=3), []
+    network = build(module.network, SHAPE, 3, generator(7, "network", 0)).double()
+    module.networks.at = lambda iteration: network
+    network.blocks[0].register_forward_pre_hook(lambda _, given: seen.append((torch.is_grad_enabled(), len(given[0]))))
+    objective(module, _batch(module))
+    assert max(count for learned, count in seen if not learned) == 3
+
+
 def _gradient(module: DM, batch: Batch) -> torch.Tensor:
     network = build(module.network, SHAPE, 3, generator(7, "network", 0)).double()
     module.networks.at = lambda iteration: network.train()

@@ -89,6 +89,17 @@ def test_chunks_change_nothing(option, chunk):
     torch.testing.assert_close(_gradients(parts, objective(parts, _batch(parts))), expected)
 
 
+@pytest.mark.parametrize(("option", "learned"), [("real_chunk", False), ("synthetic_chunk", True)])
+def test_no_more_images_than_a_chunk_are_in_one_forward(option, learned):
+    module, seen = _module(flip=True, **{option: 4}), []
+    network = module.networks.at(0)
+    whole = network.features
+    network.features = lambda images: seen.append((images.requires_grad, len(images))) or whole(images)
+    module.networks.at = lambda iteration: network
+    objective(module, _batch(module))
+    assert max(count for needs, count in seen if needs == learned) == 4
+
+
 def test_shares_of_the_batch_add_up(monkeypatch):
     module = _module()
     whole, whole_loss = _gradients(module, objective(module, _batch(module))), objective(module, _batch(module))

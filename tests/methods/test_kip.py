@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lightning_dd.data.sampling import Batch
+from lightning_dd.losses import fc_ntk
 from lightning_dd.methods import KIP
 from lightning_dd.rng import generator
 from tests.methods.steps import objective, ready
@@ -64,6 +65,19 @@ def test_chunks_change_nothing(chunk):
     torch.testing.assert_close(
         _gradients(parts, objective(parts, _batch())), _gradients(whole, objective(whole, _batch()))
     )
+
+
+def test_no_more_real_images_than_a_chunk_have_their_kernel_at_once(monkeypatch):
+    seen = []
+
+    def counted(one, *given, **options):
+        seen.append(len(one))
+        return fc_ntk(one, *given, **options)
+
+    monkeypatch.setattr("lightning_dd.methods.kip.fc_ntk", counted)
+    module = _module(real_chunk=5)
+    objective(module, _batch())
+    assert max(seen[1:]) == 5
 
 
 def test_shares_of_classes_add_up():

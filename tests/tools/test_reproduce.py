@@ -33,7 +33,7 @@ def test_a_grid_is_read(tmp_path):
 
 
 NO_GRIDS = ["- nonsense", "- {config: a, hours: 1}", "[", "7"]
-NO_GRIDS += ["- {config: a, minutes: 0}", "- {config: a, minutes: 1, options: '\"'}"]
+NO_GRIDS += ["- {config: a, minutes: 0}", "- {config: 7, minutes: 1}", "- {config: a, minutes: 1, options: '\"'}"]
 
 
 @pytest.mark.parametrize("text", NO_GRIDS)
@@ -43,6 +43,18 @@ def test_what_is_no_grid_is_refused(text, tmp_path):
         reproduce.read(tmp_path / "grid.yaml")
     with pytest.raises(UserError, match="There is no grid"):
         reproduce.read(tmp_path / "other.yaml")
+
+
+def test_an_interrupted_cell_goes_on(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(reproduce, "_fit", lambda words, *_: given.append(words) or reproduce.INTERRUPTED)
+    cell = _cell()
+    assert reproduce.run_all([cell], 30, tmp_path, []) is False
+    kept = tmp_path / cell.folder / "dm_x_ipc1" / "version_0" / reproduce.CHECKPOINT
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    reproduce.run_all([cell], 30, tmp_path, [])
+    assert [words[-2:] == ["--ckpt_path", "last"] for words in given] == [False, True]
 
 
 def test_cells_run_in_order_of_value_per_minute():

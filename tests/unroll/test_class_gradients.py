@@ -71,3 +71,10 @@ def test_second_derivatives(classes):
 def test_real_gradients_carry_no_graph(classes):
     gradients = class_gradients(_network(), _images()[:classes], LABELS[:classes])
     assert not any(gradient.requires_grad for gradient in gradients)
+
+
+def test_no_more_than_a_chunk_of_a_class_goes_through_the_network():
+    network, seen = _network(), []
+    network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    class_gradients_in_chunks(network, _images()[:1], LABELS[:1], 2)
+    assert seen == [2, 2, 1]

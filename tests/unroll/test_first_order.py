@@ -82,3 +82,18 @@ def test_what_is_not_learned_gets_no_gradient(learned):
     setattr(problem, other, getattr(problem, other).detach())
     (gradient,) = torch.autograd.grad(problem.ours().sum(), getattr(problem, learned))
     assert gradient.abs().max() > 0
+
+
+def test_autocast_is_left_out():
+    problem = _Problem()
+    for name in ("start", "target"):
+        setattr(problem, name, getattr(problem, name).float())
+    for name in ("images", "labels", "sizes"):
+        setattr(problem, name, getattr(problem, name).detach().float().requires_grad_())
+    plain = problem.ours()
+    expected = problem.gradients(plain)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = problem.ours()
+        found = problem.gradients(half)
+    assert torch.equal(half, plain)
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))

@@ -45,3 +45,15 @@ def test_chunks_have_the_value_and_the_gradient_of_the_whole(chunk):
     torch.testing.assert_close(parts, whole)
     found, expected = (torch.autograd.grad(2 * loss, weights)[0] for loss in (parts, whole))
     torch.testing.assert_close(found, expected)
+
+
+def test_no_more_than_a_chunk_is_in_one_forward():
+    flat, seen = FlatNetwork(_network(0)), []
+    whole = CrossEntropy(flat, "sum")
+
+    def counted(weights, images, labels):
+        seen.append(len(images))
+        return whole(weights, images, labels)
+
+    sum_in_chunks(gradient_of(counted), flat.weights(), _images(7), torch.arange(7) % 3, 3)
+    assert seen == [3, 3, 1]

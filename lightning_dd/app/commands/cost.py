@@ -81,7 +81,8 @@ def _check(options: argparse.Namespace) -> None:
     smallest = 4 * min(options.ipc) * data.classes * math.prod(data.shape)
     if limit and smallest > limit:
         raise UserError(f"--ipc {min(options.ipc)} alone takes {smallest / 2**30:,.0f} GiB; this machine has less.")
-    check_folder(options.out)
+    if not options.worker:  # which writes nothing
+        check_folder(options.out)
     options.settings = settings_of(options.options)
     for method in options.settings:
         if method not in options.methods:

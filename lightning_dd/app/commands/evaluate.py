@@ -120,8 +120,9 @@ def _note_overwriting(path: Path, report: dict[str, Any]) -> None:
     try:
         before = json.loads(path.read_text())
         lost = {cell["set"] for cell in before["cells"]} - {cell["set"] for cell in report["cells"]}
-    except (OSError, ValueError, LookupError):
+        command = before["command"]
+    except (OSError, ValueError, LookupError, TypeError):  # none of ours
         return
     if lost:
         rows = ", ".join(sorted(lost))
-        print(f"The table that was here had {rows} too; its cells are kept, and this shows them: {before['command']}")
+        print(f"The table that was here had {rows} too; its cells are kept, and this shows them: {command}")

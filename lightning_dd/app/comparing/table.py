@@ -22,7 +22,7 @@ from lightning_dd.networks import ConvNet
 from lightning_dd.networks.named import sample_network
 from lightning_dd.rng import generator
 from lightning_dd.runtime.precision import Float32Fallback, faster_in_bf16
-from lightning_dd.training.data import training_set
+from lightning_dd.training.data import content_digest, training_set
 from lightning_dd.training.features import TrainedFeatures, train_features
 
 
@@ -110,6 +110,7 @@ def _conditions(options: argparse.Namespace, data: ImageData) -> Conditions:
             raise UserError(f"--test_images is a number of images, at least 1, and cannot be {options.test_images}.")
         rows = stratified_sample(labels, options.test_images, generator(0, "test images"))
         images, labels = images[rows], labels[rows]
+    options.test_images = len(labels)  # for the record: there may be fewer than were asked for
     about = {"epochs": options.epochs, "seed": options.seed, "device": device()}
     if options.precision == "bf16-mixed" and not faster_in_bf16(torch.device(device())):
         print(Float32Fallback.message, flush=True)
@@ -120,7 +121,7 @@ def _conditions(options: argparse.Namespace, data: ImageData) -> Conditions:
 
 def _candidates(
     options: argparse.Namespace, sources: list[Source], data: ImageData, conditions: Conditions
-) -> tuple[list[Candidate], dict[str, str]]:
+) -> tuple[list[Candidate], dict[tuple[str, int], str]]:
     """Return the rows, the artifacts and the real images beside them, and which random ones are beside which set."""
     protocol = find_protocol(options.protocol)
     if options.soft_labels and protocol.labels not in ("hard", "soft"):
@@ -132,6 +133,8 @@ def _candidates(
     rows = [row for name, sets in named.items() for row in from_sets(name, sets, protocol.labels)]
     of_artifacts = len(rows)
     about = {"network": "ConvNet", "epochs": options.feature_epochs, "seed": options.seed}
+    if options.coresets or options.soft_labels:
+        about["learned"] = [content_digest(data.train_images, data.train_labels), data.preprocessing.describe()]
     place, epochs, beside = torch.device(conditions.device), options.feature_epochs, {}
 
     @functools.cache
@@ -144,7 +147,7 @@ def _candidates(
         first, like = next(iter(kind.items()))
         real = RealImages(data, like, options.seed, "" if numbers.count(ipc) == 1 else f" (as for {first})")
         random = real.random(protocol.labels)
-        beside.update(dict.fromkeys(kind, random.name))
+        beside.update(dict.fromkeys(((name, ipc) for name in kind), random.name))
         rows += [] if options.no_random_real else [random]
         rows += [real.coreset(rule, trained, about, protocol.labels) for rule in options.coresets]
         rows += [real.soft_random(trained, about)] if options.soft_labels else []

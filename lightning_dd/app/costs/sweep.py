@@ -66,7 +66,8 @@ def _run(method: str, ipc: int, limit: int | None, options: argparse.Namespace) 
     command += ["--methods", method, "--ipc", str(ipc), "--data", options.data]
     for name, value in (("steps", options.steps), ("limit", limit), ("width", options.width)):
         command += [f"--{name}", str(value)] if value else []
-    command += ["--options", *options.options] if options.options else []
+    own = [word for word in options.options if word.startswith(f"{method}.")]
+    command += ["--options", *own] if own else []
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60 * options.minutes)
     except subprocess.TimeoutExpired:

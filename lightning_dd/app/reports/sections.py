@@ -56,7 +56,7 @@ def _overview_row(anchor: str, record: Record) -> list[str]:
     last = record["evaluations"][-1] if record["evaluations"] else None
     real = last["random_real_mean"] if last else None
     cost = record.get("cost") or {}
-    seconds = cost["seconds"] + (cost.get("seconds_before") or 0) if "seconds" in cost else None
+    seconds = None if cost.get("seconds") is None else cost["seconds"] + (cost.get("seconds_before") or 0)
     data = TITLES.get(record["dataset"], record["dataset"])
     return [
         Link(f"#{anchor}", f"{anchor.removeprefix('run')}. {method_of(record)}, {data}"),
@@ -142,9 +142,8 @@ def _evaluations(entries: Sequence[Record]) -> str:
 
 def cross_architecture(report: Record | None) -> str:
     """Return the table of `evaluate` as a heat map; nothing where there is none."""
-    if not report:
+    if not report or not (cells := report["cells"]):
         return ""
-    cells = report["cells"]
     found = {((cell["set"], cell["labels"], cell["ipc"]), cell["network"]): cell for cell in cells}
     rows, networks = map(dict.fromkeys, zip(*found, strict=True))
     means = [cell["accuracy_mean"] for cell in cells]

@@ -1,5 +1,6 @@
 """The commands that read and list: what they print, and that they import little."""
 
+import os
 import subprocess
 import sys
 
@@ -99,6 +100,15 @@ def test_cache(capsys, tmp_path, monkeypatch):
     _said(capsys, "cache", "clear", "--days", 1)
     assert "2 files deleted" in _said(capsys, "cache", "clear")
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["mine.safetensors"]
+
+
+def test_only_what_is_older_is_cleared(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTNING_DD_CACHE", str(tmp_path))
+    for letter in "ab":
+        save_tensors(tmp_path / f"{letter * 32}.safetensors", {"images": torch.zeros(1)})
+    os.utime(tmp_path / f"{'a' * 32}.safetensors", (0, 0))
+    assert commands.main(["cache", "clear", "--days", "1"]) == 0
+    assert [path.name[0] for path in tmp_path.iterdir()] == ["b"]
 
 
 def test_help_that_names_no_class_lists_the_choices(capsys):

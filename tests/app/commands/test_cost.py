@@ -1,6 +1,8 @@
 """The cost sweep: estimates, cells that fail, the CSV and the plots."""
 
 import csv
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,18 @@ def _main(tmp_path: Path, *arguments: object, data: str = "Digits") -> list[dict
 def _measured(seconds: float, gib: float) -> dict:
     memory = {"peak_memory_bytes": gib * 2**30, "memory_before_bytes": 2**30}
     return {"seconds_per_step": seconds, "seconds_loss": seconds / 2, **memory}
+
+
+def test_a_cell_is_given_the_settings_of_its_own_method(tmp_path, monkeypatch):
+    given = {}
+
+    def ran(command, **_):
+        given[command[command.index("--methods") + 1]] = command[command.index("--options") + 1 :]
+        return subprocess.CompletedProcess(command, 0, json.dumps(_measured(1.0, 1.0)), "")
+
+    monkeypatch.setattr(sweep.subprocess, "run", ran)
+    _main(tmp_path, "--methods", "DM", "DC", "--ipc", 1, "--options", "DC.class_chunk=2", "DM.real_chunk=8")
+    assert given == {"DM": ["DM.real_chunk=8"], "DC": ["DC.class_chunk=2"]}
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def test_a_set_of_other_classes_is_refused(run, tmp_path, capsys):
     assert "has a class 'x' where digits has" in capsys.readouterr().err
 
 
-def test_coresets_and_soft_labels_beside(run, tmp_path, monkeypatch):
+def test_coresets_and_soft_labels_beside(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LIGHTNING_DD_CACHE", str(tmp_path / "cache"))
     beside = ["--coresets", "herding", "--soft_labels", "--feature_epochs", 1, "--num_networks", 1]
     assert _main(f"ours={run}", *SMALL[:2], *SMALL[3:], *beside, "--out", tmp_path / "table") == 0
@@ -95,6 +95,21 @@ def test_coresets_and_soft_labels_beside(run, tmp_path, monkeypatch):
         ("random real, a network's labels", "soft"),
         ("ours, a network's labels", "soft"),
     ]
+    capsys.readouterr()
+    again = [f"ours={run}", *SMALL[:2], *SMALL[3:], *beside, "--out", tmp_path / "table", "--data.zca", "mtt"]
+    assert _main(*again) == 0  # whitening changes the labels and the choice of that network
+    assert capsys.readouterr().out.count("finished before") == 2
+    assert _main(*again, "--seed", 1) == 0
+    assert "finished before" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["[]", '{"cells": [{"set": "x"}]}'])
+def test_what_lies_in_the_place_of_the_table_and_is_none(text, run, tmp_path):
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table" / "evaluation.json").write_text(text)
+    few = ["--num_networks", 1, "--no_random_real", "--test_images", 100_000]
+    assert _main(run, *SMALL[:2], *SMALL[3:], *few, "--out", tmp_path / "table") == 0
+    assert json.loads((tmp_path / "table" / "evaluation.json").read_text())["test_images"] == 359  # all
 
 
 def test_scores_of_dd_ranking(run, tmp_path, capsys):

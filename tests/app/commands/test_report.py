@@ -86,6 +86,12 @@ def _text(page: str) -> str:
     return " ".join(" ".join(parser.text).split())
 
 
+def test_networks_trained_beforehand_count(tmp_path):
+    cost = {"seconds": 300.0, "seconds_before": 600.0, "peak_memory_bytes": 2**30}
+    overview = page([_run(tmp_path / name, cost=cost) for name in "ab"]).split("</header>")[0]
+    assert overview.count("15 min") == 2
+
+
 def test_a_page_of_one_run(tmp_path):
     run = _run(tmp_path / "dm" / "version_0", evaluations=(_evaluation(100, 60.0), _evaluation(300, 71.2)))
     assert commands.main(["report", str(run), "--out", str(tmp_path / "report.html")]) == 0
