@@ -37,7 +37,9 @@ def draw(root: Path) -> None:
         ink = "white" if cell.mean > low + DARK * (high - low) else "black"
         axes.text(*place, f"{cell.mean:.1f}", ha="center", va="center", color=ink, fontsize=8)
     axes.set_xticks(range(len(networks)), [name.replace(":norm=", "\n") for name in networks], fontsize=8)
-    axes.set_yticks(range(len(rows)), [row[0] for row in rows], fontsize=8)
+    axes.set_yticks(
+        range(len(rows)), [name + ("" if kind == "hard" else f", {kind}") for name, kind, *_ in rows], fontsize=8
+    )
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     figure.savefig(root / "configs" / "cross_architecture" / PICTURE, dpi=120)
