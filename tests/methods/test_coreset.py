@@ -97,7 +97,7 @@ def test_too_few_images_are_refused_with_what_helps(fit, coreset_config, capsys)
 
 def test_has_no_options_that_would_do_nothing():
     for option in ("lr", "ema"):
-        with pytest.raises(TypeError, match=option):
+        with pytest.raises(UserError, match=f"{option} is no option of Coreset"):
             Coreset(1, **{option: 0.5})
     with pytest.raises(UserError, match="at least 1"):
         Coreset(0)
