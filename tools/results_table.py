@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_dd import methods
-from lightning_dd.comparison.records import PETA, TITLES, commands, figure, method_of, operations_spent
+from lightning_dd.comparison.records import PETA, TITLES, commands, figure, method_of, operations_spent, total_seconds
 
 MEASURED, SEARCHED = ".results.json", ".search.json"
 """Ends of the names of records beside a config: measured on test images, and on held-out ones."""
@@ -157,8 +157,7 @@ def _link(path: Path) -> str:
 
 def minutes(record: dict[str, Any]) -> float:
     """Return the minutes of distilling and of networks trained beforehand."""
-    cost = record["cost"]
-    return (cost["seconds"] + (cost.get("seconds_before") or 0)) / 60
+    return total_seconds(record["cost"]) / 60
 
 
 def _operations(evaluation: dict[str, Any]) -> str:

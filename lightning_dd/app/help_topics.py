@@ -1,4 +1,4 @@
-"""What there is to choose from: answers to `--NAME.help` that names no class, and the refusal of what is none of it."""
+"""The classes of each option: listed by `--NAME.help`, and refused where they are only the base of others."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -11,7 +11,7 @@ from lightning_dd.errors import UserError
 from lightning_dd.networks import Network
 from lightning_dd.networks.named import named_network
 from lightning_dd.runtime.nearest import nearest
-from lightning_dd.runtime.paths import named
+from lightning_dd.runtime.paths import import_object
 from lightning_dd.training.sources import NetworkSource
 
 RESUME_HINT = "lightning_dd.load reads what was learned so far"
@@ -99,7 +99,7 @@ def _plain(value: Any) -> Any:
 
 
 def _of_path(path: str) -> type[methods.Distiller]:
-    found = named(path, "method")
+    found = import_object(path, "method")
     if not (inspect.isclass(found) and issubclass(found, methods.Distiller)):
         raise UserError(f"{path} is no method: a method is a subclass of lightning_dd.methods.Distiller.")
     return found

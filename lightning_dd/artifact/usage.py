@@ -12,7 +12,7 @@ SCORED = {
     "kd": "Networks trained on these images, every view of which is labeled by the teacher that comes with the set, a "
     "network trained on all real images: much of the accuracy is the teacher's, and a plain loop ends far below.",
 }
-"""What accuracies mean where they are not those of networks trained on the images alone."""
+"""How a set was scored, by protocol, where it was not by networks trained on its images alone."""
 
 
 def usage(place: str, distilled: "DistilledDataset") -> str:

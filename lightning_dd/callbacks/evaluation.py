@@ -126,7 +126,7 @@ class Evaluation(CheckedOptions, Kept):
         protocol = self._protocol_for(module, trainer.datamodule.name)
         how = protocol.length(len(module.synthetic))
         if protocol.trains_networks:
-            network = _sample(self.network or module.evaluation_network, module)
+            network = _sample(self._factory(module), module)
             how = f"{self.num_networks} x {getattr(network, 'description', type(network).__name__)}, {how}"
         sets = "the distilled images and on as many random real ones" if self.random_real else "the distilled images"
         tested = f"tested on the {len(trainer.datamodule.split(self.split)[1]):,} images of the {self.split} split"
@@ -143,9 +143,7 @@ class Evaluation(CheckedOptions, Kept):
         kinds = [protocol, protocol.for_real()] if self.random_real else [protocol]
         with _training(trainer):
             part = distilled_set(trainer, module), test_set, len(data.split(self.split)[1])
-            seconds = [
-                network_seconds(*part, self.network or module.evaluation_network, kind, module.seed) for kind in kinds
-            ]
+            seconds = [network_seconds(*part, self._factory(module), kind, module.seed) for kind in kinds]
         if timer := find(trainer, StepTimer):
             timer.leave_out_memory(module)
         if None in seconds:
@@ -252,7 +250,7 @@ class Evaluation(CheckedOptions, Kept):
                 distilled_set(trainer, module),
                 real if self.random_real else None,
                 test_set,
-                self.network or module.evaluation_network,
+                self._factory(module),
                 protocol,
                 share,
                 module.seed,
@@ -261,8 +259,11 @@ class Evaluation(CheckedOptions, Kept):
             )
         return protocol, _gathered(trainer, accuracies)
 
+    def _factory(self, module: LightningModule) -> NetworkFactory:
+        return self.network or module.evaluation_network
+
     def _protocol_for(self, module: LightningModule, data: str) -> Protocol:
-        network = partial(_sample, self.network or module.evaluation_network, module)
+        network = partial(_sample, self._factory(module), module)
         return find_protocol(self.protocol or module.protocol, self.epochs, data, network)
 
 

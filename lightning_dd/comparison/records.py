@@ -45,8 +45,12 @@ def figure(evaluation: dict[str, Any], of: str = "accuracy") -> str:
 
 def seconds_spent(evaluation: dict[str, Any]) -> float | None:
     """Return the seconds up to an evaluation, networks trained beforehand included; None if not recorded."""
-    spent = evaluation.get("spent") or {}
-    return spent["seconds"] + (spent.get("seconds_before") or 0) if "seconds" in spent else None
+    return total_seconds(evaluation.get("spent") or {})
+
+
+def total_seconds(cost: dict[str, Any]) -> float | None:
+    """Return the seconds of a cost, networks trained beforehand included; None if not recorded."""
+    return None if cost.get("seconds") is None else cost["seconds"] + (cost.get("seconds_before") or 0)
 
 
 def operations_spent(evaluation: dict[str, Any]) -> int | None:

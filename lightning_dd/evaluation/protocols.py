@@ -12,7 +12,7 @@ from lightning_dd.evaluation.kd import KDProtocol
 from lightning_dd.evaluation.kernel import KernelProtocol
 from lightning_dd.evaluation.learned_schedule import LearnedScheduleProtocol
 from lightning_dd.evaluation.protocol import CommonProtocol, DCProtocol, LearnedLRProtocol, Protocol
-from lightning_dd.runtime.paths import named
+from lightning_dd.runtime.paths import import_object
 
 _DC = DCProtocol("dc", "Dataset Condensation with Gradient Matching (arXiv 2006.05929)", 300)
 _DATM = "Difficulty-Aligned Trajectory Matching (arXiv 2310.05773)"
@@ -67,7 +67,7 @@ def find_protocol(
 
 
 def _at_path(path: str) -> Protocol:
-    found = named(path, "protocol")
+    found = import_object(path, "protocol")
     if not isinstance(found, Protocol):
         raise UserError(f"{path} is no protocol: give the path of a lightning_dd.evaluation.Protocol.")
     return replace(found, name=path)

@@ -7,7 +7,7 @@ from torch import nn
 
 from lightning_dd.errors import UserError
 from lightning_dd.networks.external import ExternalNetwork
-from lightning_dd.runtime.paths import named
+from lightning_dd.runtime.paths import import_object
 
 
 class Custom(ExternalNetwork):
@@ -55,7 +55,7 @@ def module_class(path: str) -> type[nn.Module]:
     Raises:
         UserError: it cannot be imported, or is none.
     """
-    found = named(path, "network")
+    found = import_object(path, "network")
     if not (inspect.isclass(found) and issubclass(found, nn.Module)):
         raise UserError(f"{path} is no network: give the path of a class of modules, such as mymodule.Net.")
     return found

@@ -1,4 +1,4 @@
-"""What a user wrote and names by its path."""
+"""Objects of a user's own, imported by their path."""
 
 import inspect
 from importlib import import_module
@@ -8,8 +8,8 @@ from lightning_dd.errors import UserError
 from lightning_dd.runtime.nearest import nearest
 
 
-def named(path: str, what: str) -> Any:
-    """Return what stands at a path such as `mymodule.Net`; modules of the current folder are found too.
+def import_object(path: str, what: str) -> Any:
+    """Return the object at a path such as `mymodule.Net`; modules of the current folder are found too.
 
     Args:
         path: of a module, and a name in it.

@@ -19,6 +19,7 @@ from lightning_dd.comparison.records import (
     of_split,
     operations_spent,
     seconds_spent,
+    total_seconds,
 )
 
 Record = dict[str, Any]
@@ -55,8 +56,7 @@ def overview(records: Sequence[Record]) -> str:
 def _overview_row(anchor: str, record: Record) -> list[str]:
     last = record["evaluations"][-1] if record["evaluations"] else None
     real = last["random_real_mean"] if last else None
-    cost = record.get("cost") or {}
-    seconds = None if cost.get("seconds") is None else cost["seconds"] + (cost.get("seconds_before") or 0)
+    seconds = total_seconds(record.get("cost") or {})
     data = TITLES.get(record["dataset"], record["dataset"])
     return [
         Link(f"#{anchor}", f"{anchor.removeprefix('run')}. {method_of(record)}, {data}"),
